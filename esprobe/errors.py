@@ -1,0 +1,53 @@
+"""Errors for people: each message says what is wrong, why it matters, and what to type next.
+
+The command line prints these as one line and exits with ``exit_code``; any other exception is a bug and
+surfaces as a traceback.
+"""
+
+
+class EsprobeError(Exception):
+    """Base of every error esprobe raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(EsprobeError):
+    """An option has a value that no run could mean."""
+
+    exit_code = 2
+
+
+class DataError(EsprobeError):
+    """A data file is missing, unreadable, or not of the form the task needs."""
+
+
+class ModelError(EsprobeError):
+    """A model cannot be found, loaded, or perturbed truly."""
+
+
+class EngineError(EsprobeError):
+    """An engine is missing, or failed while it was generating."""
+
+
+class PerturbationError(ModelError):
+    """Noise did not reach exactly the weights it was meant for, or the weights were not restored."""
+
+
+class StoreError(EsprobeError):
+    """A database cannot be opened, read or written."""
+
+
+class StoreLockedError(StoreError):
+    """Another process is writing to the database."""
+
+
+class RolloutConflictError(StoreError):
+    """A rollout is already stored under the same key with other content."""
+
+
+class StoppedError(EsprobeError):
+    """A signal asked the run to stop; everything finished so far is stored."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

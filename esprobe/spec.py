@@ -1,0 +1,194 @@
+"""The words of DESIGN as frozen values, and the digests that name them.
+
+Owns what problems, prompts, conditions, requests and rollouts are. Does not know how any of them is made,
+stored or run.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, Literal
+
+Kind = Literal["greedy", "temperature", "perturbation"]
+FinishReason = Literal["stop", "length", "loop"]
+
+BASELINE_SEED = 0
+"""A greedy baseline has one rollout per problem; its seed names no randomness."""
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (64 hex digits) of a JSON-serialisable value, independent of key order and white space."""
+    blob = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(blob.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a model is given: chat messages and the begun answer that it continues.
+
+    Attributes:
+        messages: (role, content) pairs for the model's chat template; empty means no template.
+        begun: the start of the assistant's turn; without messages, the whole prompt, verbatim.
+    """
+
+    messages: tuple[tuple[str, str], ...]
+    begun: str
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over messages and begun answer."""
+        return digest_of([self.messages, self.begun])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One row of a task, named by its index in the data set.
+
+    Attributes:
+        index: 0-based position in the data set.
+        inputs: what the prompt and the scorer need, JSON-serialisable.
+        group: the class of the problem that results are stratified by, such as "3 numbers".
+    """
+
+    index: int
+    inputs: Mapping[str, Any]
+    group: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """A scorer's verdict on one completion.
+
+    Attributes:
+        reward: what the scorer pays, format bonus included.
+        correct: whether the answer itself is right.
+        answer: the canonical answer (two answers are the same if and only if these are equal), None without one.
+        failure: None if correct, else one word of the scorer's failure taxonomy.
+    """
+
+    reward: float
+    correct: bool
+    answer: str | None
+    failure: str | None
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """One random Gaussian perturbation: ``seed`` at ``sigma`` names one model on every engine and machine.
+
+    Attributes:
+        seed: names the draw; 0 <= seed < 2**63.
+        sigma: absolute standard deviation of the noise added to each weight, not relative to its size.
+        noise: scheme of noise v1, "iid" or "tied".
+        scope: regular expression over checkpoint tensor names; None perturbs every floating-point tensor.
+    """
+
+    seed: int
+    sigma: float
+    noise: str = "iid"
+    scope: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """Everything that decides the distribution a rollout is drawn from.
+
+    ``model`` is the name that people read; the weights' identity is ``model_fingerprint``, so a checkpoint that
+    moved to another folder is still the same condition. Exactly one of greedy (both None), ``temperature`` and
+    ``sigma`` holds.
+    """
+
+    task: str
+    data_digest: str
+    prompt: str
+    prompt_digest: str
+    model: str
+    model_fingerprint: str
+    dtype: str
+    engine: str
+    max_tokens: int
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    sigma: float | None = None
+    noise: str | None = None
+    scope: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Which of the three ways of drawing this is."""
+        if self.sigma is not None:
+            return "perturbation"
+        return "greedy" if self.temperature is None else "temperature"
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The keys that tell conditions apart; absent ones are left out, so new keys keep old digests."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "model"}
+        return {"kind": self.kind} | {k: v for k, v in values.items() if v is not None}
+
+    @cached_property
+    def digest(self) -> str:
+        """``v1:`` and the SHA-256 of the identity; knows no sample count, so that runs can grow."""
+        return "v1:" + digest_of(self.identity)
+
+    @property
+    def label(self) -> str:
+        """How tables and figures name the condition."""
+        if self.kind == "greedy":
+            return "greedy"
+        if self.kind == "temperature":
+            return f"T={self.temperature:g}"
+        return f"sigma={self.sigma:g}"
+
+    def perturbation(self, seed: int) -> Perturbation | None:
+        """The model that ``seed`` names under this condition; None where weights are left alone."""
+        if self.sigma is None:
+            return None
+        return Perturbation(seed=seed, sigma=self.sigma, noise=self.noise or "iid", scope=self.scope)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One rollout to be drawn.
+
+    Attributes:
+        problem_id: the store's id of the problem.
+        problem_index: the problem's index in its data set.
+        seed: names the draw within its condition.
+        prompt: what the model is given.
+        max_tokens: the most tokens to generate.
+        temperature: None decodes greedily.
+        top_p: nucleus mass kept; 1.0 keeps all.
+        top_k: tokens kept; -1 keeps all.
+        sampling_seed: 63-bit seed of this rollout's own token noise; None where decoding is greedy.
+    """
+
+    problem_id: int
+    problem_index: int
+    seed: int
+    prompt: Prompt
+    max_tokens: int
+    temperature: float | None = None
+    top_p: float = 1.0
+    top_k: int = -1
+    sampling_seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What came back for one request.
+
+    Attributes:
+        request: the request it answers.
+        text: the completion without the prompt, special tokens removed.
+        token_count: generated tokens, the end token included.
+        finish_reason: "stop" (end token), "length" (cut off at max_tokens) or "loop" (ended as a repetition).
+    """
+
+    request: Request
+    text: str
+    token_count: int
+    finish_reason: FinishReason

@@ -1,0 +1,100 @@
+"""What the store hands out: frozen values, never live database rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from esprobe.spec import Condition
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class StoredCondition:
+    """A condition and the id it has in this file."""
+
+    id: int
+    condition: Condition
+
+
+@dataclass(frozen=True)
+class StoredProblem:
+    """A problem and the id it has in this file."""
+
+    id: int
+    index: int
+    group: str
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a condition was asked for: the rectangle of problems x seeds.
+
+    Attributes:
+        first_index: first problem index planned.
+        stop_index: one past the last problem index planned.
+        first_seed: first seed planned.
+        samples: seeds planned per problem.
+        problems: problems planned (a slice may run past the data's end).
+    """
+
+    first_index: int
+    stop_index: int
+    first_seed: int
+    samples: int
+    problems: int
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over a condition's stored rollouts."""
+
+    rollouts: int
+    correct: int
+    tokens: int
+    cut_off: int
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """One invocation of a sampling command, as it was stored.
+
+    ``ended_utc`` is None for a session that was killed. ``engine`` is what the engine said it really loaded and
+    used; ``versions`` and ``hardware`` are what it ran on.
+    """
+
+    id: int
+    command: str
+    scorer: str
+    started_utc: str
+    ended_utc: str | None
+    outcome: str | None
+    host: str
+    pid: int
+    rollouts: int
+    tokens: int
+    engine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    hardware: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Correctness:
+    """Every stored verdict of one condition.
+
+    Attributes:
+        problems: (P,) int64, problem indices in ascending order; only problems with at least one rollout.
+        groups: (P,) the problems' classes.
+        seeds: (S,) int64, ascending.
+        correct: (P, S) bool; False where nothing is stored.
+        stored: (P, S) bool; which rollouts exist.
+    """
+
+    problems: "NDArray[np.int64]"
+    groups: tuple[str, ...]
+    seeds: "NDArray[np.int64]"
+    correct: "NDArray[np.bool_]"
+    stored: "NDArray[np.bool_]"
