@@ -98,3 +98,18 @@ class Correctness:
     seeds: "NDArray[np.int64]"
     correct: "NDArray[np.bool_]"
     stored: "NDArray[np.bool_]"
+
+
+@dataclass(frozen=True)
+class StoredRollout:
+    """One stored rollout with its text."""
+
+    problem: int
+    seed: int
+    completion: str
+    reward: float
+    correct: bool
+    answer: str | None
+    failure: str | None
+    token_count: int
+    finish_reason: str

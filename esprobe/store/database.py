@@ -1,0 +1,177 @@
+"""Opening one SQLite file, and SQLite's errors in words.
+
+Owns pragmas, transactions and the checks that a file is a database of esprobe's that this version can read. Does
+not know what the tables mean.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from esprobe.errors import StoreError
+from esprobe.store import migrations
+from esprobe.store.lock import network_file_system
+
+APPLICATION_ID = 0x65737062  # "espb", so that file(1) and esprobe can tell whose database it is
+BUSY_TIMEOUT_S = 10.0
+
+Mode = Literal["read", "write"]
+
+
+def open_database(path: Path, mode: Mode) -> Engine:
+    """An engine with one connection to ``path``; "write" makes a new file and brings an old one up to date.
+
+    Raises:
+        StoreError: no such file (read), not a database, not esprobe's, newer than this esprobe, not readable or
+            writable, on a network file system (write).
+    """
+    _check_path(path, mode)
+    engine = sqlalchemy.create_engine("sqlite://", creator=lambda: _connect(path, mode), poolclass=StaticPool)
+
+    # The driver's own transaction handling starts none for reads; a reader shall see one state of the file.
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if mode == "write" else "BEGIN")
+
+    try:
+        with translated(path), engine.begin() as connection:
+            _check_identity(connection, path, mode)
+            if mode == "write":
+                migrations.migrate(connection)
+                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite says into an error that tells a person what to do.
+
+    Raises:
+        StoreError: in place of every SQLite error but a violated constraint, which is its caller's to judge.
+    """
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as err:
+        cause = err.orig if isinstance(err, DBAPIError) else err
+        if isinstance(cause, sqlite3.IntegrityError) or not isinstance(cause, sqlite3.Error):
+            raise
+        raise StoreError(_in_words(path, cause)) from err
+
+
+def _in_words(path: Path, error: sqlite3.Error) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, below the extended one
+    match code:
+        case sqlite3.SQLITE_NOTADB:
+            return f"{path} is not an SQLite database, so it was left untouched; name another file with --db"
+        case sqlite3.SQLITE_FULL:
+            return (
+                f"the disk under {path} is full; everything committed so far is safe. Free some space and run "
+                f"the same command again to go on"
+            )
+        case sqlite3.SQLITE_READONLY:
+            return f"{path} is read-only, so no rollout can be stored; make it writable or name another with --db"
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return (
+                f"{path} has been locked by another program for {BUSY_TIMEOUT_S:g} s, so it cannot be written; "
+                f"close what holds it (an open transaction in sqlite3 or a browser?) and run the same command again"
+            )
+        case sqlite3.SQLITE_CORRUPT:
+            return (
+                f"{path} is damaged ({error}), so no figure from it can be trusted; restore a copy, or salvage what "
+                f"is readable with: sqlite3 {path} .recover | sqlite3 salvaged.db"
+            )
+        case sqlite3.SQLITE_IOERR:
+            return f"reading or writing {path} failed ({error}); check the disk, then run the same command again"
+        case sqlite3.SQLITE_CANTOPEN:
+            return f"{path} cannot be opened ({error}); check that its folder exists and can be written"
+    return f"SQLite could not use {path}: {error}"
+
+
+def _check_path(path: Path, mode: Mode) -> None:
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder, and a database is one file; name a file with --db")
+    if mode == "read":
+        if not path.exists():
+            raise StoreError(
+                f"there is no database at {path}, so there is nothing to read; name one with --db, or make one with: "
+                f"esprobe sample-temp --db {path}"
+            )
+        if not os.access(path, os.R_OK):
+            raise StoreError(f"{path} cannot be read (no permission); chmod it or name another with --db")
+        return
+    if not path.parent.is_dir():
+        raise StoreError(f"the folder {path.parent} does not exist, so {path.name} cannot be made; create it first")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise StoreError(
+            f"{path} is read-only, so no rollout can be stored; make it writable or name another with --db"
+        )
+    kind = network_file_system(path.parent)
+    if kind is not None:
+        raise StoreError(
+            f"{path} lies on a network file system ({kind}), where SQLite's write-ahead log loses data; put the "
+            f"database on a local disk with --db and copy it when the run has ended"
+        )
+
+
+def _connect(path: Path, mode: Mode) -> sqlite3.Connection:
+    uri = path.absolute().as_uri()
+    writable = os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+    if mode == "read":
+        # A reader that may write closes a database as SQLite means it to be closed: a write-ahead log that a kill
+        # left behind is folded in and removed. query_only, below, keeps it from changing anything else.
+        uri += "?mode=rw" if writable else "?immutable=1" if _is_settled(path) else "?mode=ro"
+    # isolation_level=None: transactions are begun by the engine's event alone.
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        if mode == "write":
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_settled(path: Path) -> bool:
+    """Whether nobody can be writing to a database that lies where we cannot: no write-ahead log is left beside it.
+
+    SQLite needs to make files beside a WAL database even to read it; where it cannot, it can be told instead that
+    the file does not change.
+    """
+    wal = path.with_name(path.name + "-wal")
+    return not wal.exists() or wal.stat().st_size == 0
+
+
+def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
+    names = migrations.applied(connection)
+    newer = [name for name in names if name not in migrations.MIGRATIONS]
+    if newer:
+        raise StoreError(
+            f"{path} was written by a newer esprobe (it has been through {newer[-1]}, unknown here), so this one "
+            f"could misread it; upgrade: pip install --upgrade esprobe"
+        )
+    if not names:
+        tables: Any = connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar()
+        if tables:
+            raise StoreError(f"{path} is an SQLite database, but not one of esprobe's; name another file with --db")
+        if mode == "read":
+            raise StoreError(f"{path} is empty: nothing has been sampled into it; name another file with --db")
+    elif mode == "read" and len(names) < len(migrations.MIGRATIONS):
+        raise StoreError(
+            f"{path} was written by an older esprobe (its last schema step is {names[-1]}) and lacks what is read here; "
+            f"any sampling command on it brings it up to date, and leaves its rollouts as they are"
+        )

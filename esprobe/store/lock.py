@@ -1,0 +1,125 @@
+"""One writer per database: a lock that dies with its process.
+
+The lock is the kernel's (flock) on ``<database>.lock``, a file of its own: opening and closing the database file
+a second time in one process would drop SQLite's own locks. The lock file stays behind when the lock is
+released; it is empty of meaning then, and removing it would let two processes lock two different files of one
+name.
+"""
+
+import fcntl
+import json
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from esprobe.errors import StoreError, StoreLockedError
+
+# Kernel file systems on which neither flock nor SQLite's WAL can be trusted between machines.
+_NETWORK_FILE_SYSTEMS = frozenset(
+    {
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fhgfs",
+        "fuse.glusterfs",
+        "fuse.juicefs",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "orangefs",
+        "panfs",
+        "pvfs2",
+        "smb3",
+        "smbfs",
+        "wekafs",
+    }
+)
+
+
+def network_file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
+    """The kind of network file system that ``path`` lies on, None if it lies on a local disk or nobody can tell."""
+    try:
+        lines = mounts.read_text(errors="replace").splitlines()
+    except OSError:
+        return None  # not Linux: there is no table to ask
+    resolved = path.resolve()
+    best, kind = -1, ""
+    for line in lines:
+        fields = line.split()
+        if len(fields) < 3:
+            continue
+        mount_point = fields[1].replace("\\040", " ")
+        # The last of several mounts on one point is the one that is seen, hence >=.
+        if resolved.is_relative_to(mount_point) and len(mount_point) >= best:
+            best, kind = len(mount_point), fields[2]
+    return kind if kind in _NETWORK_FILE_SYSTEMS else None
+
+
+class WriterLock:
+    """Holds the right to write to one database until it is closed or the process ends, however it ends.
+
+    Raises:
+        StoreLockedError: another process holds it; the message names its host and process id.
+        StoreError: the lock file cannot be made.
+    """
+
+    def __init__(self, database: Path) -> None:
+        path = database.with_name(database.name + ".lock")
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as err:
+            raise StoreError(
+                f"cannot write {path} ({err.strerror}), and without that lock two samplers could write to one "
+                f"database; choose a writable folder with --db"
+            ) from err
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _describe(os.pread(self._fd, 4096, 0))
+            os.close(self._fd)
+            raise StoreLockedError(
+                f"{database} is being written by {holder}; a second writer would draw the same rollouts twice. "
+                f"Wait for it, or give this run a database of its own with --db"
+            ) from None
+        holder_json = json.dumps(
+            {
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "since_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+        )
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, holder_json.encode(), 0)
+
+    def close(self) -> None:
+        """Release the lock."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _describe(holder: bytes) -> str:
+    try:
+        values = json.loads(holder)
+        return f"process {values['pid']} on {values['host']} (since {values['since_utc']})"
+    except (ValueError, KeyError, TypeError):
+        # The other process has the lock but has not written its name yet.
+        return "another process"

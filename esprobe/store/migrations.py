@@ -1,0 +1,139 @@
+"""How a database file comes to the newest schema, one numbered step at a time.
+
+A step, once released, is frozen: a frozen file of every released schema stays in tests/data and is opened by the
+tests. New steps go to the end.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+_M001 = """
+CREATE TABLE migration (
+    name TEXT NOT NULL PRIMARY KEY,
+    applied_utc TEXT NOT NULL
+) STRICT;
+CREATE TABLE condition (
+    id INTEGER NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    temperature REAL,
+    sigma REAL,
+    model TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    digest TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE problem (
+    id INTEGER NOT NULL PRIMARY KEY,
+    task TEXT NOT NULL,
+    task_digest TEXT NOT NULL,
+    problem_index INTEGER NOT NULL,
+    problem_group TEXT NOT NULL,
+    inputs TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    prompt_digest TEXT NOT NULL,
+    UNIQUE (task_digest, problem_index)
+) STRICT;
+CREATE TABLE scorer (
+    id INTEGER NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE session (
+    id INTEGER NOT NULL PRIMARY KEY,
+    command TEXT NOT NULL,
+    scorer_id INTEGER NOT NULL REFERENCES scorer (id),
+    started_utc TEXT NOT NULL,
+    updated_utc TEXT NOT NULL,
+    ended_utc TEXT,
+    outcome TEXT,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    rollouts INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    engine TEXT NOT NULL,
+    versions TEXT NOT NULL,
+    hardware TEXT NOT NULL
+) STRICT;
+CREATE TABLE work (
+    session_id INTEGER NOT NULL REFERENCES session (id),
+    condition_id INTEGER NOT NULL REFERENCES condition (id),
+    first_index INTEGER NOT NULL,
+    stop_index INTEGER NOT NULL,
+    problems INTEGER NOT NULL,
+    first_seed INTEGER NOT NULL,
+    samples INTEGER NOT NULL,
+    rollouts INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    generate_s REAL NOT NULL,
+    switch_s REAL NOT NULL,
+    PRIMARY KEY (session_id, condition_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE completion (
+    id INTEGER NOT NULL PRIMARY KEY,
+    text TEXT NOT NULL
+) STRICT;
+CREATE TABLE rollout (
+    condition_id INTEGER NOT NULL REFERENCES condition (id),
+    seed INTEGER NOT NULL,
+    problem_id INTEGER NOT NULL REFERENCES problem (id),
+    reward REAL NOT NULL,
+    correct INTEGER NOT NULL CHECK (correct IN (0, 1)),
+    answer TEXT,
+    failure TEXT,
+    token_count INTEGER NOT NULL,
+    finish_reason TEXT NOT NULL,
+    session_id INTEGER NOT NULL REFERENCES session (id),
+    completion_id INTEGER NOT NULL REFERENCES completion (id),
+    PRIMARY KEY (condition_id, seed, problem_id)
+) STRICT, WITHOUT ROWID;
+CREATE VIEW rollouts AS
+SELECT
+    condition.id AS condition,
+    condition.kind AS kind,
+    condition.temperature AS temperature,
+    condition.sigma AS sigma,
+    condition.model AS model,
+    problem.task AS task,
+    problem.problem_index AS problem,
+    rollout.seed AS seed,
+    completion.text AS completion,
+    rollout.reward AS reward,
+    rollout.correct AS correct,
+    rollout.answer AS answer,
+    rollout.failure AS failure,
+    rollout.token_count AS token_count,
+    rollout.finish_reason AS finish_reason,
+    rollout.session_id AS session
+FROM rollout
+JOIN condition ON condition.id = rollout.condition_id
+JOIN problem ON problem.id = rollout.problem_id
+JOIN completion ON completion.id = rollout.completion_id;
+"""
+
+
+def _m001_initial(connection: Connection) -> None:
+    for statement in _M001.split(";"):
+        if statement.strip():
+            connection.exec_driver_sql(statement)
+
+
+MIGRATIONS: dict[str, Callable[[Connection], None]] = {"m001_initial": _m001_initial}
+
+
+def applied(connection: Connection) -> list[str]:
+    """Names of the migrations a file has been through; empty for a new file."""
+    exists = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migration'"
+    if connection.exec_driver_sql(exists).first() is None:
+        return []
+    return [name for (name,) in connection.exec_driver_sql("SELECT name FROM migration ORDER BY name")]
+
+
+def migrate(connection: Connection) -> None:
+    """Apply what is missing, all in the connection's one transaction: a file is never left half-way."""
+    done = set(applied(connection))
+    for name, step in MIGRATIONS.items():
+        if name in done:
+            continue
+        step(connection)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        connection.exec_driver_sql("INSERT INTO migration VALUES (?, ?)", (name, now))

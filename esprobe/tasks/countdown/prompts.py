@@ -1,0 +1,55 @@
+"""The words that put a Countdown problem to a model.
+
+Owns the prompt styles "chat" and "raw". Does not know chat templates, tokens or models.
+"""
+
+from collections.abc import Sequence
+
+from esprobe.errors import DataError, UsageError
+from esprobe.spec import Problem, Prompt
+
+STYLES = ("chat", "raw")
+
+SYSTEM = (
+    "You are a helpful assistant. You first think about the reasoning process in your mind and then provide "
+    "the user with the answer."
+)
+ASK = "Using the numbers "
+EQUALS = ", create an equation that equals "
+RULES = (
+    ". You can use basic arithmetic operations (+, -, *, /) and each number can only be used once. "
+    "Show your work in <think> </think> tags. And return the final answer in <answer> </answer> tags, "
+    "for example <answer> (1 + 2) / 3 </answer>."
+)
+BEGUN = "Let me solve this step by step.\n<think>"
+
+
+def prompt(problem: Problem, style: str) -> Prompt:
+    """The prompt of one problem.
+
+    Raises:
+        UsageError: no style has that name.
+        DataError: the style is "raw" and the problem's row has no context.
+    """
+    if style == "chat":
+        numbers = [int(number) for number in problem.inputs["numbers"]]
+        user = f"{ASK}{numbers}{EQUALS}{problem.inputs['target']}{RULES}"
+        return Prompt(messages=(("system", SYSTEM), ("user", user)), begun=BEGUN)
+    if style == "raw":
+        context = problem.inputs.get("context")
+        if context is None:
+            raise DataError(
+                f'row {problem.index} has no "context", which is the whole prompt of style raw; '
+                "add the field to the file or use --prompt chat"
+            )
+        return Prompt(messages=(), begun=str(context))
+    raise UsageError(
+        f"countdown has no prompt style {style!r}, so nothing can be asked; use --prompt {' or '.join(STYLES)}"
+    )
+
+
+def published_context(numbers: Sequence[int], target: str) -> str:
+    """A row's context as the published file words it: no turns, and numbers as a numpy array prints them."""
+    width = max(len(str(number)) for number in numbers)
+    array = " ".join(f"{number:>{width}}" for number in numbers)
+    return f"{SYSTEM}{ASK}[{array}]{EQUALS}{target}{RULES}{BEGUN}"

@@ -1,0 +1,38 @@
+"""What a Countdown row is, and which rows are the same problem.
+
+Owns the row and its canonical key. Does not know where rows come from or how they are prompted.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from esprobe.spec import digest_of
+
+
+@dataclass(frozen=True)
+class Row:
+    """One problem of a data set.
+
+    Attributes:
+        numbers: the numbers to use, each exactly once, in the order in which the prompt shows them.
+        target: the value to reach, as the prompt prints it, such as "98" or "27.4".
+        context: the whole prompt of style "raw", verbatim; None where the file gives none.
+    """
+
+    numbers: tuple[int, ...]
+    target: str
+    context: str | None
+
+
+def key_of(numbers: Iterable[int], target: str | int) -> str:
+    """The problem's name, equal for equal problems whatever the order of numbers or spelling of the target."""
+    return f"{','.join(map(str, sorted(numbers)))}={Fraction(target)}"
+
+
+def rows_digest(rows: Sequence[Row]) -> str:
+    """SHA-256 over everything that a prompt or scorer reads.
+
+    Ids and solutions are left out: an index is a row's position, and no solution is ever shown or scored.
+    """
+    return digest_of([[row.numbers, row.target, row.context] for row in rows])
