@@ -6,9 +6,6 @@ docs/noise.md; nothing here may change without a new scheme name, because stored
 """
 
 import hashlib
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -72,16 +69,10 @@ def standard_normal(
     return out
 
 
-def fill_standard_normal(
-    key: int,
-    start: int,
-    out: NDArray[np.float32],
-    each_chunk: Callable[[int, NDArray[np.float32]], Any] | None = None,
-) -> None:
+def fill_standard_normal(key: int, start: int, out: NDArray[np.float32]) -> None:
     """Write the noise of ``key`` from element ``start`` on into ``out``, a 1-D float32 array.
 
-    ``each_chunk(offset, values)`` is called after each chunk is written, so that a caller can use it while it is
-    still in the core's cache. numpy releases the interpreter lock inside, so tensors can be filled in threads.
+    numpy releases the interpreter lock inside, so tensors can be filled in threads.
     """
     first_block, skip = divmod(start, _BLOCK)
     blocks_left = -(-(skip + out.size) // _BLOCK)
@@ -91,11 +82,9 @@ def fill_standard_normal(
     while blocks_left:
         blocks = min(blocks_left, _CHUNK_BLOCKS)
         normals = _box_muller(generator.random_raw(4 * blocks))[skip:]
-        values = out[written : written + normals.size]
-        values[:] = normals[: values.size]
-        if each_chunk is not None:
-            each_chunk(written, values)
-        written += values.size
+        count = min(normals.size, out.size - written)
+        out[written : written + count] = normals[:count]
+        written += count
         blocks_left -= blocks
         skip = 0
 

@@ -1,7 +1,9 @@
 """The bundled model's tokenizer: bytes, and the fixed phrases of the Countdown prompt as single tokens.
 
-Owns vocabulary and chat template. Does not know weights or training data. Every string round-trips, since every
-byte is a token; a Countdown chat prompt is about 45 tokens, since its long phrases are one each.
+Owns vocabulary and chat template. Does not know weights or training data. Every byte is a token, so any text
+round-trips (in Unicode's NFC form: transformers 5 gives every qwen2 checkpoint Qwen's own normaliser, whatever
+its files say, so the files say the same); a Countdown chat prompt is about 30 tokens, since its long phrases are
+one each.
 """
 
 import json
@@ -48,10 +50,11 @@ MAX_POSITIONS = 2048
 
 def build() -> Any:
     """The tokenizer as a ``tokenizers.Tokenizer``: 256 bytes, then specials, then phrases."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={char: i for i, char in enumerate(alphabet)}, merges=[]))
+    tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in SPECIALS])
@@ -63,7 +66,7 @@ def save(folder: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and chat_template.jinja."""
     build().save(str(folder / "tokenizer.json"))
     config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
+        "tokenizer_class": "Qwen2Tokenizer",
         "eos_token": END,
         "pad_token": PADDING,
         "clean_up_tokenization_spaces": False,

@@ -126,7 +126,8 @@ def _check_path(path: Path, mode: Mode) -> None:
 
 def _connect(path: Path, mode: Mode) -> sqlite3.Connection:
     uri = path.absolute().as_uri()
-    writable = os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+    writable = os.access(path.parent, os.W_OK) and os.access(path, os.W_OK)
+    writable = writable and network_file_system(path.parent) is None
     if mode == "read":
         # A reader that may write closes a database as SQLite means it to be closed: a write-ahead log that a kill
         # left behind is folded in and removed. query_only, below, keeps it from changing anything else.

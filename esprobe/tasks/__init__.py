@@ -25,8 +25,6 @@ def load_task(name: str, data: str | None = None) -> Task:
     registered = {point.name: point for point in entry_points(group="esprobe.tasks")}
     if name not in registered:
         known = ", ".join(sorted({*BUILT_IN, *registered}))
-        raise UsageError(
-            f"no task is called {name!r}, so there is nothing to prompt or score; known tasks: {known}"
-        )
+        raise UsageError(f"no task is called {name!r}, so there is nothing to prompt or score; known tasks: {known}")
     task = registered[name].load()(data)
     return task

@@ -14,9 +14,9 @@ from functools import cached_property
 from itertools import islice
 from random import Random
 
-from esprobe.tasks.countdown.expressions import Expression, Operator, flat
 from esprobe.tasks.countdown.prompts import published_context
 from esprobe.tasks.countdown.rows import Row, key_of
+from esprobe.tasks.countdown.trees import Expression, Operator, flat
 
 GENERATED_SEED = 20260901
 GENERATED_COUNT = 2200

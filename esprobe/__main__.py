@@ -1,0 +1,5 @@
+"""``python -m esprobe``."""
+
+from esprobe.cli.main import main
+
+main()

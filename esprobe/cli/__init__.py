@@ -1,0 +1,1 @@
+"""Strings in, one call, text out."""

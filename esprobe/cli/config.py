@@ -1,0 +1,60 @@
+"""``--config FILE.yaml``: a command's options from a file; the command line and the environment win."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from esprobe.errors import DataError, UsageError
+
+
+def _apply(context: typer.Context, path: Path | None) -> Path | None:
+    if path is None or context.resilient_parsing:
+        return path
+    values = _read(path)
+    # A key is an option's long name, with or without dashes; the file's form follows the command line's.
+    names: dict[str, str] = {}
+    for parameter in context.command.params:
+        for spelled in (parameter.name or "", *(o.removeprefix("--") for o in parameter.opts)):
+            names[spelled.replace("_", "-")] = parameter.name or ""
+    for hidden in ("config", "help"):
+        names.pop(hidden, None)
+    unknown = [str(key) for key in values if str(key).replace("_", "-") not in names]
+    if unknown:
+        options = sorted({parameter.opts[0].removeprefix("--") for parameter in context.command.params})
+        raise UsageError(
+            f"{path} sets {', '.join(unknown)}, which {context.info_name} does not know, so the run would not be the one "
+            f"written there; its options are: {', '.join(o for o in options if o not in ('config', 'help'))}"
+        )
+    chosen = {names[str(key).replace("_", "-")]: value for key, value in values.items()}
+    context.default_map = {**(context.default_map or {}), **chosen}
+    return path
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    try:
+        import yaml
+    except ImportError as err:
+        raise UsageError(f"--config {path} needs PyYAML to be read; install it with: pip install pyyaml") from err
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise DataError(f"the configuration {path} cannot be read ({err.strerror}); check --config") from err
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        reason = " ".join(str(err).split())
+        raise DataError(f"the configuration {path} is not YAML ({reason}); mend it or leave out --config") from err
+    if not isinstance(values, dict):
+        raise DataError(f"the configuration {path} must be a mapping of options to values, such as 'samples: 512'")
+    return values
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        callback=_apply,
+        is_eager=True,
+        metavar="FILE.yaml",
+        help="Options from a YAML file of the same keys; the command line wins.",
+    ),
+]

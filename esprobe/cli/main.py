@@ -1,0 +1,67 @@
+"""The command line: registers commands, and turns esprobe's own errors into one line and an exit code."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from esprobe import __version__
+from esprobe.cli import passk, report, sample
+from esprobe.errors import EsprobeError
+
+
+class EsprobeGroup(TyperGroup):
+    """The boundary between errors for people and bugs: anything but an EsprobeError is a traceback."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run a command; an EsprobeError becomes one line on stderr and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except EsprobeError as error:
+            prefix = "" if error.exit_code in (75, 130) else "error: "
+            sys.stderr.write(f"{prefix}{_printable(str(error))}\n")
+            raise typer.Exit(error.exit_code) from None
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """Commands in the order in which people use them, not of the alphabet."""
+        return list(self.commands)
+
+
+def _printable(message: str) -> str:
+    """One line without control characters: file names and models can hold anything."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in message.replace("\n", " "))
+
+
+app = typer.Typer(
+    cls=EsprobeGroup,
+    name="esprobe",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"esprobe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def esprobe(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Is the gain made by training, or was it already there, within reach of mere sampling?"""
+
+
+app.command("sample-temp")(sample.sample_temp)
+app.command("sample-perturb")(sample.sample_perturb)
+app.command("passk")(passk.passk)
+app.command("report")(report.report)
+
+
+def main() -> None:
+    """Entry point of the ``esprobe`` script."""
+    app()

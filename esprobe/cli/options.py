@@ -1,0 +1,56 @@
+"""Options that commands share, and how their strings are read."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from esprobe.errors import UsageError
+
+DEFAULT_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
+
+DbPath = Annotated[Path, typer.Option("--db", envvar="ESPROBE_DB", help="The database file.")]
+ModelName = Annotated[
+    str,
+    typer.Option("--model", envvar="ESPROBE_MODEL", help="Hub id, checkpoint folder, or 'tiny' (bundled)."),
+]
+EngineName = Annotated[
+    str, typer.Option("--engine", help="auto, transformers or scripted; auto is transformers on this machine.")
+]
+TaskName = Annotated[str, typer.Option("--task", help="What is asked and how answers are scored.")]
+DataName = Annotated[
+    str | None,
+    typer.Option("--data", help="'generated', 'es-paper' (downloaded once), or a file of that form.", metavar="NAME|PATH"),
+]
+ProblemSlice = Annotated[str, typer.Option("--problems", help="Problem indices to sample.", metavar="FIRST:STOP")]
+Samples = Annotated[int, typer.Option("--samples", help="Rollouts per problem and condition; raise it later to add.")]
+Seed = Annotated[int, typer.Option("--seed", help="First seed; draw i has seed SEED + i.")]
+MaxTokens = Annotated[int, typer.Option("--max-tokens", help="Tokens after which a completion is cut off.")]
+Dtype = Annotated[
+    str, typer.Option("--dtype", help="auto, float16, bfloat16 or float32; auto: float16 on CUDA, float32 on CPU.")
+]
+PromptStyle = Annotated[str, typer.Option("--prompt", help="chat (template, instructions) or raw (text only).")]
+Baseline = Annotated[bool, typer.Option("--baseline/--no-baseline", help="Draw one greedy rollout per problem too.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", help="Prompts the transformers engine computes at once.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="First 20 problems, 32 samples, first temperature or sigma only.")
+]
+Ks = Annotated[
+    list[int] | None, typer.Option("--k", help="A k of pass@k; repeatable. Default: powers of two up to n.")
+]
+ConditionFilter = Annotated[
+    list[str] | None,
+    typer.Option("--condition", help="Only conditions with this id, label (T=0.8) or kind; repeatable."),
+]
+
+
+def parse_slice(text: str) -> tuple[int, int]:
+    """(first, stop) of ``FIRST:STOP``.
+
+    Raises:
+        UsageError: the text is no such slice.
+    """
+    first, colon, stop = text.partition(":")
+    if not (colon and first.isascii() and first.isdecimal() and stop.isascii() and stop.isdecimal()):
+        raise UsageError(f"--problems {text!r} is no slice of indices; use FIRST:STOP, such as 200:2200")
+    return int(first), int(stop)

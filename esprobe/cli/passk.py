@@ -1,0 +1,4 @@
+"""``passk``: pass@k of every condition in a database."""
+import typer
+def passk() -> None:
+    """x"""

@@ -1,0 +1,96 @@
+"""How a run is watched: a live bar where stderr is a terminal, plain lines where it is not."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from esprobe.sampling.observer import Progress
+
+_LINE_EVERY_S = 10.0
+
+
+class ConsoleObserver:
+    """Shows notices, warnings and progress on stderr."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._live = self._console.is_terminal
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[numbers]}"),
+            console=self._console,
+        )
+        self._task = None if not self._live else self._bar.add_task("", total=1, numbers="", visible=False)
+        self._last: Progress | None = None
+        self._line_at = 0.0
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._bar.stop()
+        elif self._last is not None:
+            self._print(_in_words(self._last))
+
+    def notice(self, message: str) -> None:
+        """A line of its own."""
+        self._print(message)
+
+    def warning(self, message: str) -> None:
+        """A line that stands out."""
+        self._console.print(Text(f"warning: {message}", style="bold yellow"))
+
+    def progress(self, progress: Progress) -> None:
+        """Move the bar, or write a line if the last one is old."""
+        self._last = progress
+        if self._task is not None:
+            label = f"{progress.label}  {progress.done:,}/{progress.total:,}"
+            self._bar.update(
+                self._task,
+                description=label,
+                completed=progress.done,
+                total=progress.total,
+                numbers=_rates(progress),
+                visible=True,
+            )
+            return
+        now = time.monotonic()
+        if now - self._line_at >= _LINE_EVERY_S:
+            self._line_at = now
+            self._print(_in_words(progress))
+            self._last = None
+
+    def _print(self, message: str) -> None:
+        self._console.print(Text(message))
+
+
+def _in_words(progress: Progress) -> str:
+    share = progress.done / progress.total
+    return f"{progress.label}: {progress.done:,} of {progress.total:,} ({share:.1%}), {_rates(progress)}"
+
+
+def _rates(progress: Progress) -> str:
+    per_second = progress.rollouts / progress.elapsed_s if progress.elapsed_s else 0.0
+    tokens = progress.tokens / progress.elapsed_s if progress.elapsed_s else 0.0
+    left = (progress.total - progress.done) / per_second if per_second else 0.0
+    return (
+        f"{per_second:,.1f} rollouts/s, {tokens:,.0f} tokens/s, ETA {_duration(left)}, "
+        f"pass@1 {progress.pass_at_1:.1%}, cut off {progress.cut_off:.1%}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:d}:{minutes:02d}:{seconds:02d}"

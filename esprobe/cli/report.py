@@ -1,0 +1,3 @@
+"""``report``."""
+def report() -> None:
+    """x"""

@@ -1,0 +1,142 @@
+"""``sample-temp`` and ``sample-perturb``: draw what is owed, and stop so that the next run can go on."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from esprobe.cli import options
+from esprobe.cli.config import ConfigFile
+from esprobe.errors import StoppedError, UsageError
+
+if TYPE_CHECKING:
+    from esprobe.sampling.job import Job
+
+
+def sample_temp(
+    db: options.DbPath = Path("esprobe.db"),
+    model: options.ModelName = options.DEFAULT_MODEL,
+    temperature: Annotated[
+        list[float], typer.Option("-t", "--temperature", help="A sampling temperature; repeatable.")
+    ] = [0.4, 0.6, 0.8, 1.0],  # noqa: B006 - typer reads the default, nothing changes it
+    top_p: Annotated[float, typer.Option("--top-p", help="Nucleus mass kept; 1 keeps all.")] = 1.0,
+    top_k: Annotated[int, typer.Option("--top-k", help="Tokens kept; -1 keeps all.")] = -1,
+    problems: options.ProblemSlice = "200:2200",
+    samples: options.Samples = 1024,
+    seed: options.Seed = 42,
+    max_tokens: options.MaxTokens = 1024,
+    task: options.TaskName = "countdown",
+    data: options.DataName = None,
+    prompt: options.PromptStyle = "chat",
+    engine: options.EngineName = "auto",
+    dtype: options.Dtype = "auto",
+    batch_size: options.BatchSize = 64,
+    baseline: options.Baseline = True,
+    debug: options.Debug = False,
+    config: ConfigFile = None,
+) -> None:
+    """Token space: sample the unmodified model at several temperatures. The same command again resumes."""
+    from esprobe.sampling.job import Job
+
+    if not temperature:
+        raise UsageError("no temperature is named, so there is nothing to sample; use -t 0.8")
+    job = Job(
+        command=_typed(),
+        model=model,
+        engine=engine,
+        task=task,
+        data=data,
+        problems=options.parse_slice(problems),
+        samples=samples,
+        seed=seed,
+        max_tokens=max_tokens,
+        dtype=dtype,
+        prompt=prompt,
+        baseline=baseline,
+        batch_size=batch_size,
+        temperatures=tuple(temperature),
+        top_p=top_p,
+        top_k=top_k,
+    )
+    _sample(job.debug() if debug else job, db)
+
+
+def sample_perturb(
+    db: options.DbPath = Path("esprobe.db"),
+    model: options.ModelName = options.DEFAULT_MODEL,
+    sigma: Annotated[
+        list[float], typer.Option("--sigma", help="Standard deviation of the noise on each weight; repeatable.")
+    ] = [0.001, 0.003, 0.005, 0.01],  # noqa: B006 - as above
+    noise: Annotated[
+        str, typer.Option("--noise", help="iid, or tied: tensors of one size share noise, as in published ES code.")
+    ] = "iid",
+    scope: Annotated[
+        str | None, typer.Option("--scope", help="Perturb only tensors whose name matches this regular expression.")
+    ] = None,
+    problems: options.ProblemSlice = "200:2200",
+    samples: options.Samples = 1024,
+    seed: options.Seed = 42,
+    max_tokens: options.MaxTokens = 1024,
+    task: options.TaskName = "countdown",
+    data: options.DataName = None,
+    prompt: options.PromptStyle = "chat",
+    engine: options.EngineName = "auto",
+    dtype: options.Dtype = "auto",
+    batch_size: options.BatchSize = 64,
+    baseline: options.Baseline = True,
+    debug: options.Debug = False,
+    config: ConfigFile = None,
+) -> None:
+    """Weight space: decode greedily under random weight perturbations. The same command again resumes."""
+    from esprobe.sampling.job import Job
+
+    if not sigma:
+        raise UsageError("no sigma is named, so there is nothing to sample; use --sigma 0.005")
+    job = Job(
+        command=_typed(),
+        model=model,
+        engine=engine,
+        task=task,
+        data=data,
+        problems=options.parse_slice(problems),
+        samples=samples,
+        seed=seed,
+        max_tokens=max_tokens,
+        dtype=dtype,
+        prompt=prompt,
+        baseline=baseline,
+        batch_size=batch_size,
+        sigmas=tuple(sigma),
+        noise=noise,
+        scope=scope,
+    )
+    _sample(job.debug() if debug else job, db)
+
+
+def _sample(job: "Job", db: Path) -> None:
+    from esprobe.sampling.stop import StopSignals
+
+    with StopSignals() as stop:
+        from esprobe.cli.progress import ConsoleObserver
+        from esprobe.sampling.run import run
+
+        with ConsoleObserver() as observer:
+            summary = run(job, db, observer, stop)
+    stored = f"{summary.stored:,} of {summary.total:,} rollouts stored in {db}"
+    if summary.outcome == "stopped":
+        assert stop.received is not None
+        raise StoppedError(
+            f"stopped by {stop.received.name}: {stored}, nothing is lost; the same command again goes on",
+            stop.exit_code,
+        )
+    if summary.outcome == "complete":
+        typer.echo(f"nothing to do: all {summary.total:,} rollouts are in {db}")
+    else:
+        typer.echo(f"{stored} ({summary.drawn:,} now)")
+    typer.echo(f"next: esprobe passk --db {shlex.quote(str(db))}")
+
+
+def _typed() -> str:
+    return shlex.join(["esprobe", *sys.argv[1:]])

@@ -1,0 +1,49 @@
+"""Engines by name, imported when they are used and not before."""
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from esprobe.engines.base import Engine, ModelIdentity, StopCheck
+from esprobe.errors import EngineError, UsageError
+
+__all__ = ["ENGINES", "Engine", "ModelIdentity", "StopCheck", "engine_class", "resolve"]
+
+ENGINES = {
+    "transformers": ("esprobe.engines.transformers:TransformersEngine", ("torch", "transformers", "safetensors")),
+    "scripted": ("esprobe.engines.scripted:ScriptedEngine", ()),
+}
+"""Name -> (where its class is, the packages it needs)."""
+
+
+def resolve(name: str) -> str:
+    """The engine that ``auto`` means on this machine; any other name is itself.
+
+    Raises:
+        UsageError: no engine is called so.
+    """
+    if name == "auto":
+        return "transformers"
+    if name not in ENGINES:
+        raise UsageError(
+            f"no engine is called {name!r}, so nothing can be sampled; use --engine with one of: "
+            f"auto, {', '.join(ENGINES)}"
+        )
+    return name
+
+
+def engine_class(name: str) -> type[Engine]:
+    """The class of the engine called ``name``.
+
+    Raises:
+        EngineError: a package that it needs is not installed.
+    """
+    where, packages = ENGINES[name]
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise EngineError(
+            f"the {name} engine needs {', '.join(missing)}, which this environment lacks; "
+            f"install with: pip install 'esprobe[hf]'"
+        )
+    module, _, attribute = where.partition(":")
+    found: type[Engine] = getattr(import_module(module), attribute)
+    return found

@@ -1,0 +1,83 @@
+"""What an engine is, written once: text in, text out, and weight perturbation.
+
+An engine does not know tasks, scores or databases. Implementations carry no copies of this contract; one test
+class holds all of them to it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from esprobe.spec import Completion, Perturbation, Request
+
+StopCheck = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What decides an engine's outputs and can be told before anything is loaded.
+
+    Attributes:
+        model: the name that was asked for.
+        fingerprint: digest of the weights, tokenizer and configuration behind that name.
+        dtype: the dtype that the weights are served in, "auto" resolved.
+    """
+
+    model: str
+    fingerprint: str
+    dtype: str
+
+
+class Engine(Protocol):
+    """Draws completions from one loaded model. Not thread-safe; used by one thread at a time."""
+
+    @classmethod
+    def identify(cls, model: str, dtype: str) -> ModelIdentity:
+        """Find a model and resolve its dtype without loading it.
+
+        Raises:
+            ModelError: the model cannot be found or is of a form this engine cannot use.
+            EngineError: a package that the engine needs is not installed.
+        """
+
+    @classmethod
+    def load(cls, identity: ModelIdentity, *, batch_size: int) -> Self:
+        """Load what ``identify`` found.
+
+        Raises:
+            ModelError: the model cannot be loaded.
+        """
+
+    @property
+    def batch_size(self) -> int | None:
+        """How many requests one ``generate`` call may carry; None: any number, the engine keeps its own window.
+
+        An engine whose outputs may depend on what is computed together has a batch size. The sampling loop then
+        cuts the plan into fixed batches and stores each as a whole, so that a killed and resumed run computes the
+        same batches as an uninterrupted one.
+        """
+
+    def generate(self, requests: Sequence[Request], stop: StopCheck) -> Iterator[list[Completion]]:
+        """Complete requests that differ in prompt and seeds only (one condition).
+
+        Yields lists of completions as they finish, in any order, every request answered once. The completions of
+        one list are stored together or not at all; a list may be empty. The same request gives the same text in
+        the same batch. Once ``stop()`` is true, what is unfinished is abandoned and the iterator ends.
+
+        Raises:
+            EngineError: the engine failed; nothing more can be generated.
+            ModelError: the model cannot answer such requests at all (no chat template, prompts too long).
+        """
+
+    def perturbed(self, perturbation: Perturbation) -> AbstractContextManager[int]:
+        """Weights as ``perturbation`` names them inside, bit for bit the loaded ones after, also if the body raises.
+
+        Enters with the number of scalars touched: all those in scope, each once.
+
+        Raises:
+            PerturbationError: the noise cannot reach all the weights it names.
+        """
+
+    def provenance(self) -> Mapping[str, Any]:
+        """What was really loaded and used, JSON-serialisable: device, dtype, sizes, settings."""

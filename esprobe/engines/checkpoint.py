@@ -1,0 +1,118 @@
+"""Finding a checkpoint folder and naming it by content, without loading it.
+
+Owns the map from what a person types after --model to a folder of safetensors files, that folder's fingerprint,
+and the names and sizes of its tensors. Does not know torch: names and shapes come from the files' headers.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from esprobe.errors import ModelError
+
+TINY = "tiny"
+_FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
+# What decides the tokens that come out: weights, architecture, tokenizer, template, end tokens.
+_DECISIVE = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+_IRRELEVANT = frozenset({"training.json"})
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One model's folder."""
+
+    name: str
+    folder: Path
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the name and SHA-256 of every file that decides what the model writes."""
+        digest = hashlib.sha256()
+        for path in self._files():
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{path.name}\0{content}\n".encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def tensors(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of the floating-point tensors by checkpoint key, in the order of the files.
+
+        Raises:
+            ModelError: a weights file is truncated or damaged.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        shapes: dict[str, tuple[int, ...]] = {}
+        for path in sorted(self.folder.glob("*.safetensors")):
+            try:
+                with safe_open(path, framework="numpy") as file:
+                    for key in file.keys():  # noqa: SIM118 - safe_open is no mapping
+                        tensor = file.get_slice(key)
+                        if tensor.get_dtype() in _FLOATING:
+                            shapes[key] = tuple(tensor.get_shape())
+            except SafetensorError as err:
+                raise ModelError(f"{path} is not a whole safetensors file ({err}); fetch or copy it again") from err
+        return shapes
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """The model's config.json."""
+        parsed: Mapping[str, Any] = json.loads((self.folder / "config.json").read_bytes())
+        return parsed
+
+    def _files(self) -> Iterator[Path]:
+        found = {path for pattern in _DECISIVE for path in self.folder.glob(pattern)}
+        yield from sorted(path for path in found if path.name not in _IRRELEVANT)
+
+
+def find_checkpoint(model: str) -> Checkpoint:
+    """The checkpoint behind a name: ``tiny`` (bundled), a folder, or a hub id, which is fetched if need be.
+
+    Raises:
+        ModelError: there is no such model, it cannot be reached, or it has no safetensors weights.
+    """
+    if model == TINY:
+        return Checkpoint(TINY, _checked(model, Path(__file__).parent.parent / "bundled" / "tiny"))
+    if Path(model).is_dir():
+        return Checkpoint(model, _checked(model, Path(model)))
+    if Path(model).exists():
+        raise ModelError(
+            f"{model!r} is a file, and a model is a folder with config.json and safetensors weights; for a GGUF file "
+            f"see docs/engines.md"
+        )
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise ModelError(
+            f"there is no folder {model!r}, and it is no hub id (owner/name) either, so there is nothing to sample "
+            f"from; name a folder, a hub id, or the bundled model with: --model {TINY}"
+        )
+    return Checkpoint(model, _checked(model, _from_hub(model)))
+
+
+def _from_hub(model: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=list(_DECISIVE)))
+    except (HfHubHTTPError, OSError, ValueError) as err:
+        reason = str(err).strip().splitlines()[0]
+        raise ModelError(
+            f"{model!r} is not on this machine and cannot be fetched from the hub ({type(err).__name__}: {reason}); "
+            f"check the name and the network, or name a local folder or the bundled model with: --model {TINY}"
+        ) from err
+
+
+def _checked(model: str, folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"the folder of {model!r} has no config.json, so it is no checkpoint; name another --model")
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"the folder of {model!r} has no .safetensors weights, and noise is keyed by the names in them; load the "
+            f"model with transformers and write it with save_pretrained(folder), then name that folder"
+        )
+    return folder

@@ -1,0 +1,50 @@
+"""Sampling a token from each rollout's own random numbers.
+
+Owns temperature, top-k, top-p and the draw. A rollout's token noise comes from its sampling seed alone, so it
+depends neither on its neighbours in the batch nor on torch's global generator, nor on the kind of device: one
+uniform number a token from numpy's Philox4x64, turned into a token by inverting the distribution's cumulative sum.
+
+Why not an exponential race with a torch generator a rollout: torch's CPU generator keeps only the low 32 bits of a
+seed (two million rollouts would share about 470 pairs of streams), its CUDA generator gives other numbers, and a
+race needs as many numbers a token as there are words in the vocabulary.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from esprobe.spec import Request
+
+
+class TokenNoise(LogitsProcessor):  # type: ignore[misc]
+    """Turns ``generate``'s greedy choice into each row's own draw: the drawn token is left as the only one possible."""
+
+    def __init__(self, requests: Sequence[Request], prompt_length: int, device: torch.device) -> None:
+        first = requests[0]
+        assert first.temperature is not None
+        self._warpers = [TemperatureLogitsWarper(float(first.temperature))]
+        if first.top_k > 0:
+            self._warpers.append(TopKLogitsWarper(first.top_k))
+        if first.top_p < 1.0:
+            self._warpers.append(TopPLogitsWarper(first.top_p))
+        self._prompt_length = prompt_length
+        self._uniform = torch.from_numpy(uniforms(requests)).to(device)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores (rows, vocabulary) with all but each row's drawn token at minus infinity."""
+        position = input_ids.shape[1] - self._prompt_length
+        for warper in self._warpers:
+            scores = warper(input_ids, scores)
+        # float64: a float32 cumulative sum over 150,000 words would round small probabilities away.
+        cumulative = torch.softmax(scores, dim=-1, dtype=torch.float64).cumsum_(dim=-1)
+        thresholds = self._uniform[:, position, None] * cumulative[:, -1:]
+        drawn = torch.searchsorted(cumulative, thresholds, right=True).clamp_(max=scores.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
+
+
+def uniforms(requests: Sequence[Request]) -> np.ndarray:
+    """(rows, max_tokens) float64 in [0, 1): row i is the stream of request i's sampling seed."""
+    rows = [np.random.Generator(np.random.Philox(key=r.sampling_seed)).random(r.max_tokens) for r in requests]
+    return np.stack(rows)

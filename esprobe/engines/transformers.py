@@ -1,0 +1,195 @@
+"""The transformers engine: the default on a CPU, and the reference that other engines are compared with.
+
+A batch is what the sampling loop hands over; padding and batched matrix products can change the last bits of a
+logit, so the same batch gives the same text and another batch almost always does.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, StoppingCriteria
+
+from esprobe.engines.base import ModelIdentity, StopCheck
+from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
+from esprobe.engines.token_noise import TokenNoise
+from esprobe.engines.weights import PristineWeights, named_weights
+from esprobe.errors import EngineError, ModelError, UsageError
+from esprobe.spec import Completion, FinishReason, Perturbation, Prompt, Request
+
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+class TransformersEngine:
+    """Greedy decoding and seeded sampling with ``model.generate``."""
+
+    def __init__(self, identity: ModelIdentity, checkpoint: Checkpoint, batch_size: int) -> None:
+        self.batch_size: int | None = batch_size
+        self._identity = identity
+        self._checkpoint = checkpoint
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model, self._tokenizer = _load(checkpoint, DTYPES[identity.dtype], self._device)
+        self._end_tokens = _end_tokens(self._model, self._tokenizer)
+        # generate() fills what a config leaves open from the model's own: without this, a checkpoint's
+        # repetition penalty, top_p or top_k would silently shape every rollout.
+        self._model.generation_config = GenerationConfig(
+            eos_token_id=self._end_tokens, pad_token_id=self._end_tokens[0]
+        )
+        self._prompt_ids: dict[str, list[int]] = {}
+        self._pristine: PristineWeights | None = None
+
+    @classmethod
+    def identify(cls, model: str, dtype: str) -> ModelIdentity:
+        if dtype == "auto":
+            dtype = "float16" if torch.cuda.is_available() else "float32"
+        if dtype not in DTYPES:
+            raise UsageError(f"no dtype is called {dtype!r}; use --dtype auto, {', '.join(DTYPES)}")
+        return ModelIdentity(model, find_checkpoint(model).fingerprint, dtype)
+
+    @classmethod
+    def load(cls, identity: ModelIdentity, *, batch_size: int) -> Self:
+        return cls(identity, find_checkpoint(identity.model), batch_size)
+
+    def generate(self, requests: Sequence[Request], stop: StopCheck) -> Iterator[list[Completion]]:
+        if not requests or stop():
+            return
+        prompts = [self._encode(request.prompt) for request in requests]
+        longest = max(len(ids) for ids in prompts)
+        max_tokens = requests[0].max_tokens
+        self._check_length(longest, max_tokens)
+        # Left padding: every row's next token is at the same position.
+        pad = self._end_tokens[0]
+        ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=self._device)
+        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self._device)
+        config = GenerationConfig(
+            do_sample=False,  # the draw, if any, is TokenNoise's
+            max_new_tokens=max_tokens,
+            eos_token_id=self._end_tokens,
+            pad_token_id=pad,
+        )
+        drawn = requests[0].temperature is not None
+        interrupt = _Interrupt(stop)
+        try:
+            with torch.inference_mode():
+                output = self._model.generate(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    generation_config=config,
+                    logits_processor=[TokenNoise(requests, longest, self._device)] if drawn else [],
+                    stopping_criteria=[interrupt],
+                )
+        except torch.OutOfMemoryError as err:
+            raise EngineError(
+                f"the {self._device.type} device ran out of memory on a batch of {len(requests)} prompts; everything "
+                f"stored so far is safe. Run the same command again with a smaller --batch-size"
+            ) from err
+        if not interrupt.fired:
+            rows = output[:, longest:].tolist()
+            yield [self._completion(request, row) for request, row in zip(requests, rows, strict=True)]
+
+    @contextmanager
+    def perturbed(self, perturbation: Perturbation) -> Iterator[int]:
+        if self._pristine is None:  # a copy of all weights, made only where one is needed
+            self._pristine = PristineWeights(named_weights(self._model, self._checkpoint.tensors))
+        with self._pristine.perturbed(perturbation) as touched:
+            yield touched
+
+    def weight_digest(self) -> str:
+        """SHA-256 over the live weights' bytes, by checkpoint name."""
+        return PristineWeights(named_weights(self._model, self._checkpoint.tensors)).digest()
+
+    def provenance(self) -> Mapping[str, Any]:
+        parameter = next(self._model.parameters())
+        return {
+            "engine": "transformers",
+            "model": self._identity.model,
+            "fingerprint": self._identity.fingerprint,
+            "architecture": type(self._model).__name__,
+            "dtype": str(parameter.dtype).removeprefix("torch."),
+            "device": torch.cuda.get_device_name() if parameter.is_cuda else "cpu",
+            "threads": torch.get_num_threads(),
+            "attention": self._model.config._attn_implementation,
+            "end_tokens": self._end_tokens,
+            "batch_size": self.batch_size,
+        }
+
+    def _encode(self, prompt: Prompt) -> list[int]:
+        ids = self._prompt_ids.get(prompt.digest)
+        if ids is None:
+            text = prompt.begun
+            if prompt.messages:
+                messages = [{"role": role, "content": content} for role, content in prompt.messages]
+                text = self._render(messages) + text
+            # The template has written the special tokens already.
+            ids = self._tokenizer(text, add_special_tokens=not prompt.messages)["input_ids"]
+            self._prompt_ids[prompt.digest] = ids
+        return ids
+
+    def _render(self, messages: list[dict[str, str]]) -> str:
+        if not self._tokenizer.chat_template:
+            raise ModelError(
+                f"the tokenizer of {self._identity.model!r} has no chat template, so --prompt chat cannot be written "
+                f"for it; use --prompt raw"
+            )
+        rendered: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return rendered
+
+    def _check_length(self, prompt_tokens: int, max_tokens: int) -> None:
+        limit = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        if limit is not None and prompt_tokens + max_tokens > limit:
+            raise ModelError(
+                f"a prompt of {prompt_tokens} tokens and {max_tokens} new ones pass the {limit} positions of "
+                f"{self._identity.model!r}; use --max-tokens {max(limit - prompt_tokens, 1)} or less"
+            )
+
+    def _completion(self, request: Request, row: list[int]) -> Completion:
+        ends = [position for position, token in enumerate(row) if token in self._end_tokens]
+        reason: FinishReason = "stop" if ends else "length"
+        tokens = row[: ends[0]] if ends else row
+        text = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return Completion(request, text, len(tokens) + bool(ends), reason)
+
+
+class _Interrupt(StoppingCriteria):  # type: ignore[misc]
+    """Ends a batch at the next token once the run is asked to stop."""
+
+    def __init__(self, stop: StopCheck) -> None:
+        self._stop = stop
+        self.fired = False
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        self.fired = self.fired or self._stop()
+        return torch.full((input_ids.shape[0],), self.fired, dtype=torch.bool, device=input_ids.device)
+
+
+def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> tuple[Any, Any]:
+    """Model and tokenizer; what transformers raises about a broken folder becomes a ModelError."""
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=dtype, local_files_only=True)
+        model = model.to(device).eval()
+    except torch.OutOfMemoryError as err:
+        raise ModelError(
+            f"{checkpoint.name!r} does not fit into the memory of the {device.type} device; free it, or use a smaller "
+            f"model or a --dtype of 16 bits"
+        ) from err
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as err:
+        reason = " ".join(str(err).split())[:300]
+        raise ModelError(
+            f"transformers {transformers.__version__} cannot load {checkpoint.name!r} "
+            f"({type(err).__name__}: {reason}); check the folder {checkpoint.folder}, or upgrade transformers if the architecture is newer"
+        ) from err
+    return model, tokenizer
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    """Ids that end a completion: the checkpoint's own and the tokenizer's, as vLLM merges them."""
+    own = model.generation_config.eos_token_id
+    listed = own if isinstance(own, list) else [own]
+    ids = {token for token in [*listed, tokenizer.eos_token_id] if token is not None}
+    if not ids:
+        raise ModelError("the model names no end-of-sequence token, so no completion could ever end before the limit")
+    return sorted(ids)

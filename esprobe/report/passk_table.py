@@ -1,0 +1,149 @@
+"""``passk`` as a table for a terminal, as Markdown and as CSV."""
+
+import csv
+import io
+from collections.abc import Callable
+
+from rich.box import ASCII2
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from esprobe.report.results import ConditionResult, Results
+from esprobe.report.text import NOTES, count, markdown, percent, plain, plural, span
+from esprobe.stats.curve import Curve
+
+COLUMNS = (
+    "condition", "kind", "sigma", "temperature", "k", "estimate", "ci_low", "ci_high", "problems", "samples_min",
+    "samples_max",
+)  # fmt: skip
+
+HEADER_WIDTH = 22
+"""Longer column heads are folded: model names can be long, values never are."""
+
+Column = list[str]
+"""A head, a value for each k, and the values of the closing rows."""
+
+
+def as_table(results: Results, width: int) -> str:
+    """A table for people: k down, conditions across, in as many blocks as the width asks for; ASCII but for names."""
+    if not results.conditions:
+        return f"{plain(results.task)}: nothing is stored yet\n"
+    lines = [f"{plain(results.task)}: pass@k with {_level(results)} intervals, scored by {plain(results.scorer)}"]
+    lines += [plain(line) for line in baseline_lines(results)]
+    blocks = [""]
+    if len(columns := value_columns(results)) > 1:
+        keys, *rest = [[plain(cell) for cell in column] for column in columns]
+        blocks = [_block(keys, group, len(results.ks)) for group in _packed(keys, rest, width)]
+    explained = [line for line in note_lines(results)]
+    return "\n".join([*lines, "", *blocks, *explained]).rstrip("\n") + "\n"
+
+
+def as_markdown(results: Results) -> str:
+    """The same as a Markdown table, for a page or an issue."""
+    if not results.conditions:
+        return f"Nothing is stored yet for {markdown(results.task)}.\n"
+    lines = [f"- {markdown(line)}" for line in baseline_lines(results)]
+    if lines:
+        lines.append("")
+    if len(columns := value_columns(results)) > 1:
+        lines += markdown_table(columns)
+    if notes := note_lines(results):
+        lines += ["", *notes]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def as_csv(results: Results) -> str:
+    """One line per condition and k; an empty field where there is no value."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for result in results.conditions:
+        given = result.condition
+        for p in result.curve.points:
+            row = (plain(results.labels[result.id]), result.kind, given.sigma, given.temperature, p.k, p.estimate)
+            writer.writerow((*row, p.ci_low, p.ci_high, p.problems, result.samples_min, result.samples_max))
+    return buffer.getvalue()
+
+
+def baseline_lines(results: Results) -> list[str]:
+    """A sentence for each greedy baseline."""
+    lines = []
+    for result in results.greedy:
+        value = percent(result.curve.points[0]) if result.curve.points else "nothing stored yet"
+        lines.append(f"{results.labels[result.id]}: pass@1 {value}, {plural(result.problems, 'problem')}")
+    return lines
+
+
+def value_columns(results: Results) -> list[Column]:
+    """The key column, then one for each sampled condition and each null."""
+    closing: tuple[tuple[str, Callable[[ConditionResult], str]], ...] = (
+        ("problems", lambda r: count(r.problems)),
+        ("samples", lambda r: span(r.samples_min, r.samples_max)),
+        ("missing", lambda r: "not known" if r.missing is None else count(r.missing)),
+    )
+    columns = [["k", *map(count, results.ks), *(name for name, _ in closing)]]
+    for r in results.sampled:
+        columns.append([results.labels[r.id], *_values(r.curve, results.ks), *(word(r) for _, word in closing)])
+    for null in results.nulls:
+        problems = count(null.curve.points[0].problems) if null.curve.points else ""
+        columns.append([null.label, *_values(null.curve, results.ks, absent=""), problems, "exact", ""])
+    return columns
+
+
+def note_lines(results: Results) -> list[str]:
+    """Why values stand without an interval, for the reasons that occur."""
+    curves = [c.curve for c in results.conditions] + [n.curve for n in results.nulls]
+    notes = {point.note for curve in curves for point in curve.points}
+    return [f"({note}): no interval, because {why}." for note, why in NOTES.items() if note in notes]
+
+
+def markdown_table(columns: list[Column]) -> list[str]:
+    """Lines of a Markdown table from columns whose first cell is the head; every cell is escaped."""
+    rows = [[markdown(cell) for cell in row] for row in zip(*columns, strict=True)]
+    rule = ["---:"] + ["---"] * (len(columns) - 1)
+    return [f"| {' | '.join(row)} |" for row in [rows[0], rule, *rows[1:]]]
+
+
+def _values(curve: Curve, ks: tuple[int, ...], absent: str = "n too small") -> list[str]:
+    points = {point.k: percent(point) for point in curve.points}
+    if not points:
+        absent = "nothing stored yet"
+    return [points.get(k, absent) for k in ks]
+
+
+def _level(results: Results) -> str:
+    return f"{100 * results.conditions[0].curve.level:g} %"
+
+
+def _width(column: Column) -> int:
+    return max(min(cell_len(column[0]), HEADER_WIDTH), *(cell_len(cell) for cell in column[1:]))
+
+
+def _packed(keys: Column, columns: list[Column], width: int) -> list[list[Column]]:
+    """Columns in groups that fit beside the keys; at least one in each, however narrow the terminal."""
+    groups: list[list[Column]] = []
+    used = 0
+    for column in columns:
+        # A border and a space on either side of each cell.
+        needed = _width(column) + 3
+        if not groups or used + needed > width:
+            groups.append([])
+            used = _width(keys) + 4
+        groups[-1].append(column)
+        used += needed
+    return groups
+
+
+def _block(keys: Column, columns: list[Column], values: int) -> str:
+    table = Table(box=ASCII2, show_edge=True, pad_edge=True)
+    for number, column in enumerate([keys, *columns]):
+        # Text, for a plain string would have its square brackets read as markup.
+        table.add_column(Text(column[0]), justify="left" if number else "right", min_width=_width(column))
+    for number, row in enumerate(list(zip(keys, *columns, strict=True))[1:], start=1):
+        table.add_row(*(Text(cell, no_wrap=True) for cell in row), end_section=number == values)
+    total = sum(_width(column) + 3 for column in [keys, *columns]) + 1
+    console = Console(file=(buffer := io.StringIO()), width=total, no_color=True, color_system=None, legacy_windows=False)
+    console.print(table)
+    return buffer.getvalue()

@@ -1,0 +1,194 @@
+"""What the tables and reports are made from: one frozen value per condition, null and published point.
+
+Does not know how anything is printed, nor the database; ``condition_result`` takes the store's frozen values.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from esprobe.spec import Condition, Kind
+from esprobe.stats.curve import Curve, estimate_curve
+from esprobe.stats.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    from esprobe.store.records import Correctness, Extent, SessionRecord, StoredCondition, Totals
+
+TELLING = (
+    "model_fingerprint", "data_digest", "prompt", "prompt_digest", "dtype", "engine", "max_tokens", "top_p", "top_k",
+    "noise", "scope", "temperature", "sigma",
+)  # fmt: skip
+"""What can tell two conditions of one label apart, in the order in which people would look."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionResult:
+    """One condition: what was planned, what is stored, and its pass@k curve.
+
+    Attributes:
+        id: the condition's id in its database.
+        condition: what decides the distribution its rollouts are drawn from.
+        extent: the rectangle of problems and seeds that was asked for; None if that is not recorded.
+        missing: planned rollouts that are not stored; None if the plan is not recorded.
+        problems: problems with at least one rollout.
+        samples_min: the fewest rollouts of any such problem; 0 without rollouts.
+        samples_max: the most rollouts of any such problem; 0 without rollouts.
+        totals: sums over its stored rollouts.
+        curve: pass@k with intervals; without points if nothing is stored.
+    """
+
+    id: int
+    condition: Condition
+    extent: "Extent | None"
+    missing: int | None
+    problems: int
+    samples_min: int
+    samples_max: int
+    totals: "Totals"
+    curve: Curve
+
+    @property
+    def kind(self) -> Kind:
+        """How its rollouts were drawn."""
+        return self.condition.kind
+
+    @property
+    def planned(self) -> int | None:
+        """Planned rollouts; None if the plan is not recorded."""
+        return None if self.extent is None else self.extent.problems * self.extent.samples
+
+
+@dataclass(frozen=True)
+class NullResult:
+    """What answering without any model would reach, such as random expressions over the given numbers.
+
+    Attributes:
+        label: how tables name it.
+        description: one sentence for the report: what draws the answers, and over which problems.
+        curve: its pass@k; see ``expected_curve``.
+    """
+
+    label: str
+    description: str
+    curve: Curve
+
+
+@dataclass(frozen=True)
+class PublishedPoint:
+    """A figure from elsewhere to compare with.
+
+    Attributes:
+        model: the model it is about.
+        method: how that model was trained, or that it was not.
+        estimate: the share of problems solved, 0..1, as read from a publication.
+    """
+
+    model: str
+    method: str
+    estimate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """All that one table or report shows.
+
+    Attributes:
+        task: the task's name.
+        scorer: name and version of the scorer whose verdicts are counted.
+        conditions: in the order of display; ids are unique.
+        nulls: curves of guessing, shown beside the conditions.
+        published: figures from elsewhere.
+        sessions: the invocations that stored the rollouts.
+    """
+
+    task: str
+    scorer: str
+    conditions: tuple[ConditionResult, ...]
+    nulls: tuple[NullResult, ...] = ()
+    published: tuple[PublishedPoint, ...] = ()
+    sessions: "tuple[SessionRecord, ...]" = ()
+
+    @property
+    def greedy(self) -> tuple[ConditionResult, ...]:
+        """The baselines: one rollout per problem, so a single number each."""
+        return tuple(c for c in self.conditions if c.kind == "greedy")
+
+    @property
+    def sampled(self) -> tuple[ConditionResult, ...]:
+        """The conditions that have a curve."""
+        return tuple(c for c in self.conditions if c.kind != "greedy")
+
+    @cached_property
+    def labels(self) -> dict[int, str]:
+        """A label for each condition id, no two alike.
+
+        The model is named wherever conditions of several models stand side by side; whatever else differs is
+        named only between conditions that would share a label.
+        """
+        several = len({c.condition.model for c in self.conditions}) > 1
+        plain = {c.id: _label(c.condition, several) for c in self.conditions}
+        shared = Counter(plain.values())
+        labels = dict(plain)
+        for label in (label for label, uses in shared.items() if uses > 1):
+            group = [c for c in self.conditions if plain[c.id] == label]
+            telling = [key for key in TELLING if len({getattr(c.condition, key) for c in group}) > 1]
+            for c in group:
+                labels[c.id] = f"{label} ({', '.join(_short(key, c.condition) for key in telling)})"
+        uses = Counter(labels.values())
+        return {i: label if uses[label] == 1 else f"{label} #{i}" for i, label in labels.items()}
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """Every k that some curve has, ascending; the baselines' only if there is no curve."""
+        curves = [c.curve for c in self.sampled] + [n.curve for n in self.nulls]
+        curves = curves or [c.curve for c in self.greedy]
+        return tuple(sorted({point.k for curve in curves for point in curve.points}))
+
+
+def condition_result(
+    stored: "StoredCondition",
+    correctness: "Correctness",
+    totals: "Totals",
+    *,
+    extent: "Extent | None" = None,
+    missing: int | None = None,
+    ks: Sequence[int] | None = None,
+) -> ConditionResult:
+    """Compute a condition's curve from what the store hands out.
+
+    Args:
+        stored: the condition and its id.
+        correctness: its verdicts.
+        totals: sums over its rollouts.
+        extent: what was planned, if recorded.
+        missing: planned rollouts that are not stored, if recorded.
+        ks: powers of two up to the fewest rollouts of any problem if None. A greedy baseline always gets k = 1,
+            the only one that its single rollout can tell.
+
+    Raises:
+        ValueError: not 1 <= k <= min n for every k.
+    """
+    outcomes = Outcomes(correctness.correct, correctness.stored)
+    kind = stored.condition.kind
+    return ConditionResult(
+        id=stored.id,
+        condition=stored.condition,
+        extent=extent,
+        missing=missing,
+        problems=outcomes.problems,
+        samples_min=outcomes.n_min,
+        samples_max=int(outcomes.n.max()) if outcomes.problems else 0,
+        totals=totals,
+        curve=estimate_curve(outcomes, kind, (1,) if kind == "greedy" else ks),
+    )
+
+
+def _label(condition: Condition, name_model: bool) -> str:
+    return f"{condition.label}, {condition.model}" if name_model else condition.label
+
+
+def _short(key: str, condition: Condition) -> str:
+    value = getattr(condition, key)
+    return f"{key}={value[:12] if key.endswith(('digest', 'fingerprint')) and value else value}"

@@ -1,0 +1,75 @@
+"""How numbers are worded, and how text that came from elsewhere is made harmless.
+
+Model names, paths and labels may hold anything: line breaks, terminal escapes, table pipes, HTML.
+"""
+
+import math
+import re
+
+from esprobe.stats.curve import Point
+from esprobe.stats.intervals import Note
+
+MOST_DECIMALS = 6
+
+NOTES: dict[Note, str] = {
+    "one problem": "how much problems differ cannot be seen from one",
+    "one perturbation": "the luck of a single perturbation is shared by all problems and cannot be estimated",
+    "one rollout": "the luck of a single rollout per problem cannot be estimated",
+    "no spread": "every problem has the same pass@k, so how much problems differ cannot be seen",
+    "greedy is fixed": "greedy decoding of the same problems gives the same answers again",
+}
+"""Why a value stands without an interval; the notes that come with a bound need no words."""
+
+
+def plain(text: str) -> str:
+    """Text on one line with every control, format and line-breaking character spelled out as an escape."""
+    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in text)
+
+
+def markdown(text: str) -> str:
+    """Text that a Markdown renderer shows as it is: no markup, no HTML, no links, no mentions, no table cells."""
+    escaped = re.sub(r"[\\`*_{}\[\]()#|~!$]", r"\\\g<0>", plain(text))
+    for character in "&<>@":
+        escaped = escaped.replace(character, f"&#{ord(character)};") if character != "&" else escaped.replace("&", "&amp;")
+    # Bare addresses become links even without markup.
+    return re.sub(r"(?i)://|www\.", lambda found: found[0].replace(":", "&#58;").replace(".", "&#46;"), escaped)
+
+
+def count(number: int) -> str:
+    """1234567 as 1,234,567."""
+    return f"{number:,}"
+
+
+def plural(number: int, noun: str) -> str:
+    """A counted noun, "1 problem" or "2,000 problems"."""
+    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
+
+
+def share(part: int, whole: int) -> str:
+    """A part in per cent, or words where there is nothing to divide by."""
+    return f"{_digits(part / whole, part / whole)} %" if whole else "none yet"
+
+
+def span(low: int, high: int) -> str:
+    """One number, or two with "to" between them."""
+    return count(low) if low == high else f"{count(low)} to {count(high)}"
+
+
+def percent(point: Point) -> str:
+    """A point in per cent with its interval, "12.3 % [10.1, 14.9]", or with the reason why there is none.
+
+    Small values keep two digits, and the interval has as many decimals as the value.
+    """
+    if point.ci_low is None or point.ci_high is None:
+        value = f"{_digits(point.estimate, point.estimate)} %"
+        return value if point.note is None else f"{value} ({point.note})"
+    scale = point.estimate or point.ci_high
+    low, value, high = (_digits(x, scale) for x in (point.ci_low, point.estimate, point.ci_high))
+    return f"{value} % [{low}, {high}]"
+
+
+def _digits(value: float, scale: float) -> str:
+    decimals = 1
+    if 0 < scale < 0.01:
+        decimals = min(MOST_DECIMALS, 1 - math.floor(math.log10(100 * scale)))
+    return f"{100 * value:.{decimals}f}"

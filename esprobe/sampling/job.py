@@ -1,0 +1,147 @@
+"""What one sampling command asks for, and the conditions it names."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from esprobe.engines import ModelIdentity
+from esprobe.errors import UsageError
+from esprobe.noise import SCHEMES
+from esprobe.spec import BASELINE_SEED, Condition, Problem, digest_of
+from esprobe.tasks import Task
+
+LEAST_TEMPERATURE = 0.01
+"""vLLM raises smaller temperatures to this one, so a smaller one would not be the condition that it says it is."""
+
+_DEBUG_PROBLEMS = 20
+_DEBUG_SAMPLES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One sampling command, in values. Exactly one of ``temperatures`` and ``sigmas`` is not empty.
+
+    Attributes:
+        command: what was typed, for the session's record.
+        problems: first index and stop index of the problems to sample.
+        samples: rollouts wanted for each problem and condition.
+        seed: the first seed; draw i has seed ``seed + i``.
+        baseline: whether to draw the greedy baseline too.
+        batch_size: prompts that an engine without a window of its own computes at once.
+    """
+
+    command: str
+    model: str
+    engine: str
+    task: str
+    data: str | None
+    problems: tuple[int, int]
+    samples: int
+    seed: int
+    max_tokens: int
+    dtype: str
+    prompt: str
+    baseline: bool
+    batch_size: int
+    temperatures: tuple[float, ...] = ()
+    top_p: float = 1.0
+    top_k: int = -1
+    sigmas: tuple[float, ...] = ()
+    noise: str = "iid"
+    scope: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could mean.
+
+        Raises:
+            UsageError: names the value and what would do.
+        """
+        first, stop = self.problems
+        for wrong, message in (
+            (not 0 <= first < stop, f"--problems {first}:{stop} selects nothing; use FIRST:STOP with FIRST < STOP"),
+            (self.samples < 1, f"--samples {self.samples} would draw nothing; use 1 or more"),
+            (self.max_tokens < 1, f"--max-tokens {self.max_tokens} leaves no room for an answer; use 1 or more"),
+            (self.batch_size < 1, f"--batch-size {self.batch_size} computes nothing; use 1 or more"),
+            (self.seed < 0, f"--seed {self.seed} is negative, and seeds count from 0 up; use 0 or more"),
+            (self.seed + self.samples > 2**63, f"--seed {self.seed} is past what SQLite can store (2**63 - 1)"),
+            (not 0 < self.top_p <= 1, f"--top-p {self.top_p:g} is no share of probability; use one above 0, up to 1"),
+            (
+                self.top_k != -1 and self.top_k < 1,
+                f"--top-k {self.top_k} keeps no token; use 1 or more, or -1 for all tokens",
+            ),
+            (self.noise not in SCHEMES, f"--noise {self.noise} is no noise scheme; use {' or '.join(SCHEMES)}"),
+        ):
+            if wrong:
+                raise UsageError(message)
+        for temperature in self.temperatures:
+            if not (math.isfinite(temperature) and temperature >= LEAST_TEMPERATURE):
+                raise UsageError(
+                    f"temperature {temperature:g} cannot be sampled: it must be a number of at least "
+                    f"{LEAST_TEMPERATURE:g}; greedy decoding is the baseline, which is drawn unless --no-baseline"
+                )
+        for sigma in self.sigmas:
+            if not (math.isfinite(sigma) and sigma >= 0):
+                raise UsageError(
+                    f"sigma {sigma:g} is no standard deviation: it must be a number of at least 0, such as 0.005"
+                )
+
+    def debug(self) -> "Job":
+        """The same job on the first 20 problems, 32 samples, and its first temperature or sigma only."""
+        first, stop = self.problems
+        return replace(
+            self,
+            problems=(first, min(stop, first + _DEBUG_PROBLEMS)),
+            samples=min(self.samples, _DEBUG_SAMPLES),
+            temperatures=self.temperatures[:1],
+            sigmas=self.sigmas[:1],
+        )
+
+    def chosen_problems(self, task: Task) -> list[Problem]:
+        """The problems this job samples.
+
+        Raises:
+            UsageError: the slice holds none of the task's problems.
+        """
+        first, stop = self.problems
+        chosen = list(task.problems[first:stop])
+        if not chosen:
+            raise UsageError(
+                f"--problems {first}:{stop} holds none of the {len(task.problems)} problems of {task.data}; "
+                f"use indices below {len(task.problems)}"
+            )
+        return chosen
+
+    def prompt_style(self, task: Task) -> str:
+        """The prompt style asked for.
+
+        Raises:
+            UsageError: the task has no such style.
+        """
+        if self.prompt not in task.prompts:
+            raise UsageError(
+                f"task {task.name} has no prompt style {self.prompt!r}; use --prompt {' or '.join(task.prompts)}"
+            )
+        return self.prompt
+
+    def conditions(self, task: Task, identity: ModelIdentity) -> Iterator[tuple[Condition, int, int]]:
+        """(condition, first seed, samples) of everything asked for, the baseline first."""
+        style = self.prompt_style(task)
+        greedy = Condition(
+            task=task.name,
+            data_digest=task.data_digest,
+            prompt=style,
+            # The wording is part of the condition: if it ever changes, old and new rollouts stay apart.
+            prompt_digest=digest_of([task.prompt(problem, style).digest for problem in task.problems]),
+            model=identity.model,
+            model_fingerprint=identity.fingerprint,
+            dtype=identity.dtype,
+            engine=self.engine,
+            max_tokens=self.max_tokens,
+        )
+        if self.baseline:
+            yield greedy, BASELINE_SEED, 1
+        for temperature in dict.fromkeys(self.temperatures):
+            drawn = replace(greedy, temperature=temperature, top_p=self.top_p, top_k=self.top_k)
+            yield drawn, self.seed, self.samples
+        for sigma in dict.fromkeys(self.sigmas):
+            yield replace(greedy, sigma=sigma, noise=self.noise, scope=self.scope), self.seed, self.samples

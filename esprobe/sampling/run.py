@@ -1,0 +1,113 @@
+"""One sampling command from job to summary: what it finds, what it owes, what it draws."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from esprobe import engines
+from esprobe.sampling import provenance
+from esprobe.sampling.job import Job
+from esprobe.sampling.loop import Loop
+from esprobe.sampling.observer import Observer
+from esprobe.sampling.plan import Plan, Planned
+from esprobe.sampling.stop import StopSignals
+from esprobe.spec import Condition, digest_of
+from esprobe.store import RolloutWriter
+from esprobe.store.records import Extent, StoredCondition
+from esprobe.tasks import load_task
+
+Outcome = Literal["complete", "done", "stopped"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a sampling command ended: nothing was owed ("complete"), all was drawn ("done"), or it was "stopped"."""
+
+    outcome: Outcome
+    stored: int
+    total: int
+    drawn: int
+    conditions: int
+    problems: int
+
+
+def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summary:
+    """Draw what ``job`` asks for and ``database`` lacks. Nothing is loaded if nothing is owed.
+
+    Raises:
+        EsprobeError: the data, model, engine or database cannot be used; what was stored stays stored.
+    """
+    job = replace(job, engine=engines.resolve(job.engine))
+    task = load_task(job.task, job.data)
+    problems = job.chosen_problems(task)
+    scorer = task.scorers[0]
+    engine_class = engines.engine_class(job.engine)
+    identity = engine_class.identify(job.model, job.dtype)
+    wanted = list(job.conditions(task, identity))
+    with RolloutWriter.open(database) as store:
+        _announce_new([condition for condition, _, _ in wanted], store.conditions(), observer)
+        conditions = [Planned(store.register_condition(c), c, first, samples) for c, first, samples in wanted]
+        prompted = [(problem, task.prompt(problem, job.prompt)) for problem in problems]
+        condition = wanted[0][0]
+        task_digest = digest_of([task.name, task.data_digest, job.prompt, condition.prompt_digest])
+        ids = store.register_problems(task.name, task_digest, prompted)
+        plan = Plan(store, conditions, [(ids[problem.index], problem, prompt) for problem, prompt in prompted])
+
+        def summary(outcome: Outcome, drawn: int) -> Summary:
+            return Summary(outcome, plan.stored + drawn, plan.total, drawn, len(conditions), len(problems))
+
+        if plan.stored == plan.total:
+            return summary("complete", 0)
+        if plan.stored:
+            observer.notice(f"resuming: {plan.stored:,} of {plan.total:,} stored")
+        observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
+        engine = engine_class.load(identity, batch_size=job.batch_size)
+        first, _ = job.problems
+        extents = {
+            c.condition_id: Extent(first, problems[-1].index + 1, c.first_seed, c.samples, len(problems))
+            for c in conditions
+        }
+        session_id = store.begin_session(
+            job.command, scorer, extents, engine.provenance(), provenance.versions(), provenance.hardware()
+        )
+        loop = Loop(
+            plan=plan,
+            engine=engine,
+            task=task,
+            scorer=scorer,
+            store=store,
+            session_id=session_id,
+            observer=observer,
+            stop=stop,
+        )
+        stop.defer()
+        outcome = "failed"
+        try:
+            loop.run()
+            outcome = "stopped" if stop() else "done"
+        finally:
+            store.end_session(session_id, outcome)
+        return summary("stopped" if stop() else "done", loop.rollouts)
+
+
+def _announce_new(wanted: list[Condition], stored: list[StoredCondition], observer: Observer) -> None:
+    """Say of each new condition how it differs from the nearest stored one, so that a typo is seen."""
+    digests = {known.condition.digest for known in stored}
+    for condition in wanted:
+        rivals = [known.condition for known in stored if known.condition.kind == condition.kind]
+        if condition.digest in digests or not rivals:
+            continue
+        nearest = min(rivals, key=lambda rival: len(_differences(condition, rival)))
+        told = ", ".join(f"{key} is {new} and was {old}" for key, new, old in _differences(condition, nearest))
+        observer.notice(f"new condition {condition.label}: unlike the stored {nearest.label}, {told}")
+
+
+def _differences(new: Condition, old: Condition) -> list[tuple[str, str, str]]:
+    keys = dict.fromkeys([*new.identity, *old.identity])
+    pairs = ((key, new.identity.get(key), old.identity.get(key)) for key in keys)
+    return [(key, _short(a), _short(b)) for key, a, b in pairs if a != b]
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text[:12] + "..." if len(text) == 64 else text  # digests

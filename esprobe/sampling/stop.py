@@ -1,0 +1,57 @@
+"""Being asked to stop: Ctrl-C, and the signals with which schedulers announce preemption."""
+
+import signal
+import sys
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+EXIT_CODES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}
+"""75 (EX_TEMPFAIL) is what a Slurm script requeues on; 130 is the shell's own code for Ctrl-C."""
+
+
+class StopSignals:
+    """While entered, turns the signals into a flag that ``self()`` reads, so that no rollout is torn.
+
+    Until ``defer()`` is called nothing has been drawn that could be lost, and a signal ends the process at once.
+    A second Ctrl-C raises KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._deferring = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __call__(self) -> bool:
+        """Whether the run has been asked to stop."""
+        return self.received is not None
+
+    def defer(self) -> None:
+        """From now on only raise the flag: there is work to be stored first."""
+        self._deferring = True
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code for the signal received."""
+        assert self.received is not None
+        return EXIT_CODES[self.received]
+
+    def __enter__(self) -> Self:
+        for number in EXIT_CODES:
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        again = self.received is not None
+        self.received = signal.Signals(number)
+        if not self._deferring:
+            sys.stderr.write(f"stopped by {self.received.name} before sampling began; the same command starts again\n")
+            # SystemExit passes through the "except Exception" of libraries that are being imported.
+            raise SystemExit(self.exit_code)
+        if again and number == signal.SIGINT:
+            raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: pass@k, its variance and its intervals. numpy only."""

@@ -1,0 +1,123 @@
+"""A condition's pass@k curve with its intervals.
+
+Does not know the store: outcomes come in as arrays, points go out as numbers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esprobe.stats.intervals import Interval, Note, Target, interval, intervals, spread
+from esprobe.stats.outcomes import Outcomes
+from esprobe.stats.passk import pass_at_k_curve
+
+if TYPE_CHECKING:
+    from esprobe.spec import Kind
+
+
+@dataclass(frozen=True)
+class Point:
+    """pass@k at one k.
+
+    Attributes:
+        k: rollouts that may be drawn.
+        estimate: mean over problems of the unbiased pass@k.
+        ci_low: lower end of the interval, None if there is none.
+        ci_high: upper end of the interval, None if there is none.
+        problems: problems averaged over; never fewer at a larger k.
+        note: why the interval is a bound or missing; None for an ordinary one.
+    """
+
+    k: int
+    estimate: float
+    ci_low: float | None
+    ci_high: float | None
+    problems: int
+    note: Note | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """pass@k for growing k.
+
+    Attributes:
+        points: in ascending k; empty if nothing is stored.
+        target: what the intervals speak about.
+        level: the share of intervals that should cover the truth.
+    """
+
+    points: tuple[Point, ...]
+    target: Target = "problems like these"
+    level: float = 0.95
+
+
+def default_ks(n_min: int) -> tuple[int, ...]:
+    """Powers of two up to the fewest rollouts of any problem; empty below one rollout."""
+    return tuple(2**j for j in range(max(n_min, 0).bit_length()))
+
+
+def estimate_curve(
+    outcomes: Outcomes,
+    kind: "Kind",
+    ks: Sequence[int] | None = None,
+    target: Target = "problems like these",
+    level: float = 0.95,
+) -> Curve:
+    """pass@k of one condition.
+
+    Args:
+        outcomes: the verdicts; without problems the curve has no points.
+        kind: how rollouts were drawn, and so what they share.
+        ks: in any order; powers of two up to the fewest rollouts of any problem if None.
+        target: what the intervals speak about.
+        level: the share of intervals that should cover the truth.
+
+    Raises:
+        ValueError: not 1 <= k <= min n for every k, or not 0 < level < 1.
+    """
+    if outcomes.problems == 0:
+        return Curve((), target, level)
+    ks = default_ks(outcomes.n_min) if ks is None else sorted(set(ks))
+    values = pass_at_k_curve(outcomes.n, outcomes.c, ks)
+    found = intervals(outcomes, ks, kind, target, level)
+    return Curve(_points(values, ks, found), target, level)
+
+
+def expected_curve(chances: NDArray[np.float64], ks: Sequence[int], level: float = 0.95) -> Curve:
+    """pass@k of a null model whose chance at each problem is known: mean of 1 - (1-p)^k.
+
+    Only the choice of problems is uncertain.
+
+    Args:
+        chances: (P,) float64 chance that one draw is correct.
+        ks: in any order; any size, since no rollouts limit them.
+        level: the share of intervals that should cover the truth.
+
+    Raises:
+        ValueError: there is no problem, a chance lies outside 0..1, or a k is below 1.
+    """
+    if chances.ndim != 1 or chances.size == 0 or not ((chances >= 0) & (chances <= 1)).all():
+        raise ValueError("chances must hold one number in 0..1 for each of at least one problem")
+    if min(ks, default=1) < 1:
+        raise ValueError(f"k must be at least 1, got {min(ks)}")
+    ks = sorted(set(ks))
+    with np.errstate(divide="ignore"):
+        never = np.log1p(-chances)
+    values = -np.expm1(never[:, None] * np.array(ks, dtype=np.float64))
+    values[chances == 0] = 0.0
+    p = chances.size
+    if p == 1:
+        found = [Interval(None, None, "one problem")] * len(ks)
+    else:
+        found = [interval(f, float(v), p, level) for f, v in zip(values.T, spread(values), strict=True)]
+    return Curve(_points(values, ks, found), "problems like these", level)
+
+
+def _points(values: NDArray[np.float64], ks: Sequence[int], found: Sequence[Interval]) -> tuple[Point, ...]:
+    return tuple(
+        Point(k, float(f.mean()), around.low, around.high, f.size, around.note)
+        for k, f, around in zip(ks, values.T, found, strict=True)
+    )

@@ -1,0 +1,240 @@
+"""The value of an expression: as Python computes it, but in bounded time; or exactly.
+
+Owns what the operations yield and how large a number may grow. Does not know how expressions are written, or what
+is right. Whatever has no real value, a division by zero above all, is an ``ArithmeticError``.
+"""
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import inf, log2
+from typing import Any, TypeAlias
+
+from esprobe.tasks.countdown.grammar import NEGATE, Postfix
+
+# Integers of this size are computed: a power or a product then takes 0.1 ms, a quotient 0.35 ms (M).
+_COMPUTED_BITS = 2**15
+# A float holds nothing from 2**1024 on and rounds what is below 2**-1075 to 0; the rest is margin for log2.
+_BEYOND_FLOAT_BITS = 1100
+# CPython works for minutes on a power of this size: from here on the published reward does not terminate.
+_ENDLESS_BITS = 2**28
+
+
+class UndecidedError(ArithmeticError):
+    """The value hangs on digits of a number too large to be computed here."""
+
+
+class EndlessError(ArithmeticError):
+    """Python would not finish computing this within minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class HugeInteger:
+    """An integer too large to be computed here, known by sign, size and mostly parity.
+
+    That much settles nearly everything Python could do with one: as a divisor it leaves 0 or -1, beside a float it
+    overflows, and no target is near it. Operations give what Python's give for every integer of this kind,
+    exceptions included, and raise UndecidedError where such integers differ.
+
+    Attributes:
+        sign: 1 or -1 (and 0 for an ordinary zero that meets one).
+        size: log2 of the magnitude, good to 1e-6, because no size exceeds 2**28.
+        is_odd: None if unknown.
+    """
+
+    sign: int
+    size: float
+    is_odd: bool | None
+
+    def __float__(self) -> float:
+        raise OverflowError("int too large to convert to float")
+
+    def __neg__(self) -> "HugeInteger":
+        return HugeInteger(-self.sign, self.size, self.is_odd)
+
+    def __add__(self, other: "Number") -> "Number":
+        return _sum(self, _sized(other))
+
+    def __sub__(self, other: "Number") -> "Number":
+        return _sum(self, -_sized(other))
+
+    def __rsub__(self, other: "Number") -> "Number":
+        return _sum(-self, _sized(other))
+
+    def __mul__(self, other: "Number") -> "Number":
+        return _product_of(self, _sized(other))
+
+    def __truediv__(self, other: "Number") -> "Number":
+        return _ratio(self, _sized(other))
+
+    def __rtruediv__(self, other: "Number") -> "Number":
+        return _ratio(_sized(other), self)
+
+    def __floordiv__(self, other: "Number") -> "Number":
+        return _floor_ratio(self, _sized(other))
+
+    def __rfloordiv__(self, other: "Number") -> "Number":
+        return _floor_ratio(_sized(other), self)
+
+    def __pow__(self, other: "Number") -> "Number":
+        return _power_of(self, other)
+
+    def __rpow__(self, other: "Number") -> "Number":
+        return _power_to(other, self)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+
+Number: TypeAlias = int | float | HugeInteger
+
+
+def python_value(expression: Postfix) -> Number:
+    """What Python's operators make of an expression: ints, floats by true division, huge integers by size.
+
+    Raises:
+        ArithmeticError: where Python raises or leaves the reals, and, as UndecidedError or EndlessError, where its
+            answer would take too long. (A complex number never becomes a real one again, so it may raise at once.)
+    """
+    value: Number = _evaluate(expression, _PYTHON)
+    return value
+
+
+def exact_value(expression: Postfix) -> int | Fraction:
+    """The exact value of an expression of + - * / and signs.
+
+    Raises:
+        ArithmeticError: it divides by zero.
+        KeyError: it has another operator.
+    """
+    value: int | Fraction = _evaluate(expression, _EXACT)
+    return value
+
+
+def _evaluate(expression: Postfix, operators: Mapping[str, Callable[[Any, Any], Any]]) -> Any:
+    stack: list[Any] = []
+    for item in expression:
+        if isinstance(item, int):
+            stack.append(item)
+        elif item == NEGATE:
+            stack[-1] = -stack[-1]
+        else:
+            right = stack.pop()
+            stack[-1] = operators[item](stack[-1], right)
+    return stack[0]
+
+
+def _product(left: Number, right: Number) -> Number:
+    if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > _COMPUTED_BITS:
+        return _product_of(_sized(left), _sized(right))
+    return left * right
+
+
+def _power(left: Number, right: Number) -> Number:
+    if isinstance(left, int) and isinstance(right, int) and right >= 0:
+        if -1 <= left <= 1:  # CPython walks through every bit of the exponent here too
+            return left if right % 2 else abs(left) if right else 1
+        if right > _ENDLESS_BITS:
+            raise EndlessError("too large for Python, too")
+        if log2(abs(left)) * right > _COMPUTED_BITS:
+            return _power_of(_sized(left), right)
+    value: Any = left**right
+    if isinstance(value, complex):
+        raise ArithmeticError("not real")
+    result: Number = value
+    return result
+
+
+_PYTHON: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": _product,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "**": _power,
+}
+_EXACT: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": Fraction,
+}
+
+
+def _sized(value: Number) -> HugeInteger:
+    """Any integer by sign, size and parity; a float that meets a huge integer overflows, as in Python."""
+    if isinstance(value, HugeInteger):
+        return value
+    if isinstance(value, float):
+        raise OverflowError("int too large to convert to float")
+    if value == 0:
+        return HugeInteger(0, -inf, False)
+    return HugeInteger(1 if value > 0 else -1, log2(abs(value)), value % 2 == 1)
+
+
+def _huge(sign: int, size: float, is_odd: bool | None) -> HugeInteger:
+    if size > _ENDLESS_BITS:
+        raise EndlessError("too large for Python, too")
+    if size < _BEYOND_FLOAT_BITS:
+        raise UndecidedError("small enough to matter, but not known")
+    return HugeInteger(sign, size, is_odd)
+
+
+def _sum(left: HugeInteger, right: HugeInteger) -> Number:
+    large, small = (left, right) if left.size >= right.size else (right, left)
+    gap = large.size - small.size
+    opposed = large.sign == -small.sign
+    if opposed and gap < 1:
+        raise UndecidedError("the difference of two large numbers of one size")
+    is_odd = None if left.is_odd is None or right.is_odd is None else left.is_odd != right.is_odd
+    return _huge(large.sign, large.size + log2(1 - 2**-gap if opposed else 1 + 2**-gap), is_odd)
+
+
+def _product_of(left: HugeInteger, right: HugeInteger) -> Number:
+    if left.sign == 0 or right.sign == 0:
+        return 0
+    is_odd = None if left.is_odd is None or right.is_odd is None else left.is_odd and right.is_odd
+    return _huge(left.sign * right.sign, left.size + right.size, is_odd)
+
+
+def _ratio(left: HugeInteger, right: HugeInteger) -> Number:
+    if right.sign == 0:
+        raise ZeroDivisionError("division by zero")
+    gap = left.size - right.size
+    if gap < -_BEYOND_FLOAT_BITS:
+        return 0.0  # of either sign; the sign of a zero never shows in a result
+    if gap > _BEYOND_FLOAT_BITS:
+        raise OverflowError("integer division result too large for a float")
+    raise UndecidedError("the ratio of two large numbers of similar size")
+
+
+def _floor_ratio(left: HugeInteger, right: HugeInteger) -> Number:
+    if right.sign == 0:
+        raise ZeroDivisionError("integer division or modulo by zero")
+    gap = left.size - right.size
+    if gap < -1:
+        return -1 if left.sign * right.sign < 0 else 0
+    if right.size == 0:  # by 1 or -1
+        return HugeInteger(left.sign * right.sign, left.size, left.is_odd)
+    return _huge(left.sign * right.sign, gap, None)
+
+
+def _power_of(base: HugeInteger, exponent: Number) -> Number:
+    if isinstance(exponent, HugeInteger):
+        return _power_to(base, exponent)
+    if isinstance(exponent, float) or exponent < 0:
+        raise OverflowError("int too large to convert to float")
+    if exponent == 0:
+        return 1
+    return _huge(base.sign if exponent % 2 else 1, base.size * exponent, base.is_odd)
+
+
+def _power_to(base: Number, exponent: HugeInteger) -> Number:
+    if isinstance(base, float) or exponent.sign < 0:
+        raise OverflowError("int too large to convert to float")
+    if isinstance(base, HugeInteger) or abs(base) > 1:
+        raise EndlessError("too large for Python, too")
+    if base == -1 and exponent.is_odd is None:
+        raise UndecidedError("a sign that hangs on the parity of a large number")
+    return base if exponent.is_odd else abs(base)

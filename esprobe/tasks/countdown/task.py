@@ -1,0 +1,96 @@
+"""Countdown as a task: rows, prompts and scores behind the one protocol.
+
+Owns how the parts meet. Does not know their insides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from esprobe.errors import DataError
+from esprobe.spec import Problem, Prompt, Score
+from esprobe.tasks.countdown import prompts
+from esprobe.tasks.countdown.data import read_rows
+from esprobe.tasks.countdown.download import ES_PAPER_FILE, ES_PAPER_SHA256, ES_PAPER_URL, cache_folder, fetch
+from esprobe.tasks.countdown.generate import generated_rows
+from esprobe.tasks.countdown.rows import Row, rows_digest
+from esprobe.tasks.countdown.scoring import SCORERS, score
+
+GENERATED = "generated"
+ES_PAPER = "es-paper"
+
+
+@dataclass(frozen=True)
+class CountdownTask:
+    """Reach a target from numbers, each used exactly once. Implements ``esprobe.tasks.base.Task``.
+
+    Attributes:
+        data: where the rows came from, for people.
+        rows: the data set.
+    """
+
+    data: str
+    rows: tuple[Row, ...]
+
+    @property
+    def name(self) -> str:
+        """The name on the command line."""
+        return "countdown"
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Prompt styles, the default first."""
+        return prompts.STYLES
+
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """Scorers, the default first."""
+        return SCORERS
+
+    @cached_property
+    def data_digest(self) -> str:
+        """SHA-256 over numbers, targets and contexts, in order."""
+        return rows_digest(self.rows)
+
+    @cached_property
+    def problems(self) -> Sequence[Problem]:
+        """One problem a row, named by its position."""
+        return tuple(_problem(index, row) for index, row in enumerate(self.rows))
+
+    def prompt(self, problem: Problem, style: str) -> Prompt:
+        """The prompt of one problem in a style of ``prompts``."""
+        return prompts.prompt(problem, style)
+
+    def score(self, problem: Problem, completion: str, scorer: str) -> Score:
+        """One scorer's verdict on a completion."""
+        return score(completion, problem.inputs["numbers"], problem.inputs["target"], scorer)
+
+
+def load(data: str | None = None) -> CountdownTask:
+    """The task over "generated" (also None), "es-paper", or a file.
+
+    Raises:
+        DataError: the data cannot be had or are not of the form.
+    """
+    if data is None or data == GENERATED:
+        return CountdownTask(GENERATED, tuple(generated_rows()))
+    if data == ES_PAPER:
+        path = fetch(ES_PAPER_URL, ES_PAPER_SHA256, cache_folder() / ES_PAPER_FILE)
+        return CountdownTask(ES_PAPER, tuple(read_rows(path)))
+    try:
+        path = Path(data).expanduser()
+    except RuntimeError:
+        raise DataError(
+            f"{data} names the home folder of a user that this machine does not know, so there is nothing to ask; "
+            "give --data a whole path"
+        ) from None
+    return CountdownTask(data, tuple(read_rows(path)))
+
+
+def _problem(index: int, row: Row) -> Problem:
+    inputs: dict[str, object] = {"numbers": list(row.numbers), "target": row.target}
+    if row.context is not None:
+        inputs["context"] = row.context
+    count = len(row.numbers)
+    return Problem(index=index, inputs=inputs, group=f"{count} number{'' if count == 1 else 's'}")

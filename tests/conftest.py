@@ -1,0 +1,60 @@
+"""Shared fixtures: an isolated environment, the real command line, a scripted model, the published problems."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+PUBLISHED = REPOSITORY.parent / "shared" / "data" / "countdown.json"
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the person who runs the tests reaches them; no test reaches a hub."""
+    for name in list(os.environ):
+        if name.startswith("ESPROBE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture
+def published() -> Path:
+    """The published Countdown file, where it is at hand."""
+    if not PUBLISHED.is_file():
+        pytest.skip("the published countdown.json is not beside this checkout (its licence keeps it out of it)")
+    return PUBLISHED
+
+
+@pytest.fixture
+def esprobe(tmp_path: Path) -> Run:
+    """The command line in a process of its own, in an empty folder."""
+
+    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "esprobe", *map(str, arguments)]
+        settings = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 300} | options
+        return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload]
+
+    return run
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """A scripted model: four texts, of which one is a well-formed answer."""
+    path = tmp_path / "script.json"
+    texts = [
+        " </think>\n<answer> 1 + 2 </answer>",
+        " I am not sure.",
+        " </think>\n<answer> twelve </answer>",
+        " so many words " * 20,
+    ]
+    path.write_text(json.dumps({"*": texts}))
+    return path
