@@ -6,6 +6,7 @@ docs/noise.md; nothing here may change without a new scheme name, because stored
 """
 
 import hashlib
+
 import numpy as np
 from numpy.typing import NDArray
 

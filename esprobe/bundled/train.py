@@ -30,7 +30,7 @@ ORDER_SEED = 1
 BATCH = 256
 PEAK_RATE = 2e-3
 WARMUP_STEPS = 50
-EVALUATE_EVERY = 50
+EVALUATE_EVERY = 100
 IGNORED = -100
 
 
@@ -91,8 +91,8 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description="Train the model that ships with esprobe.")
     options.add_argument("--exclude", type=Path, nargs="*", default=[], help="data files whose problems to keep out")
     options.add_argument("--out", type=Path, default=TINY, help="checkpoint folder to write")
-    options.add_argument("--steps", type=int, default=220, help="batches of 256 to train for")
-    options.add_argument("--threads", type=int, default=2, help="CPU threads")
+    options.add_argument("--steps", type=int, default=300, help="batches of 256 to train for")
+    options.add_argument("--threads", type=int, default=1, help="CPU threads; one adds in one order")
     return options
 
 

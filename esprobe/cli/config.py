@@ -21,12 +21,15 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
         names.pop(hidden, None)
     unknown = [str(key) for key in values if str(key).replace("_", "-") not in names]
     if unknown:
-        options = sorted({parameter.opts[0].removeprefix("--") for parameter in context.command.params})
+        options = sorted({max(parameter.opts, key=len).removeprefix("--") for parameter in context.command.params})
         raise UsageError(
-            f"{path} sets {', '.join(unknown)}, which {context.info_name} does not know, so the run would not be the one "
-            f"written there; its options are: {', '.join(o for o in options if o not in ('config', 'help'))}"
+            f"{path} sets {', '.join(unknown)}, which {context.info_name} does not know, so the run would not be the "
+            f"one written there; its options are: {', '.join(o for o in options if o not in ('config', 'help'))}"
         )
-    chosen = {names[str(key).replace("_", "-")]: value for key, value in values.items()}
+    chosen = {names[str(key).replace("_", "-")]: value for key, value in values.items() if value is not None}
+    repeatable = {parameter.name for parameter in context.command.params if getattr(parameter, "multiple", False)}
+    for name in repeatable & chosen.keys():
+        chosen[name] = chosen[name] if isinstance(chosen[name], list) else [chosen[name]]
     context.default_map = {**(context.default_map or {}), **chosen}
     return path
 
@@ -37,7 +40,7 @@ def _read(path: Path) -> dict[Any, Any]:
     except ImportError as err:
         raise UsageError(f"--config {path} needs PyYAML to be read; install it with: pip install pyyaml") from err
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _loader(yaml.SafeLoader))
     except OSError as err:
         raise DataError(f"the configuration {path} cannot be read ({err.strerror}); check --config") from err
     except (yaml.YAMLError, UnicodeDecodeError) as err:
@@ -46,6 +49,15 @@ def _read(path: Path) -> dict[Any, Any]:
     if not isinstance(values, dict):
         raise DataError(f"the configuration {path} must be a mapping of options to values, such as 'samples: 512'")
     return values
+
+
+def _loader(base: Any) -> Any:
+    """YAML with its numbers left as text, which the options read: YAML 1.1 takes the slice 10:30 for the number 630."""
+    kept = {
+        first: [(tag, form) for tag, form in forms if not tag.endswith((":int", ":float"))]
+        for first, forms in base.yaml_implicit_resolvers.items()
+    }
+    return type("Loader", (base,), {"yaml_implicit_resolvers": kept})
 
 
 ConfigFile = Annotated[

@@ -1,31 +1,13 @@
 """The command line: registers commands, and turns esprobe's own errors into one line and an exit code."""
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from esprobe import __version__
 from esprobe.cli import passk, report, sample
-from esprobe.errors import EsprobeError
-
-
-class EsprobeGroup(TyperGroup):
-    """The boundary between errors for people and bugs: anything but an EsprobeError is a traceback."""
-
-    def invoke(self, ctx: typer.Context) -> Any:
-        """Run a command; an EsprobeError becomes one line on stderr and its exit code."""
-        try:
-            return super().invoke(ctx)
-        except EsprobeError as error:
-            prefix = "" if error.exit_code in (75, 130) else "error: "
-            sys.stderr.write(f"{prefix}{_printable(str(error))}\n")
-            raise typer.Exit(error.exit_code) from None
-
-    def list_commands(self, ctx: typer.Context) -> list[str]:
-        """Commands in the order in which people use them, not of the alphabet."""
-        return list(self.commands)
+from esprobe.errors import EsprobeError, StoppedError
 
 
 def _printable(message: str) -> str:
@@ -34,7 +16,6 @@ def _printable(message: str) -> str:
 
 
 app = typer.Typer(
-    cls=EsprobeGroup,
     name="esprobe",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -51,7 +32,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def esprobe(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Is the gain made by training, or was it already there, within reach of mere sampling?"""
 
@@ -63,5 +46,10 @@ app.command("report")(report.report)
 
 
 def main() -> None:
-    """Entry point of the ``esprobe`` script."""
-    app()
+    """Entry point of the ``esprobe`` script. Anything but an EsprobeError is a bug, and surfaces as a traceback."""
+    try:
+        app()
+    except EsprobeError as error:
+        prefix = "" if isinstance(error, StoppedError) else "error: "
+        sys.stderr.write(f"{prefix}{_printable(str(error))}\n")
+        sys.exit(error.exit_code)

@@ -20,7 +20,9 @@ EngineName = Annotated[
 TaskName = Annotated[str, typer.Option("--task", help="What is asked and how answers are scored.")]
 DataName = Annotated[
     str | None,
-    typer.Option("--data", help="'generated', 'es-paper' (downloaded once), or a file of that form.", metavar="NAME|PATH"),
+    typer.Option(
+        "--data", help="'generated', 'es-paper' (downloaded once), or a file of that form.", metavar="NAME|PATH"
+    ),
 ]
 ProblemSlice = Annotated[str, typer.Option("--problems", help="Problem indices to sample.", metavar="FIRST:STOP")]
 Samples = Annotated[int, typer.Option("--samples", help="Rollouts per problem and condition; raise it later to add.")]
@@ -32,12 +34,8 @@ Dtype = Annotated[
 PromptStyle = Annotated[str, typer.Option("--prompt", help="chat (template, instructions) or raw (text only).")]
 Baseline = Annotated[bool, typer.Option("--baseline/--no-baseline", help="Draw one greedy rollout per problem too.")]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="Prompts the transformers engine computes at once.")]
-Debug = Annotated[
-    bool, typer.Option("--debug", help="First 20 problems, 32 samples, first temperature or sigma only.")
-]
-Ks = Annotated[
-    list[int] | None, typer.Option("--k", help="A k of pass@k; repeatable. Default: powers of two up to n.")
-]
+Debug = Annotated[bool, typer.Option("--debug", help="First 20 problems, 32 samples, first temperature or sigma only.")]
+Ks = Annotated[list[int] | None, typer.Option("--k", help="A k of pass@k; repeatable. Default: powers of two up to n.")]
 ConditionFilter = Annotated[
     list[str] | None,
     typer.Option("--condition", help="Only conditions with this id, label (T=0.8) or kind; repeatable."),

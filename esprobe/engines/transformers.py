@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, StoppingCriteria
 
 from esprobe.engines.base import ModelIdentity, StopCheck
@@ -176,11 +177,12 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> t
             f"{checkpoint.name!r} does not fit into the memory of the {device.type} device; free it, or use a smaller "
             f"model or a --dtype of 16 bits"
         ) from err
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as err:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as err:
         reason = " ".join(str(err).split())[:300]
         raise ModelError(
             f"transformers {transformers.__version__} cannot load {checkpoint.name!r} "
-            f"({type(err).__name__}: {reason}); check the folder {checkpoint.folder}, or upgrade transformers if the architecture is newer"
+            f"({type(err).__name__}: {reason}); "
+            f"check the folder {checkpoint.folder}, or upgrade transformers if the architecture is newer"
         ) from err
     return model, tokenizer
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.box import ASCII2
 from rich.cells import cell_len
@@ -31,27 +31,21 @@ def as_table(results: Results, width: int) -> str:
     if not results.conditions:
         return f"{plain(results.task)}: nothing is stored yet\n"
     lines = [f"{plain(results.task)}: pass@k with {_level(results)} intervals, scored by {plain(results.scorer)}"]
-    lines += [plain(line) for line in baseline_lines(results)]
-    blocks = [""]
-    if len(columns := value_columns(results)) > 1:
-        keys, *rest = [[plain(cell) for cell in column] for column in columns]
-        blocks = [_block(keys, group, len(results.ks)) for group in _packed(keys, rest, width)]
-    explained = [line for line in note_lines(results)]
-    return "\n".join([*lines, "", *blocks, *explained]).rstrip("\n") + "\n"
+    lines += baseline_lines(results, plain)
+    keys, *columns = value_columns(results, plain)
+    blocks = [_block(keys, group, len(results.ks)) for group in _packed(keys, columns, width)]
+    return "\n".join([*lines, "", *blocks, *note_lines(results)]).rstrip("\n") + "\n"
 
 
 def as_markdown(results: Results) -> str:
     """The same as a Markdown table, for a page or an issue."""
     if not results.conditions:
         return f"Nothing is stored yet for {markdown(results.task)}.\n"
-    lines = [f"- {markdown(line)}" for line in baseline_lines(results)]
-    if lines:
-        lines.append("")
-    if len(columns := value_columns(results)) > 1:
-        lines += markdown_table(columns)
-    if notes := note_lines(results):
-        lines += ["", *notes]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    baselines = [f"- {line}" for line in baseline_lines(results, markdown)]
+    columns = value_columns(results, markdown)
+    table = markdown_table(list(zip(*columns, strict=True))) if len(columns) > 1 else []
+    notes = [f"- {line}" for line in note_lines(results)]
+    return "\n\n".join("\n".join(part) for part in (baselines, table, notes) if part) + "\n"
 
 
 def as_csv(results: Results) -> str:
@@ -67,17 +61,19 @@ def as_csv(results: Results) -> str:
     return buffer.getvalue()
 
 
-def baseline_lines(results: Results) -> list[str]:
-    """A sentence for each greedy baseline."""
+def baseline_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
+    """A sentence for each greedy baseline; ``escape`` makes labels harmless where they are shown."""
     lines = []
     for result in results.greedy:
         value = percent(result.curve.points[0]) if result.curve.points else "nothing stored yet"
-        lines.append(f"{results.labels[result.id]}: pass@1 {value}, {plural(result.problems, 'problem')}")
+        gap = f", {count(result.missing)} missing" if result.missing else ""
+        problems = plural(result.problems, "problem")
+        lines.append(f"{escape(results.labels[result.id])}: pass@1 {value}, {problems}{gap}")
     return lines
 
 
-def value_columns(results: Results) -> list[Column]:
-    """The key column, then one for each sampled condition and each null."""
+def value_columns(results: Results, escape: Callable[[str], str]) -> list[Column]:
+    """The key column, then one for each sampled condition and each null; ``escape`` makes heads harmless."""
     closing: tuple[tuple[str, Callable[[ConditionResult], str]], ...] = (
         ("problems", lambda r: count(r.problems)),
         ("samples", lambda r: span(r.samples_min, r.samples_max)),
@@ -85,10 +81,11 @@ def value_columns(results: Results) -> list[Column]:
     )
     columns = [["k", *map(count, results.ks), *(name for name, _ in closing)]]
     for r in results.sampled:
-        columns.append([results.labels[r.id], *_values(r.curve, results.ks), *(word(r) for _, word in closing)])
+        head = escape(results.labels[r.id])
+        columns.append([head, *_values(r.curve, results.ks), *(word(r) for _, word in closing)])
     for null in results.nulls:
         problems = count(null.curve.points[0].problems) if null.curve.points else ""
-        columns.append([null.label, *_values(null.curve, results.ks, absent=""), problems, "exact", ""])
+        columns.append([escape(null.label), *_values(null.curve, results.ks, absent=""), problems, "exact", ""])
     return columns
 
 
@@ -99,10 +96,9 @@ def note_lines(results: Results) -> list[str]:
     return [f"({note}): no interval, because {why}." for note, why in NOTES.items() if note in notes]
 
 
-def markdown_table(columns: list[Column]) -> list[str]:
-    """Lines of a Markdown table from columns whose first cell is the head; every cell is escaped."""
-    rows = [[markdown(cell) for cell in row] for row in zip(*columns, strict=True)]
-    rule = ["---:"] + ["---"] * (len(columns) - 1)
+def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table, the first row its head; foreign text must be escaped already."""
+    rule = ["---"] * len(rows[0])
     return [f"| {' | '.join(row)} |" for row in [rows[0], rule, *rows[1:]]]
 
 
@@ -144,6 +140,8 @@ def _block(keys: Column, columns: list[Column], values: int) -> str:
     for number, row in enumerate(list(zip(keys, *columns, strict=True))[1:], start=1):
         table.add_row(*(Text(cell, no_wrap=True) for cell in row), end_section=number == values)
     total = sum(_width(column) + 3 for column in [keys, *columns]) + 1
-    console = Console(file=(buffer := io.StringIO()), width=total, no_color=True, color_system=None, legacy_windows=False)
+    console = Console(
+        file=(buffer := io.StringIO()), width=total, no_color=True, color_system=None, legacy_windows=False
+    )
     console.print(table)
     return buffer.getvalue()

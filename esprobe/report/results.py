@@ -1,20 +1,17 @@
 """What the tables and reports are made from: one frozen value per condition, null and published point.
 
-Does not know how anything is printed, nor the database; ``condition_result`` takes the store's frozen values.
+Does not know how anything is printed, nor the database.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+from esprobe.records import Correctness, Extent, PublishedPoint, SessionRecord, StoredCondition, Totals
 from esprobe.spec import Condition, Kind
 from esprobe.stats.curve import Curve, estimate_curve
 from esprobe.stats.outcomes import Outcomes
-
-if TYPE_CHECKING:
-    from esprobe.store.records import Correctness, Extent, SessionRecord, StoredCondition, Totals
 
 TELLING = (
     "model_fingerprint", "data_digest", "prompt", "prompt_digest", "dtype", "engine", "max_tokens", "top_p", "top_k",
@@ -41,12 +38,12 @@ class ConditionResult:
 
     id: int
     condition: Condition
-    extent: "Extent | None"
+    extent: Extent | None
     missing: int | None
     problems: int
     samples_min: int
     samples_max: int
-    totals: "Totals"
+    totals: Totals
     curve: Curve
 
     @property
@@ -75,21 +72,6 @@ class NullResult:
     curve: Curve
 
 
-@dataclass(frozen=True)
-class PublishedPoint:
-    """A figure from elsewhere to compare with.
-
-    Attributes:
-        model: the model it is about.
-        method: how that model was trained, or that it was not.
-        estimate: the share of problems solved, 0..1, as read from a publication.
-    """
-
-    model: str
-    method: str
-    estimate: float
-
-
 @dataclass(frozen=True, kw_only=True)
 class Results:
     """All that one table or report shows.
@@ -99,7 +81,7 @@ class Results:
         scorer: name and version of the scorer whose verdicts are counted.
         conditions: in the order of display; ids are unique.
         nulls: curves of guessing, shown beside the conditions.
-        published: figures from elsewhere.
+        published: figures from elsewhere about this task.
         sessions: the invocations that stored the rollouts.
     """
 
@@ -108,7 +90,7 @@ class Results:
     conditions: tuple[ConditionResult, ...]
     nulls: tuple[NullResult, ...] = ()
     published: tuple[PublishedPoint, ...] = ()
-    sessions: "tuple[SessionRecord, ...]" = ()
+    sessions: tuple[SessionRecord, ...] = ()
 
     @property
     def greedy(self) -> tuple[ConditionResult, ...]:
@@ -141,22 +123,23 @@ class Results:
 
     @property
     def ks(self) -> tuple[int, ...]:
-        """Every k that some curve has, ascending; the baselines' only if there is no curve."""
-        curves = [c.curve for c in self.sampled] + [n.curve for n in self.nulls]
-        curves = curves or [c.curve for c in self.greedy]
-        return tuple(sorted({point.k for curve in curves for point in curve.points}))
+        """Every k of the conditions' curves, ascending; without those, of the nulls or else the baselines."""
+        for results in (self.sampled, self.nulls, self.greedy):
+            if ks := {point.k for result in results for point in result.curve.points}:
+                return tuple(sorted(ks))
+        return ()
 
 
 def condition_result(
-    stored: "StoredCondition",
-    correctness: "Correctness",
-    totals: "Totals",
+    stored: StoredCondition,
+    correctness: Correctness,
+    totals: Totals,
     *,
-    extent: "Extent | None" = None,
+    extent: Extent | None = None,
     missing: int | None = None,
     ks: Sequence[int] | None = None,
 ) -> ConditionResult:
-    """Compute a condition's curve from what the store hands out.
+    """A condition's result from what the store hands out: its curve is computed here.
 
     Args:
         stored: the condition and its id.
@@ -191,4 +174,6 @@ def _label(condition: Condition, name_model: bool) -> str:
 
 def _short(key: str, condition: Condition) -> str:
     value = getattr(condition, key)
-    return f"{key}={value[:12] if key.endswith(('digest', 'fingerprint')) and value else value}"
+    if value is None:
+        return f"no {key}"
+    return f"{key}={value[:12] if key.endswith(('digest', 'fingerprint')) else value}"

@@ -11,6 +11,8 @@ from esprobe.stats.intervals import Note
 
 MOST_DECIMALS = 6
 
+MARKUP = str.maketrans({ch: f"\\{ch}" for ch in "\\`*_[]#|~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"})
+
 NOTES: dict[Note, str] = {
     "one problem": "how much problems differ cannot be seen from one",
     "one perturbation": "the luck of a single perturbation is shared by all problems and cannot be estimated",
@@ -28,11 +30,8 @@ def plain(text: str) -> str:
 
 def markdown(text: str) -> str:
     """Text that a Markdown renderer shows as it is: no markup, no HTML, no links, no mentions, no table cells."""
-    escaped = re.sub(r"[\\`*_{}\[\]()#|~!$]", r"\\\g<0>", plain(text))
-    for character in "&<>@":
-        escaped = escaped.replace(character, f"&#{ord(character)};") if character != "&" else escaped.replace("&", "&amp;")
     # Bare addresses become links even without markup.
-    return re.sub(r"(?i)://|www\.", lambda found: found[0].replace(":", "&#58;").replace(".", "&#46;"), escaped)
+    return re.sub(r"(?i)(https?|ftp|www)([:.])", _unlinked, plain(text).translate(MARKUP))
 
 
 def count(number: int) -> str:
@@ -66,6 +65,10 @@ def percent(point: Point) -> str:
     scale = point.estimate or point.ci_high
     low, value, high = (_digits(x, scale) for x in (point.ci_low, point.estimate, point.ci_high))
     return f"{value} % [{low}, {high}]"
+
+
+def _unlinked(found: "re.Match[str]") -> str:
+    return f"{found[1]}&#{ord(found[2])};"
 
 
 def _digits(value: float, scale: float) -> str:

@@ -1,6 +1,7 @@
 """What one sampling command asks for, and the conditions it names."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,8 @@ from esprobe.tasks import Task
 
 LEAST_TEMPERATURE = 0.01
 """vLLM raises smaller temperatures to this one, so a smaller one would not be the condition that it says it is."""
+
+DTYPES = ("auto", "float16", "bfloat16", "float32")
 
 _DEBUG_PROBLEMS = 20
 _DEBUG_SAMPLES = 32
@@ -69,10 +72,15 @@ class Job:
                 self.top_k != -1 and self.top_k < 1,
                 f"--top-k {self.top_k} keeps no token; use 1 or more, or -1 for all tokens",
             ),
+            (self.dtype not in DTYPES, f"no dtype is called {self.dtype!r}; use --dtype {', '.join(DTYPES)}"),
             (self.noise not in SCHEMES, f"--noise {self.noise} is no noise scheme; use {' or '.join(SCHEMES)}"),
         ):
             if wrong:
                 raise UsageError(message)
+        try:
+            re.compile(self.scope or "")
+        except re.error as err:
+            raise UsageError(f"--scope {self.scope!r} is no regular expression ({err}); use one such as 'mlp'") from err
         for temperature in self.temperatures:
             if not (math.isfinite(temperature) and temperature >= LEAST_TEMPERATURE):
                 raise UsageError(

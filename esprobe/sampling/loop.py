@@ -10,10 +10,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from esprobe.engines import Engine
+from esprobe.errors import EngineError
 from esprobe.sampling.observer import Observer, Progress
 from esprobe.sampling.plan import Plan, Unit
 from esprobe.sampling.stop import StopSignals
-from esprobe.spec import Completion, Problem
+from esprobe.spec import Completion, Condition, Problem
 from esprobe.store import NewRollout, RolloutWriter
 from esprobe.store.writer import Cost
 from esprobe.tasks import Task
@@ -63,7 +64,7 @@ class Loop:
         for planned in plan.conditions:
             totals = store.totals(planned.condition_id)
             self._tallies[planned.condition_id] = Tally(totals.rollouts, totals.correct, totals.cut_off)
-        self._unit: Unit | None = None
+        self._unit: Unit | None = None  # the last one that a completion came from
         self._pending: list[NewRollout] = []
         self._costs: dict[int, Cost] = {}
         self._started = self._committed_at = time.monotonic()
@@ -79,20 +80,24 @@ class Loop:
                 self._run_unit(unit)
         finally:
             self._commit()
-            if self._unit is not None and self.rollouts:
-                self._report(self._unit)
+            self._report()
 
     def _run_unit(self, unit: Unit) -> None:
-        self._unit = unit
         with self._weights(unit):
             for batch in self._plan.requests(unit, self._engine.batch_size):
-                started = time.monotonic()
+                started, unanswered = time.monotonic(), len(batch)
                 for completions in self._engine.generate(batch, self._stop):
                     self._spend(unit, generate_s=time.monotonic() - started)
                     self._receive(unit, completions)
+                    unanswered -= len(completions)
                     started = time.monotonic()
                 if self._stop():
                     return
+                if unanswered:
+                    raise EngineError(
+                        f"the engine left {unanswered:,} of {len(batch):,} requests unanswered, so this run would be "
+                        f"incomplete; what it answered is stored. Run the same command again to draw the rest"
+                    )
 
     @contextmanager
     def _weights(self, unit: Unit) -> Iterator[None]:
@@ -116,11 +121,13 @@ class Loop:
             tally.correct += score.correct
             tally.cut_off += completion.finish_reason == "length"
             self.tokens += completion.token_count
+        if completions:
+            self._unit = unit
         self.rollouts += len(completions)
         due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
         if len(self._pending) >= COMMIT_ROLLOUTS or (due and self._pending):
             self._commit()
-            self._report(unit)
+            self._report()
 
     def _commit(self) -> None:
         # Cleared only after the commit: a second attempt stores the same rollouts, which is no conflict.
@@ -133,9 +140,10 @@ class Loop:
         spent = self._costs.get(unit.planned.condition_id, Cost())
         self._costs[unit.planned.condition_id] = Cost(spent.generate_s + generate_s, spent.switch_s + switch_s)
 
-    def _report(self, unit: Unit) -> None:
-        condition = unit.planned.condition
-        tally = self._tallies[unit.planned.condition_id]
+    def _report(self) -> None:
+        if self._unit is None:
+            return
+        tally = self._tallies[self._unit.planned.condition_id]
         self._observer.progress(
             Progress(
                 done=self._plan.stored + self.rollouts,
@@ -143,11 +151,15 @@ class Loop:
                 elapsed_s=time.monotonic() - self._started,
                 rollouts=self.rollouts,
                 tokens=self.tokens,
-                label=condition.label,
+                label=self._unit.planned.condition.label,
                 pass_at_1=tally.correct / tally.rollouts,
                 cut_off=tally.cut_off / tally.rollouts,
             )
         )
+        for planned in self._plan.conditions:
+            self._judge(planned.condition, self._tallies[planned.condition_id])
+
+    def _judge(self, condition: Condition, tally: Tally) -> None:
         if not tally.warned and tally.rollouts >= _JUDGE_AFTER and tally.cut_off >= _MOSTLY_CUT_OFF * tally.rollouts:
             tally.warned = True
             reason = (

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from esprobe import engines
+from esprobe.records import Extent, StoredCondition
 from esprobe.sampling import provenance
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
@@ -13,7 +14,6 @@ from esprobe.sampling.plan import Plan, Planned
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, digest_of
 from esprobe.store import RolloutWriter
-from esprobe.store.records import Extent, StoredCondition
 from esprobe.tasks import load_task
 
 Outcome = Literal["complete", "done", "stopped"]
@@ -81,13 +81,14 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
             stop=stop,
         )
         stop.defer()
-        outcome = "failed"
+        outcome: Outcome | Literal["failed"] = "failed"
         try:
             loop.run()
-            outcome = "stopped" if stop() else "done"
+            # A signal that came when the last rollout was drawn has stopped nothing.
+            outcome = "done" if plan.stored + loop.rollouts == plan.total else "stopped"
         finally:
             store.end_session(session_id, outcome)
-        return summary("stopped" if stop() else "done", loop.rollouts)
+        return summary(outcome, loop.rollouts)
 
 
 def _announce_new(wanted: list[Condition], stored: list[StoredCondition], observer: Observer) -> None:

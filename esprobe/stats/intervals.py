@@ -10,7 +10,6 @@ crossed, and intervals over problems alone cover far too little.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from esprobe.stats.outcomes import Outcomes
 from esprobe.stats.passk import pass_at_k_curve
+from esprobe.stats.student import t_quantile
 
 if TYPE_CHECKING:
     from esprobe.spec import Kind
@@ -152,7 +152,9 @@ def intervals(
     """Intervals for the mean pass@k, one per k.
 
     Built on the complementary log-log scale log(-log(1-p)), on which pass@k of rare successes grows by log k, so
-    that they stay inside (0, 1) and are as wide relative to a small value as to a large one. Where nothing varies
+    that they stay inside (0, 1) and are as wide relative to a small value as to a large one. The quantile is
+    Student's t with one degree of freedom less than there are clusters (problems, or perturbations if those are
+    fewer): with 8 perturbations the normal one covers 89 to 91 % instead of 95 (simulated). Where nothing varies
     because no problem is solved, or every one, the bound of ``extreme_bound`` is given instead.
 
     Raises:
@@ -178,7 +180,7 @@ def interval(f: NDArray[np.float64], variance: float, clusters: int, level: floa
     Args:
         f: (P,) pass@k of each problem.
         variance: of the mean of f.
-        clusters: independent trials that the data amount to, for values that do not vary.
+        clusters: independent trials that the data amount to: one more than the variance's degrees of freedom.
         level: the share of intervals that should cover the truth.
     """
     p = float(f.mean())
@@ -191,7 +193,7 @@ def interval(f: NDArray[np.float64], variance: float, clusters: int, level: floa
     if variance == 0:
         return Interval(None, None, "no spread")
     hazard = -math.log1p(-p)
-    half = NormalDist().inv_cdf(1 - alpha / 2) * math.sqrt(variance) / ((1 - p) * hazard)
+    half = t_quantile(1 - alpha / 2, max(clusters - 1, 1)) * math.sqrt(variance) / ((1 - p) * hazard)
     low = -math.expm1(-hazard * math.exp(-half))
     # exp(700) is about the largest float; the upper end is 1 long before.
     high = -math.expm1(-hazard * math.exp(min(half, 700.0)))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from esprobe.errors import StoreError
 from esprobe.store import migrations
@@ -34,7 +34,9 @@ def open_database(path: Path, mode: Mode) -> Engine:
             writable, on a network file system (write).
     """
     _check_path(path, mode)
-    engine = sqlalchemy.create_engine("sqlite://", creator=lambda: _connect(path, mode), poolclass=StaticPool)
+    # A writer's table of planned problems lives on its one connection; a reader may ask while it iterates.
+    pool = StaticPool if mode == "write" else QueuePool
+    engine = sqlalchemy.create_engine("sqlite://", creator=lambda: _connect(path, mode), poolclass=pool)
 
     # The driver's own transaction handling starts none for reads; a reader shall see one state of the file.
     @event.listens_for(engine, "begin")
@@ -42,11 +44,14 @@ def open_database(path: Path, mode: Mode) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if mode == "write" else "BEGIN")
 
     try:
-        with translated(path), engine.begin() as connection:
-            _check_identity(connection, path, mode)
+        with translated(path):
+            with engine.begin() as connection:
+                _check_identity(connection, path, mode)
             if mode == "write":
-                migrations.migrate(connection)
-                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+                _write_ahead(engine)  # not before: a file of somebody else's is left as it is
+                with engine.begin() as connection:
+                    migrations.migrate(connection)
+                    connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
     except BaseException:
         engine.dispose()
         raise
@@ -116,7 +121,7 @@ def _check_path(path: Path, mode: Mode) -> None:
         raise StoreError(
             f"{path} is read-only, so no rollout can be stored; make it writable or name another with --db"
         )
-    kind = network_file_system(path.parent)
+    kind = network_file_system(path)
     if kind is not None:
         raise StoreError(
             f"{path} lies on a network file system ({kind}), where SQLite's write-ahead log loses data; put the "
@@ -125,9 +130,10 @@ def _check_path(path: Path, mode: Mode) -> None:
 
 
 def _connect(path: Path, mode: Mode) -> sqlite3.Connection:
-    uri = path.absolute().as_uri()
+    path = Path(os.path.realpath(path))  # the write-ahead log lies beside the file, not beside a link to it
+    uri = path.as_uri()
     writable = os.access(path.parent, os.W_OK) and os.access(path, os.W_OK)
-    writable = writable and network_file_system(path.parent) is None
+    writable = writable and network_file_system(path) is None
     if mode == "read":
         # A reader that may write closes a database as SQLite means it to be closed: a write-ahead log that a kill
         # left behind is folded in and removed. query_only, below, keeps it from changing anything else.
@@ -137,7 +143,6 @@ def _connect(path: Path, mode: Mode) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA foreign_keys = ON")
         if mode == "write":
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
         else:
             connection.execute("PRAGMA query_only = ON")
@@ -145,6 +150,14 @@ def _connect(path: Path, mode: Mode) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _write_ahead(engine: Engine) -> None:
+    connection = engine.raw_connection()  # no transaction: the journal mode cannot be changed in one
+    try:
+        connection.cursor().execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
 
 
 def _is_settled(path: Path) -> bool:
@@ -159,13 +172,14 @@ def _is_settled(path: Path) -> bool:
 
 def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
     names = migrations.applied(connection)
+    owner: Any = connection.exec_driver_sql("PRAGMA application_id").scalar()
     newer = [name for name in names if name not in migrations.MIGRATIONS]
-    if newer:
+    if newer and owner == APPLICATION_ID:
         raise StoreError(
             f"{path} was written by a newer esprobe (it has been through {newer[-1]}, unknown here), so this one "
             f"could misread it; upgrade: pip install --upgrade esprobe"
         )
-    if not names:
+    if newer or not names:
         tables: Any = connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar()
         if tables:
             raise StoreError(f"{path} is an SQLite database, but not one of esprobe's; name another file with --db")
@@ -173,6 +187,6 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
             raise StoreError(f"{path} is empty: nothing has been sampled into it; name another file with --db")
     elif mode == "read" and len(names) < len(migrations.MIGRATIONS):
         raise StoreError(
-            f"{path} was written by an older esprobe (its last schema step is {names[-1]}) and lacks what is read here; "
-            f"any sampling command on it brings it up to date, and leaves its rollouts as they are"
+            f"{path} was written by an older esprobe (its last schema step is {names[-1]}) and lacks what is read "
+            f"here; any sampling command on it brings it up to date, and leaves its rollouts as they are"
         )

@@ -10,6 +10,8 @@ import fcntl
 import json
 import os
 import socket
+import weakref
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +47,8 @@ _NETWORK_FILE_SYSTEMS = frozenset(
     }
 )
 
+_HELD: "weakref.WeakSet[WriterLock]" = weakref.WeakSet()
+
 
 def network_file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
     """The kind of network file system that ``path`` lies on, None if it lies on a local disk or nobody can tell."""
@@ -74,7 +78,8 @@ class WriterLock:
     """
 
     def __init__(self, database: Path) -> None:
-        path = database.with_name(database.name + ".lock")
+        real = os.path.realpath(database)  # two links to one database are one database
+        path = Path(real + ".lock")
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as err:
@@ -98,8 +103,11 @@ class WriterLock:
                 "since_utc": datetime.now(UTC).isoformat(timespec="seconds"),
             }
         )
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, holder_json.encode(), 0)
+        # The lock holds without the name; that the disk is full, SQLite will say.
+        with suppress(OSError):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, holder_json.encode(), 0)
+        _HELD.add(self)
 
     def close(self) -> None:
         """Release the lock."""
@@ -114,6 +122,15 @@ class WriterLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _let_go_in_child() -> None:
+    # A forked child (an engine's worker) shares the kernel's lock, and would keep it if its parent were killed.
+    for lock in list(_HELD):
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def _describe(holder: bytes) -> str:

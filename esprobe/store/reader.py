@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlmodel import Session, col, select
 
-from esprobe.spec import Condition
-from esprobe.store.database import Mode, open_database, translated
-from esprobe.store.records import (
+from esprobe.errors import StoreError
+from esprobe.records import (
     Correctness,
     Extent,
     SessionRecord,
@@ -20,7 +20,9 @@ from esprobe.store.records import (
     StoredRollout,
     Totals,
 )
-from esprobe.store.schema import ConditionRow, ProblemRow, ScorerRow, SessionRow, WorkRow
+from esprobe.spec import Condition
+from esprobe.store.database import Mode, open_database, translated
+from esprobe.store.schema import ConditionRow, ScorerRow, SessionRow, WorkRow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,15 +64,12 @@ class RolloutStore:
         """Every condition, in the order in which they were first asked for; empty if there is none."""
         with translated(self.path), Session(self._engine) as session:
             rows = session.exec(select(ConditionRow).order_by(col(ConditionRow.id))).all()
-            return [_condition(row) for row in rows]
+            return [_condition(self.path, row) for row in rows]
 
     def problems(self, condition_id: int) -> list[StoredProblem]:
         """The problems of which a condition has at least one rollout, by index."""
-        used = "SELECT DISTINCT problem_id FROM rollout WHERE condition_id = :condition"
-        with translated(self.path), Session(self._engine) as session:
-            ids = [row[0] for row in session.connection().execute(text(used), {"condition": condition_id})]
-            query = select(ProblemRow).where(col(ProblemRow.id).in_(ids)).order_by(col(ProblemRow.problem_index))
-            return [_problem(row) for row in session.exec(query)] if ids else []
+        with translated(self.path), self._engine.begin() as connection:
+            return _problems(connection, condition_id)
 
     def sessions(self, condition_id: int | None = None) -> list[SessionRecord]:
         """Every session, oldest first; with ``condition_id`` those that were asked for that condition."""
@@ -130,17 +129,18 @@ class RolloutStore:
         """Every stored verdict of a condition as a problems x seeds matrix, with the mask of what is stored."""
         import numpy as np
 
-        problems = self.problems(condition_id)
         # Two strings a seed instead of a row a rollout: the driver hands over two million verdicts in a blink.
         query = (
             "SELECT seed, group_concat(correct, ''), group_concat(problem_id) FROM "
             "(SELECT seed, problem_id, correct FROM rollout WHERE condition_id = :condition "
             "ORDER BY seed, problem_id) GROUP BY seed ORDER BY seed"
         )
-        by_id = {problem.id: row for row, problem in enumerate(problems)}
         columns: list[tuple[int, bytes, NDArray[np.int64]]] = []
         rows_of: dict[str, NDArray[np.int64]] = {}  # complete seeds all name the same problems
+        # One transaction: a sampler may be adding problems meanwhile.
         with translated(self.path), self._engine.begin() as connection:
+            problems = _problems(connection, condition_id)
+            by_id = {problem.id: row for row, problem in enumerate(problems)}
             for seed, verdicts, ids in connection.execute(text(query), {"condition": condition_id}):
                 if ids not in rows_of:
                     rows_of[ids] = np.array([by_id[int(i)] for i in ids.split(",")], np.int64)
@@ -173,15 +173,25 @@ class RolloutStore:
                 yield StoredRollout(index, seed, completion, reward, bool(correct), *rest)
 
 
-def _condition(row: ConditionRow) -> StoredCondition:
+def _condition(path: Path, row: ConditionRow) -> StoredCondition:
     identity = {k: v for k, v in json.loads(row.identity).items() if k != "kind"}
+    unknown = identity.keys() - {field.name for field in fields(Condition)}
+    if unknown:
+        raise StoreError(
+            f"{path} was written by a newer esprobe (condition {row.id} has {', '.join(sorted(unknown))}, unknown "
+            f"here), so this one could misread it; upgrade: pip install --upgrade esprobe"
+        )
     assert row.id is not None
     return StoredCondition(row.id, Condition(model=row.model, **identity))
 
 
-def _problem(row: ProblemRow) -> StoredProblem:
-    assert row.id is not None
-    return StoredProblem(row.id, row.problem_index, row.problem_group, json.loads(row.inputs))
+def _problems(connection: Connection, condition_id: int) -> list[StoredProblem]:
+    query = (
+        "SELECT id, problem_index, problem_group, inputs FROM problem WHERE id IN "
+        "(SELECT problem_id FROM rollout WHERE condition_id = :condition) ORDER BY problem_index"
+    )
+    rows = connection.execute(text(query), {"condition": condition_id})
+    return [StoredProblem(id_, index, group, json.loads(inputs)) for id_, index, group, inputs in rows]
 
 
 def _session(row: SessionRow, scorer: str) -> SessionRecord:

@@ -18,11 +18,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
 from esprobe.errors import RolloutConflictError
+from esprobe.records import Extent, StoredCondition
 from esprobe.spec import Completion, Condition, Problem, Prompt, Score
 from esprobe.store.database import Mode, open_database, translated
 from esprobe.store.lock import WriterLock
 from esprobe.store.reader import RolloutStore
-from esprobe.store.records import Extent, StoredCondition
 from esprobe.store.schema import ConditionRow, ProblemRow, ScorerRow, SessionRow, WorkRow
 
 
@@ -155,12 +155,12 @@ class RolloutWriter(RolloutStore):
         """(problem id, seed) of the planned rollouts that are not stored, by problem in plan order, then by seed."""
         query = (
             "WITH RECURSIVE wanted (seed) AS "
-            "(VALUES (:first) UNION ALL SELECT seed + 1 FROM wanted WHERE seed + 1 < :stop) "
+            "(VALUES (:first) UNION ALL SELECT seed + 1 FROM wanted WHERE seed < :last) "
             "SELECT planned.problem_id, wanted.seed FROM planned CROSS JOIN wanted WHERE NOT EXISTS "
             "(SELECT 1 FROM rollout WHERE rollout.condition_id = :condition AND rollout.seed = wanted.seed "
             "AND rollout.problem_id = planned.problem_id) ORDER BY planned.position, wanted.seed"
         )
-        values = {"condition": condition_id, "first": first_seed, "stop": first_seed + samples}
+        values = {"condition": condition_id, "first": first_seed, "last": first_seed + samples - 1}
         with translated(self.path), self._engine.begin() as connection:
             return [(problem_id, seed) for problem_id, seed in connection.execute(text(query), values)]
 

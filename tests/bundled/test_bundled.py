@@ -10,6 +10,7 @@ import pytest
 
 from esprobe.bundled import TINY
 from esprobe.bundled.curriculum import TRAINING_COUNT, VALIDATION_COUNT, curriculum
+from esprobe.bundled.measure import greedy, render
 from esprobe.tasks.countdown import load, score
 
 PUBLISHED = Path(__file__).parents[2].parent / "shared" / "data" / "countdown.json"
@@ -70,74 +71,65 @@ def test_files_are_small_and_the_published_file_is_not_among_them():
     assert re.fullmatch(r"[0-9a-f]{64}", RECORD["training_digest"])
 
 
-class TestCheckpoint:
-    @pytest.fixture(scope="class")
-    def tokenizer(self):
-        transformers = pytest.importorskip("transformers")
-        return transformers.AutoTokenizer.from_pretrained(TINY)
+@pytest.fixture(scope="module")
+def tokenizer():
+    transformers = pytest.importorskip("transformers")
+    return transformers.AutoTokenizer.from_pretrained(TINY)
 
-    @pytest.fixture(scope="class")
-    def model(self):
-        torch = pytest.importorskip("torch")
-        transformers = pytest.importorskip("transformers")
-        return transformers.AutoModelForCausalLM.from_pretrained(TINY, dtype=torch.float32).eval()
 
-    @staticmethod
-    def text(tokenizer, problem):
-        prompt = load(None).prompt(problem, "chat")
-        messages = [{"role": role, "content": content} for role, content in prompt.messages]
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + prompt.begun
+@pytest.fixture(scope="module")
+def model():
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    return transformers.AutoModelForCausalLM.from_pretrained(TINY, dtype=torch.float32).eval()
 
-    @pytest.mark.parametrize(
-        "text",
-        ["44 + 19 - 35", "  lead and trail \n\n", "naïve 日本語 🎉\x00\t\x7f", "a\r\nb", "(1 + 2) / 3 </answer>", ""],
-    )
-    def test_text_round_trips(self, tokenizer, text):
+
+@pytest.mark.parametrize(
+    "text",
+    ["44 + 19 - 35", "  lead and trail \n\n", "naïve 日本語 🎉\x00\t\x7f", "a\r\nb", "(1 + 2) / 3 </answer>", ""],
+)
+def test_text_round_trips(tokenizer, text):
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == text
+
+
+def test_chat_prompts_are_short_and_raw_ones_fit(tokenizer):
+    task = load(None)
+    for problem in task.problems[:200]:
+        text = render(tokenizer, problem)
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-        assert tokenizer.decode(ids, skip_special_tokens=True) == text
+        assert len(ids) <= 45
+        assert tokenizer.decode(ids, skip_special_tokens=False) == text
+        raw = tokenizer(task.prompt(problem, "raw").begun, add_special_tokens=False)["input_ids"]
+        assert len(raw) + 1024 <= 2048
 
-    def test_chat_prompts_are_short_and_raw_ones_fit(self, tokenizer):
-        task = load(None)
-        for problem in task.problems[:200]:
-            text = self.text(tokenizer, problem)
-            ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-            assert len(ids) <= 45
-            assert tokenizer.decode(ids, skip_special_tokens=False) == text
-            raw = tokenizer(task.prompt(problem, "raw").begun, add_special_tokens=False)["input_ids"]
-            assert len(raw) + 1024 <= 2048
 
-    def test_digits_are_single_tokens_and_the_end_is_special(self, tokenizer):
-        assert len(tokenizer("1234567890", add_special_tokens=False)["input_ids"]) == 10
-        ids = tokenizer("98<|im_end|>", add_special_tokens=False)["input_ids"]
-        assert ids[-1] == tokenizer.eos_token_id
-        assert tokenizer.decode(ids, skip_special_tokens=True) == "98"
+def test_digits_are_single_tokens_and_the_end_is_special(tokenizer):
+    assert len(tokenizer("1234567890", add_special_tokens=False)["input_ids"]) == 10
+    ids = tokenizer("98<|im_end|>", add_special_tokens=False)["input_ids"]
+    assert ids[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "98"
 
-    def test_it_is_a_small_tied_half_precision_qwen2(self, model):
-        from safetensors.torch import load_file
 
-        stored = load_file(TINY / "model.safetensors")
-        assert {str(tensor.dtype) for tensor in stored.values()} == {"torch.float16"}
-        assert "lm_head.weight" not in stored
-        assert 900_000 < sum(tensor.numel() for tensor in stored.values()) < 1_100_000
-        assert type(model).__name__ == "Qwen2ForCausalLM"
-        assert model.generation_config.do_sample in (None, False)
+def test_it_is_a_small_tied_half_precision_qwen2(model):
+    from safetensors.torch import load_file
 
-    def test_greedy_answers_are_well_formed_and_some_are_right(self, model, tokenizer):
-        """Of 60 problems 6 to 30 were to be right; a model that is not this one solves none, or formats none."""
-        import torch
+    stored = load_file(TINY / "model.safetensors")
+    assert {str(tensor.dtype) for tensor in stored.values()} == {"torch.float16"}
+    assert "lm_head.weight" not in stored
+    assert 900_000 < sum(tensor.numel() for tensor in stored.values()) < 1_100_000
+    assert type(model).__name__ == "Qwen2ForCausalLM"
+    assert model.generation_config.do_sample in (None, False)
 
-        problems = load(None).problems[200:260]
-        texts = [self.text(tokenizer, problem) for problem in problems]
-        batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
-        with torch.inference_mode():
-            out = model.generate(
-                batch["input_ids"], attention_mask=batch["attention_mask"], do_sample=False, max_new_tokens=64
-            )
-        completions = tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-        shape = re.compile(r"^<think>.*?</think>\n<answer>.*?</answer>$", re.DOTALL)
-        assert sum(shape.match("<think>" + text) is not None for text in completions) >= 57
-        verdicts = [
-            score(text, p.inputs["numbers"], p.inputs["target"]) for text, p in zip(completions, problems, strict=True)
-        ]
-        assert 3 <= sum(verdict.correct for verdict in verdicts) <= 33
-        assert {round(v.reward, 6) for v in verdicts if v.correct} == {1.1}
+
+def test_greedy_answers_are_well_formed_and_some_are_right(model, tokenizer):
+    """Of 60 problems 6 to 30 were to be right; a model that is not this one solves none, or formats none."""
+    problems = load(None).problems[200:260]
+    completions = greedy(model, tokenizer, [render(tokenizer, problem) for problem in problems])
+    shape = re.compile(r"^<think>.*?</think>\n<answer>.*?</answer>$", re.DOTALL)
+    assert sum(shape.match("<think>" + text) is not None for text in completions) >= 57
+    verdicts = [
+        score(text, p.inputs["numbers"], p.inputs["target"]) for text, p in zip(completions, problems, strict=True)
+    ]
+    assert 3 <= sum(verdict.correct for verdict in verdicts) <= 33
+    assert {round(v.reward, 6) for v in verdicts if v.correct} == {1.1}

@@ -168,9 +168,12 @@ class TestOutcomes:
 
 class TestInterval:
     def test_by_hand(self):
-        """f = (0.2, 0.4): mean 0.3, variance of the mean 0.01; -ln 0.7 = 0.35667; slope 1/(0.7 x 0.35667)."""
-        found = interval(np.array([0.2, 0.4]), 0.01, clusters=2)
-        half = 1.959963984540054 * 0.1 / (0.7 * 0.35667494393873245)
+        """f = (0.2, 0.4): mean 0.3, variance of the mean 0.01; -ln 0.7 = 0.35667; slope 1/(0.7 x 0.35667).
+
+        Student's t for 15 degrees of freedom is 2.13145.
+        """
+        found = interval(np.array([0.2, 0.4]), 0.01, clusters=16)
+        half = 2.131449545559323 * 0.1 / (0.7 * 0.35667494393873245)
         assert found.low == pytest.approx(1 - 0.7 ** math.exp(-half), rel=1e-12)
         assert found.high == pytest.approx(1 - 0.7 ** math.exp(half), rel=1e-12)
         assert found.low < 0.3 < found.high and found.note is None

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from math import prod
 from random import Random
 
 from esprobe.tasks.countdown.prompts import published_context
@@ -26,6 +27,12 @@ LARGEST = 99
 TARGETS = range(10, 100)
 OPERATORS: tuple[Operator, ...] = ("+", "-", "*", "*", "/", "/")
 """Products and quotients count twice, for few of them end at a target; the published file has more still."""
+
+JOINS: dict[int, tuple[tuple[Operator, int, int], ...]] = {
+    left: tuple((sign, i, j) for j in range(left - 1) for i in range(left) for sign in OPERATORS)
+    for left in range(2, max(COUNTS) + 1)
+}
+"""By how many values are left: operator, which to take first, which of the others to take second."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +93,7 @@ def generated_rows() -> list[Row]:
 
 def _names(count: int) -> int:
     """How many candidates of ``count`` numbers there are."""
-    names: int = LARGEST**count
-    for left in range(2, count + 1):
-        names *= left * (left - 1) * len(OPERATORS)
-    return names
+    return prod([LARGEST] * count) * prod(len(JOINS[left]) for left in range(2, count + 1))
 
 
 def _candidate(name: int, count: int) -> Solvable | None:
@@ -99,23 +103,22 @@ def _candidate(name: int, count: int) -> Solvable | None:
         name, number = divmod(name, LARGEST)
         numbers.append(number + 1)
     values: list[tuple[int, int, Expression]] = [(number, 1, number) for number in numbers]
-    while len(values) > 1:
-        name, operator = divmod(name, len(OPERATORS))
-        name, i = divmod(name, len(values))
+    for remaining in range(count, 1, -1):
+        joins = JOINS[remaining]
+        name, join = divmod(name, len(joins))
+        sign, i, j = joins[join]
         a, a_below, left = values.pop(i)
-        name, j = divmod(name, len(values))
         b, b_below, right = values.pop(j)
-        sign = OPERATORS[operator]
-        if sign == "+":
-            above, below = a * b_below + b * a_below, a_below * b_below
-        elif sign == "-":
-            above, below = a * b_below - b * a_below, a_below * b_below
-        elif sign == "*":
+        if sign == "*":
             above, below = a * b, a_below * b_below
-        elif b != 0:
+        elif sign == "/":
+            if b == 0:
+                return None
             above, below = a * b_below, a_below * b
+        elif sign == "+":
+            above, below = a * b_below + b * a_below, a_below * b_below
         else:
-            return None
+            above, below = a * b_below - b * a_below, a_below * b_below
         values.append((above, below, (sign, left, right)))
     above, below, expression = values[0]
     target, rest = divmod(above, below)

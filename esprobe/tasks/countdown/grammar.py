@@ -45,7 +45,14 @@ _BINARY = {
     # Groups to the right, and its left operand takes no sign: -2**2 is -(2**2), 2**-3**2 is 2**(-(3**2)).
     "**": _Pending(4, 5, "**"),
 }
-_SIGN_BINDING = 3
+
+
+def _signs(run: str) -> _Pending:
+    """One or more signs before an operand, spaces among them."""
+    return _Pending(3, 0, NEGATE if run.count("-") % 2 else "", len(run) - run.count(" "))
+
+
+_SIGN = {run: _signs(run) for run in "+-"}
 
 
 def parse(text: str) -> Postfix | None:
@@ -61,7 +68,8 @@ def parse(text: str) -> Postfix | None:
     waiting = [_OPEN]
     parentheses = signs = 0
     operand_next = True
-    for token in _TOKEN.findall(text):
+    for match in _TOKEN.finditer(text):  # one by one, because hostile texts end after a few
+        token = match[0]
         if not operand_next:
             if token == ")":
                 while (top := waiting.pop()) is not _OPEN:
@@ -90,9 +98,9 @@ def parse(text: str) -> Postfix | None:
             parentheses += 1
             waiting.append(_OPEN)
         elif token[0] in "+-":
-            run = len(token) - token.count(" ")
-            signs += run
-            waiting.append(_Pending(_SIGN_BINDING, 0, NEGATE if token.count("-") % 2 else "", run))
+            sign = _SIGN.get(token) or _signs(token)
+            signs += sign.signs
+            waiting.append(sign)
         elif token[0] == "0":
             if token.strip("0"):
                 return None

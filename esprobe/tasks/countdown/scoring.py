@@ -44,6 +44,7 @@ _TOLERANCE = 1e-5
 # last place. Rationals that four numbers up to 99 can reach lie further apart than this.
 _ROUNDING = Fraction(1, 10**12)
 _MOST_ANSWER_CHARACTERS = 40
+_MOST_DENOMINATOR = 10**6
 _MOST_DIGITS = 640  # the fewest that Python's int() may be set to refuse
 
 _CHARACTERS = re.compile(r"[0-9+\-*/() ]+")
@@ -173,9 +174,10 @@ def _uses_exactly(content: str, numbers: Sequence[int]) -> bool:
 
 
 def _canonical(value: Number, expression: Postfix) -> str | None:
-    """The value's one spelling: exact where + - * / gave it, else Python's, whole floats without their ".0".
+    """The value's one spelling: as an integer or a reduced fraction, else as Python prints the float.
 
-    None where that is not a finite number or is longer than 40 characters.
+    Exact where + - * / gave it. A float from other operations stands for the rational of small denominator that it
+    rounds, so that 27.4 is 137/5 whichever way it came. None if not finite or longer than 40 characters.
     """
     if isinstance(value, int):
         return _short(value)
@@ -184,7 +186,8 @@ def _canonical(value: Number, expression: Postfix) -> str | None:
     try:
         return _short(exact_value(expression))
     except (KeyError, ZeroDivisionError):  # another operator, or a divisor that only rounding keeps from 0
-        return _short(int(value)) if value.is_integer() else repr(value)
+        nearest = Fraction(value).limit_denominator(_MOST_DENOMINATOR)
+        return _short(nearest) if abs(nearest - Fraction(value)) <= _ROUNDING * abs(nearest) else repr(value)
 
 
 def _short(value: int | Fraction) -> str | None:

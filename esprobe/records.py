@@ -1,4 +1,4 @@
-"""What the store hands out: frozen values, never live database rows."""
+"""What a database holds, as frozen values: the store hands them out, everything above reads them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,3 +113,18 @@ class StoredRollout:
     failure: str | None
     token_count: int
     finish_reason: str
+
+
+@dataclass(frozen=True)
+class PublishedPoint:
+    """A figure from elsewhere to compare with.
+
+    Attributes:
+        model: the model it is about.
+        method: how that model was trained, or that it was not.
+        estimate: the share of problems solved, 0..1, as read from a publication.
+    """
+
+    model: str
+    method: str
+    estimate: float

@@ -1,6 +1,6 @@
 """Published figures that a report sets beside its own, by task."""
 
-from esprobe.report.results import PublishedPoint
+from esprobe.records import PublishedPoint
 
 PUBLISHED = {
     "countdown": (

@@ -1,0 +1,187 @@
+"""The full report as Markdown: what ran, what came out, what is incomplete, and what it ran on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from esprobe.records import SessionRecord
+from esprobe.report.passk_table import baseline_lines, markdown_table, note_lines, value_columns
+from esprobe.report.results import ConditionResult, Results
+from esprobe.report.text import count, markdown, plural, share, span
+
+
+def as_report(results: Results) -> str:
+    """The report, ending in a line break; sections without content are left out."""
+    sections = [
+        ["# pass@k on " + markdown(results.task)],
+        _setup(results),
+        _curves(results),
+        _nulls(results),
+        _published(results),
+        _incomplete(results),
+        _lengths(results),
+        _intervals(results),
+        _provenance(results),
+    ]
+    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _setup(results: Results) -> list[str]:
+    if not results.conditions:
+        return ["Nothing is stored yet."]
+    given = [r.condition for r in results.conditions]
+    sampling = [c for c in given if c.kind == "temperature"]
+    perturbed = [c for c in given if c.kind == "perturbation"]
+    extents = [r.extent for r in results.conditions if r.extent is not None]
+    seeds = [r.extent for r in results.sampled if r.extent is not None]
+    rows = {
+        "Task": [results.task],
+        "Scorer": [results.scorer],
+        "Data digest": [c.data_digest for c in given],
+        "Problem indices": [
+            f"{e.first_index} to {e.stop_index - 1} ({plural(e.problems, 'problem')})" for e in extents
+        ],
+        "Seeds": [f"{e.first_seed} to {e.first_seed + e.samples - 1}" for e in seeds],
+        "Model": [f"{c.model}, fingerprint {c.model_fingerprint}" for c in given],
+        "Number type": [c.dtype for c in given],
+        "Engine": [c.engine for c in given],
+        "Prompt": [f"{c.prompt}, digest {c.prompt_digest}" for c in given],
+        "Most new tokens": [count(c.max_tokens) for c in given],
+        "Temperatures": [f"{c.temperature:g}" for c in sampling],
+        "Top p": [f"{c.top_p:g}" for c in sampling if c.top_p is not None],
+        "Top k": ["off" if c.top_k == -1 else str(c.top_k) for c in sampling if c.top_k is not None],
+        "Sigmas": [f"{c.sigma:g}" for c in perturbed],
+        "Noise": [c.noise or "iid" for c in perturbed],
+        "Perturbed tensors": [c.scope or "all" for c in perturbed],
+    }
+    table = [(name, "; ".join(dict.fromkeys(values))) for name, values in rows.items() if values]
+    return [
+        "## Setup",
+        "",
+        *markdown_table([("setting", "value"), *((name, markdown(value)) for name, value in table)]),
+    ]
+
+
+def _curves(results: Results) -> list[str]:
+    if not results.conditions:
+        return []
+    lines = ["## pass@k", ""]
+    level = f"{100 * results.conditions[0].curve.level:g} %"
+    lines.append(f"Share of problems solved at least once in k rollouts, with {level} intervals.")
+    if results.greedy:
+        lines += ["", "Greedy baselines:", ""]
+        lines += [f"- {line}" for line in baseline_lines(results, markdown)]
+    columns = value_columns(results, markdown)
+    if len(columns) > 1:
+        lines += ["", *markdown_table(list(zip(*columns, strict=True)))]
+    if notes := note_lines(results):
+        lines += ["", *(f"- {line}" for line in notes)]
+    return lines
+
+
+def _nulls(results: Results) -> list[str]:
+    if not results.nulls:
+        return []
+    lines = ["What needs no model at all; a condition whose curve lies below does worse than that:", ""]
+    return lines + [f"- {markdown(null.label)}: {markdown(null.description)}" for null in results.nulls]
+
+
+def _published(results: Results) -> list[str]:
+    if not results.published:
+        return []
+    lines = ["## Published points to compare with", ""]
+    lines.append("Not measured here: rounded shares of problems solved, each of the model that it names.")
+    models = {r.condition.model for r in results.conditions}
+    if not models & {point.model for point in results.published}:
+        lines.append("No condition of this report uses such a model by that name, so they are background only.")
+    rows = [("model", "method", "solved")]
+    rows += [(markdown(p.model), markdown(p.method), f"about {100 * p.estimate:g} %") for p in results.published]
+    return [*lines, "", *markdown_table(rows)]
+
+
+def _incomplete(results: Results) -> list[str]:
+    if not results.conditions:
+        return []
+    lines = [line for r in results.conditions if (line := _gap(results, r)) is not None]
+    return ["## What is incomplete", "", *(lines or ["Every planned rollout is stored."])]
+
+
+def _gap(results: Results, result: ConditionResult) -> str | None:
+    parts = []
+    if result.missing is None or result.planned is None:
+        parts.append(f"what was planned is not recorded, {plural(result.totals.rollouts, 'rollout')} are stored")
+    elif result.missing:
+        parts.append(f"{count(result.missing)} of {count(result.planned)} planned rollouts are missing")
+        if result.extent is not None and result.problems < result.extent.problems:
+            parts.append(f"{plural(result.extent.problems - result.problems, 'problem')} without any rollout")
+    if result.samples_min < result.samples_max:
+        parts.append(
+            f"problems have {span(result.samples_min, result.samples_max)} rollouts: each counts with its own "
+            f"number, and k ends at {count(result.samples_min)}"
+        )
+    return f"- {markdown(results.labels[result.id])}: {'; '.join(parts)}." if parts else None
+
+
+def _lengths(results: Results) -> list[str]:
+    if not results.conditions:
+        return []
+    rows = [("condition", "rollouts", "correct", "tokens", "tokens per rollout", "cut off")]
+    for r in results.conditions:
+        t = r.totals
+        mean = f"{t.tokens / t.rollouts:.1f}" if t.rollouts else "none yet"
+        cells = (count(t.rollouts), share(t.correct, t.rollouts), count(t.tokens), mean, share(t.cut_off, t.rollouts))
+        rows.append((markdown(results.labels[r.id]), *cells))
+    words = "Rollouts that reached the token limit are cut off, and wrong unless the answer came before."
+    return ["## Length and cut-off", "", words, "", *markdown_table(rows)]
+
+
+def _intervals(results: Results) -> list[str]:
+    if not results.conditions:
+        return []
+    curve = results.conditions[0].curve
+    lines = [
+        "## How intervals were made",
+        "",
+        f"They speak about {curve.target}, at {100 * curve.level:g} %: from the spread between problems for greedy "
+        "and temperature conditions; for perturbations, which all problems share, from two-way clustering over "
+        "problems and perturbations with a jackknife over perturbations (at k = n the one of k - 1); on the "
+        "complementary log-log scale, with Student's t for as many degrees of freedom as there are problems (or "
+        "perturbations, if those are fewer) less one.",
+        "Where no problem is solved, or every one, the Clopper-Pearson bound for as many trials as there are problems "
+        "(or perturbations, if those are fewer) stands instead.",
+    ]
+    return lines
+
+
+def _provenance(results: Results) -> list[str]:
+    if not results.sessions:
+        return []
+    rows: list[tuple[str, ...]] = [
+        ("session", "command", "started (UTC)", "ended (UTC)", "outcome", "rollouts", "tokens")
+    ]
+    places: dict[str, list[int]] = {}
+    for s in results.sessions:
+        ended, outcome = s.ended_utc or "not recorded", s.outcome or "killed or still running"
+        rows.append(
+            (str(s.id), *map(markdown, (s.command, s.started_utc, ended, outcome)), count(s.rollouts), count(s.tokens))
+        )
+        places.setdefault(_place(s), []).append(s.id)
+    lines = ["## Provenance", "", *markdown_table(rows)]
+    for place, ids in places.items():
+        lines += ["", f"{'Session' if len(ids) == 1 else 'Sessions'} {', '.join(map(str, ids))}:", "", place]
+    return lines
+
+
+def _place(session: SessionRecord) -> str:
+    """What a session ran with, the same text for every session that ran with the same."""
+    facts = {
+        "scorer": session.scorer,
+        "host": session.host,
+        "versions": _pairs(session.versions),
+        "hardware": _pairs(session.hardware),
+        "engine": _pairs(session.engine),
+    }
+    return "\n".join(f"- {name}: {markdown(value or 'not recorded')}" for name, value in facts.items())
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())

@@ -1,0 +1,67 @@
+"""``report --format json``: everything the full report says, for programs."""
+
+from typing import Any
+
+from esprobe.report.passk_json import SCHEMA, condition_entry, dump, null_entries
+from esprobe.report.results import ConditionResult, Results
+
+
+def as_report_json(results: Results) -> str:
+    """The pass@k document with each condition's identity, plan and sums, published figures and sessions added."""
+    return dump(
+        {
+            "schema": SCHEMA,
+            "task": results.task,
+            "scorer": results.scorer,
+            "conditions": [_entry(results, condition) for condition in results.conditions],
+            "nulls": null_entries(results),
+            "published": [
+                {"model": point.model, "method": point.method, "estimate": point.estimate}
+                for point in results.published
+            ],
+            "sessions": [
+                {
+                    "id": session.id,
+                    "command": session.command,
+                    "scorer": session.scorer,
+                    "started_utc": session.started_utc,
+                    "ended_utc": session.ended_utc,
+                    "outcome": session.outcome,
+                    "rollouts": session.rollouts,
+                    "tokens": session.tokens,
+                    "host": session.host,
+                    "engine": dict(session.engine),
+                    "versions": dict(session.versions),
+                    "hardware": dict(session.hardware),
+                }
+                for session in results.sessions
+            ],
+        }
+    )
+
+
+def _entry(results: Results, result: ConditionResult) -> dict[str, Any]:
+    extent = result.extent
+    plan = None
+    if extent is not None:
+        plan = {
+            "first_index": extent.first_index,
+            "stop_index": extent.stop_index,
+            "problems": extent.problems,
+            "first_seed": extent.first_seed,
+            "samples": extent.samples,
+        }
+    entry = condition_entry(result)
+    for point, made in zip(entry["pass_at_k"], result.curve.points, strict=True):
+        point["note"] = made.note
+    return entry | {
+        "display_label": results.labels[result.id],
+        "digest": result.condition.digest,
+        "identity": result.condition.identity,
+        "level": result.curve.level,
+        "target": result.curve.target,
+        "correct": result.totals.correct,
+        "cut_off": result.totals.cut_off,
+        "plan": plan,
+        "missing": result.missing,
+    }

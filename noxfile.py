@@ -1,0 +1,86 @@
+"""Everything a developer runs, each in an environment of its own: ``nox -s NAME``; ``nox -l`` lists them."""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+# The CPU build of this torch is what `pip install torch==2.13.0` finds where CPU builds are served; a range would
+# pull in the newest one with gigabytes of CUDA.
+TORCH = "torch==2.13.0"
+
+nox.options.sessions = ["tests", "bare", "lint", "types"]
+nox.options.reuse_existing_virtualenvs = True
+nox.needs_version = ">=2024.4.15"
+
+
+def group(name: str) -> list[str]:
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job on a laptop: both arms and the baseline with the bundled model, pass@k, a written report."""
+    session.install(TORCH)
+    session.install("-e", ".[hf]")
+    folder = Path("demo").absolute()
+    folder.mkdir(exist_ok=True)
+    database = str(folder / "esprobe.db")
+    common = ["--db", database, "--model", "tiny", "--problems", "200:400", "--samples", "16", "--max-tokens", "64"]
+    session.run("esprobe", "sample-temp", *common, "-t", "0.8")
+    session.run("esprobe", "sample-perturb", *common, "--sigma", "0.005")
+    session.run("esprobe", "passk", "--db", database)
+    session.run("esprobe", "report", "--db", database, "--output", str(folder / "report.md"))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything that runs on a CPU without downloads of models."""
+    session.install(TORCH)
+    session.install("-e", ".[hf]", *group("test"))
+    session.run("pytest", "-m", "not vllm", *session.posargs)
+
+
+@nox.session
+def bare(session: nox.Session) -> None:
+    """What `pip install esprobe` alone can do: analyse a copied database, with no model library at hand."""
+    session.install(".")
+    database = Path(session.create_tmp()) / "copied.db"
+    shutil.copy("tests/data/schema-m001.db", database)
+    session.run("esprobe", "--help", silent=True)
+    session.run("esprobe", "passk", "--db", str(database))
+    session.run("esprobe", "report", "--db", str(database), silent=True)
+    absent = "import importlib.util as u; assert not any(map(u.find_spec, ('torch', 'transformers', 'vllm', 'yaml')))"
+    session.run("python", "-c", absent)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and the mistakes a linter can see."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    session.install(*group("types"), "nox", "-e", ".")
+    session.run("mypy")
+
+
+@nox.session(default=False)
+def benchmarks(session: nox.Session) -> None:
+    """Ratios measured side by side; printed, never asserted."""
+    session.install(TORCH)
+    session.install("-e", ".[hf]")
+    session.run("python", "-m", "tests.benchmarks.loop_overhead", *session.posargs)
+
+
+@nox.session(default=False)
+def train(session: nox.Session) -> None:
+    """Train the bundled model again; see esprobe/bundled/MODEL_CARD.md."""
+    session.install(TORCH)
+    session.install("-e", ".[hf]")
+    session.run("python", "-m", "esprobe.bundled.train", *session.posargs)

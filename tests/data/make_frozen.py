@@ -1,0 +1,67 @@
+"""Writes the frozen database of the newest schema: ``python tests/data/make_frozen.py schema-m001.db``.
+
+Run it once per schema, when that schema is released; files of older schemas stay as they are.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from esprobe.records import Extent
+from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score
+from esprobe.store import NewRollout, RolloutWriter
+from esprobe.store.writer import Cost
+
+WARM = Condition(
+    task="countdown",
+    data_digest="d" * 64,
+    prompt="chat",
+    prompt_digest="e" * 64,
+    model="Qwen/Qwen2.5-0.5B-Instruct",
+    model_fingerprint="f" * 64,
+    dtype="float16",
+    engine="transformers",
+    max_tokens=1024,
+    temperature=0.8,
+    top_p=1.0,
+    top_k=-1,
+)
+NOISY = replace(WARM, temperature=None, top_p=None, top_k=None, sigma=0.005, noise="iid")
+
+
+def prompt(index: int) -> Prompt:
+    return Prompt((("system", "You think."), ("user", f"Reach {index} with [1, 2, {index}].")), "Let me <think>")
+
+
+def rollout(condition_id: int, problem: tuple[int, int], seed: int) -> NewRollout:
+    id_, index = problem
+    correct = (index + seed + condition_id) % 3 == 0
+    text = f"problem {index}, seed {seed} \u2713\n<answer> {index} * (2 - 1) </answer>"
+    score = Score(1.1, True, f"{index} * (2 - 1)", None) if correct else Score(0.1, False, None, "wrong value")
+    request = Request(id_, index, seed, prompt(index), max_tokens=1024)
+    return NewRollout(condition_id, Completion(request, text, seed, "stop" if correct else "length"), score)
+
+
+def make(path: Path) -> None:
+    with RolloutWriter.open(path) as writer:
+        conditions = [writer.register_condition(WARM), writer.register_condition(NOISY)]
+        problems = [
+            (Problem(i, {"numbers": [1, 2, i], "target": str(i)}, "3 numbers"), prompt(i)) for i in (200, 201, 202)
+        ]
+        ids = writer.register_problems("countdown", "a-task-digest", problems)
+        session = writer.begin_session(
+            "esprobe sample-temp -t 0.8",
+            "es-paper/1",
+            dict.fromkeys(conditions, Extent(200, 203, 42, 4, 3)),
+            {"engine": "transformers", "device": "cpu"},
+            {"esprobe": "0.1.0"},
+            {"cpus": 2},
+        )
+        for condition in conditions:
+            drawn = [rollout(condition, (ids[i], i), seed) for seed in range(42, 46) for i in sorted(ids)]
+            writer.add(session, drawn, {condition: Cost(generate_s=1.5, switch_s=0.25)})
+        writer.end_session(session, "done")
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))

@@ -1,0 +1,102 @@
+"""The engine contract, held by every engine: subclasses supply the fixtures ``engine`` and ``prompts``."""
+
+from dataclasses import replace
+
+import pytest
+
+from esprobe.engines import Engine
+from esprobe.spec import Completion, Perturbation, Prompt, Request
+
+
+def request_for(prompt: Prompt, index: int, **changes: object) -> Request:
+    request = Request(problem_id=index + 1, problem_index=index, seed=42, prompt=prompt, max_tokens=24)
+    return replace(request, **changes)  # type: ignore[arg-type]
+
+
+def drawn(prompts: list[Prompt], seed: int = 42, temperature: float = 0.8) -> list[Request]:
+    """One sampled request per prompt, each with a sampling seed of its own."""
+    return [
+        request_for(prompt, i, seed=seed, temperature=temperature, sampling_seed=1000 * seed + i)
+        for i, prompt in enumerate(prompts)
+    ]
+
+
+def complete(engine: Engine, requests: list[Request]) -> dict[Request, Completion]:
+    groups = list(engine.generate(requests, lambda: False))
+    completions = [completion for group in groups for completion in group]
+    answered = {completion.request: completion for completion in completions}
+    assert len(answered) == len(completions), "a request was answered twice"
+    return answered
+
+
+def texts(engine: Engine, requests: list[Request]) -> list[str]:
+    answered = complete(engine, requests)
+    return [answered[request].text for request in requests]
+
+
+class GenerationContract:
+    """Text in, text out."""
+
+    def test_every_request_is_answered_once(self, engine: Engine, prompts: list[Prompt]) -> None:
+        requests = drawn(prompts)
+        assert set(complete(engine, requests)) == set(requests)
+
+    def test_nothing_asked_is_nothing_answered(self, engine: Engine) -> None:
+        assert complete(engine, []) == {}
+
+    def test_same_seed_same_text_other_seed_other_text(self, engine: Engine, prompts: list[Prompt]) -> None:
+        first = texts(engine, drawn(prompts, seed=1, temperature=1.0))
+        assert texts(engine, drawn(prompts, seed=1, temperature=1.0)) == first
+        assert texts(engine, drawn(prompts, seed=2, temperature=1.0)) != first
+
+    def test_greedy_decoding_is_repeatable(self, engine: Engine, prompts: list[Prompt]) -> None:
+        requests = [request_for(prompt, i) for i, prompt in enumerate(prompts)]
+        assert texts(engine, requests) == texts(engine, requests)
+
+    def test_token_limit_is_kept_and_named(self, engine: Engine, prompts: list[Prompt]) -> None:
+        answers = complete(engine, [request_for(prompt, i, max_tokens=2) for i, prompt in enumerate(prompts)])
+        assert all(1 <= answer.token_count <= 2 for answer in answers.values())
+        assert {answer.finish_reason for answer in answers.values()} <= {"stop", "length"}
+        assert any(answer.finish_reason == "length" for answer in answers.values())
+
+    def test_a_stop_ends_generation_early(self, engine: Engine, prompts: list[Prompt]) -> None:
+        assert [group for group in engine.generate(drawn(prompts), lambda: True) if group] == []
+
+    def test_what_was_used_is_told(self, engine: Engine) -> None:
+        assert engine.provenance()["engine"]
+
+
+class PerturbationContract:
+    """Weights change inside ``perturbed`` and are bit for bit the loaded ones after."""
+
+    def test_noise_reaches_every_weight(self, engine: Engine, scalars: int) -> None:
+        with engine.perturbed(Perturbation(seed=57, sigma=0.05)) as touched:
+            assert touched == scalars
+
+    def test_weights_are_restored_bit_for_bit(self, engine: Engine) -> None:
+        before = engine.weight_digest()  # type: ignore[attr-defined]
+        for seed in range(3):
+            with engine.perturbed(Perturbation(seed=seed, sigma=0.05)):
+                assert engine.weight_digest() != before  # type: ignore[attr-defined]
+        assert engine.weight_digest() == before  # type: ignore[attr-defined]
+
+    def test_weights_survive_an_error_inside(self, engine: Engine) -> None:
+        before = engine.weight_digest()  # type: ignore[attr-defined]
+        with pytest.raises(ZeroDivisionError), engine.perturbed(Perturbation(seed=1, sigma=0.05)):
+            raise ZeroDivisionError
+        assert engine.weight_digest() == before  # type: ignore[attr-defined]
+
+    def test_sigma_zero_is_the_identity(self, engine: Engine) -> None:
+        before = engine.weight_digest()  # type: ignore[attr-defined]
+        with engine.perturbed(Perturbation(seed=1, sigma=0.0)):
+            assert engine.weight_digest() == before  # type: ignore[attr-defined]
+
+    def test_a_seed_names_one_model(self, engine: Engine, prompts: list[Prompt]) -> None:
+        requests = [request_for(prompt, i) for i, prompt in enumerate(prompts)]
+        answers, digests = [], []
+        for seed in (57, 58, 57):
+            with engine.perturbed(Perturbation(seed=seed, sigma=0.05)):
+                answers.append(texts(engine, requests))
+                digests.append(engine.weight_digest())  # type: ignore[attr-defined]
+        assert answers[0] == answers[2]
+        assert digests[0] == digests[2] != digests[1]

@@ -1,0 +1,71 @@
+"""Files of every schema there has been stay readable and writable; files from the future are refused."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from esprobe.errors import StoreError
+from esprobe.store import RolloutStore, RolloutWriter
+from esprobe.store.migrations import MIGRATIONS
+from tests.store.material import rollout, shell
+
+DATA = Path(__file__).parent.parent / "data"
+FROZEN = sorted(path.name for path in DATA.glob("schema-m*.db"))
+
+either = pytest.mark.parametrize("access", [RolloutStore, RolloutWriter])
+
+
+@pytest.fixture(params=FROZEN)
+def frozen(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return Path(shutil.copy(DATA / request.param, tmp_path))
+
+
+def test_every_schema_has_a_frozen_file_that_is_whole_by_itself() -> None:
+    schemas = [name.partition("_")[0] for name in MIGRATIONS]
+    assert [name.removeprefix("schema-").removesuffix(".db") for name in FROZEN] == schemas
+    assert not list(DATA.glob("*-wal"))
+
+
+@either
+def test_a_frozen_file_still_says_what_was_written(frozen: Path, access: type[RolloutStore]) -> None:
+    with access.open(frozen) as store:
+        warm, noisy = store.conditions()
+        assert (warm.condition.label, noisy.condition.label) == ("T=0.8", "sigma=0.005")
+        # A digest that changes would make every stored condition a new one, and draw everything again.
+        assert warm.condition.digest == "v1:1c9086ae3db5835cf85e732ac836ef5e793c64268c24d4558b1d611fa7930e1e"
+        assert noisy.condition.digest == "v1:980a269916cb19d109a69e7432e1f98b8a9ba0d348bba92d36ab8c837d5600e2"
+        matrix = store.correctness(noisy.id)
+        assert matrix.problems.tolist() == [200, 201, 202]
+        assert matrix.seeds.tolist() == [42, 43, 44, 45]
+        assert matrix.correct.tolist() == [[(i + s + 2) % 3 == 0 for s in range(42, 46)] for i in (200, 201, 202)]
+        assert matrix.stored.all()
+        first, *rest = store.rollouts(warm.id, 201)
+        assert first.completion == "problem 201, seed 42 \u2713\n<answer> 201 * (2 - 1) </answer>"
+        assert (first.reward, first.answer, first.failure, first.token_count) == (0.1, None, "wrong value", 42)
+        assert [drawn.seed for drawn in rest] == [43, 44, 45]
+        (session,) = store.sessions()
+        assert (session.outcome, session.rollouts, session.scorer) == ("done", 24, "es-paper/1")
+
+
+def test_a_frozen_file_can_be_added_to(frozen: Path) -> None:
+    with RolloutWriter.open(frozen) as writer:
+        writer.plan_problems([1, 2, 3])
+        assert writer.owed(1, 42, 5) == [(1, 46), (2, 46), (3, 46)]
+        assert writer.add(1, [rollout(1, 2, 46)], {}) == 1
+    with RolloutStore.open(frozen) as store:
+        assert store.totals(1).rollouts == 13
+
+
+@either
+def test_a_file_from_a_newer_esprobe_asks_for_an_upgrade(frozen: Path, access: type[RolloutStore]) -> None:
+    shell(frozen, "INSERT INTO migration VALUES ('m999_from_the_future', '2030-01-01')")
+    with pytest.raises(StoreError, match=r"newer esprobe.*m999_from_the_future.*upgrade"):
+        access.open(frozen)
+
+
+@either
+def test_a_condition_of_a_newer_esprobe_asks_for_an_upgrade(frozen: Path, access: type[RolloutStore]) -> None:
+    shell(frozen, "UPDATE condition SET identity = json_set(identity, '$.warmth', 3) WHERE id = 2")
+    with access.open(frozen) as store, pytest.raises(StoreError, match=r"newer esprobe.*condition 2.*warmth.*upgrade"):
+        store.conditions()
