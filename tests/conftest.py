@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,16 +35,16 @@ def published() -> Path:
     return PUBLISHED
 
 
+def run_esprobe(folder: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """The command line in a process of its own, working in ``folder``."""
+    command = [sys.executable, "-m", "esprobe", *map(str, arguments)]
+    return subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
 @pytest.fixture
 def esprobe(tmp_path: Path) -> Run:
     """The command line in a process of its own, in an empty folder."""
-
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "esprobe", *map(str, arguments)]
-        settings = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 300} | options
-        return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload]
-
-    return run
+    return partial(run_esprobe, tmp_path)
 
 
 @pytest.fixture

@@ -92,15 +92,19 @@ def _in_words(path: Path, error: sqlite3.Error) -> str:
                 f"close what holds it (an open transaction in sqlite3 or a browser?) and run the same command again"
             )
         case sqlite3.SQLITE_CORRUPT:
-            return (
-                f"{path} is damaged ({error}), so no figure from it can be trusted; restore a copy, or salvage what "
-                f"is readable with: sqlite3 {path} .recover | sqlite3 salvaged.db"
-            )
+            return _damaged(path, str(error))
         case sqlite3.SQLITE_IOERR:
             return f"reading or writing {path} failed ({error}); check the disk, then run the same command again"
         case sqlite3.SQLITE_CANTOPEN:
             return f"{path} cannot be opened ({error}); check that its folder exists and can be written"
     return f"SQLite could not use {path}: {error}"
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return (
+        f"{path} is damaged ({reason}), so no figure from it can be trusted; restore a copy, or salvage what is "
+        f"readable with: sqlite3 {path} .recover | sqlite3 salvaged.db"
+    )
 
 
 def _check_path(path: Path, mode: Mode) -> None:
@@ -172,6 +176,9 @@ def _is_settled(path: Path) -> bool:
 
 def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
     names = migrations.applied(connection)
+    page: Any = connection.exec_driver_sql("PRAGMA page_size").scalar()
+    if os.stat(path).st_size % page and _is_settled(Path(os.path.realpath(path))):
+        raise StoreError(_damaged(path, "its last page is cut off"))  # SQLite would read zeros in its place
     owner: Any = connection.exec_driver_sql("PRAGMA application_id").scalar()
     newer = [name for name in names if name not in migrations.MIGRATIONS]
     if newer and owner == APPLICATION_ID:

@@ -1,8 +1,9 @@
 """Conditions, problems and rollouts made by hand, for the tests of the store."""
 
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from esprobe.records import Extent
 from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score
 from esprobe.store import NewRollout, RolloutWriter
+from tests.conftest import REPOSITORY
 
 GREEDY = Condition(
     task="countdown",
@@ -67,26 +69,31 @@ def fill(path: Path, rollouts: int = 40, text: str = "a text") -> Path:
 
 @contextmanager
 def child(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A Python process that has printed one line; it is killed at the end."""
+    """A Python process of our own; it is killed at the end."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=REPOSITORY,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     with process:
         try:
-            assert process.stdout is not None
-            assert process.stdout.readline(), "the child ended before it was ready"
             yield process
         finally:
             process.kill()
 
 
+def hear(process: subprocess.Popen[str]) -> str:
+    """Wait for the next line that a child prints."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, "the child ended before it had spoken"
+    return line.strip()
+
+
 def shell(path: Path, *statements: str) -> None:
     """Change a database behind esprobe's back."""
-    import sqlite3
-
     connection = sqlite3.connect(path)
     try:
         for statement in statements:
@@ -94,8 +101,3 @@ def shell(path: Path, *statements: str) -> None:
         connection.commit()
     finally:
         connection.close()
-
-
-def keys(rollouts: Iterable[NewRollout]) -> set[tuple[int, int]]:
-    """(problem id, seed) pairs."""
-    return {(given.key[2], given.key[1]) for given in rollouts}

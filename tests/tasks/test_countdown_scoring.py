@@ -214,12 +214,13 @@ def test_the_tolerance_is_published():
         "0**-{}",
         "({})**(1 - 1)",
         "({})**-1",
-        "({})**0.5".replace("0.5", "(1/2)"),
+        "({})**(1/2)",
         "2**-({})",
         "(1/2)**({})",
         "-5 // ({} + 7)",
         "5 // ({} * 3)",
         "5 // (7 - {})",
+        "5 // (7**(50*50) * {})",
         "5 // ({} // 3)",
         "5 // -({} // -3)",
         "5 // ({})**2",
@@ -241,7 +242,7 @@ def test_the_tolerance_is_published():
     ],
 )
 def test_large_integers_as_python_has_them(pattern, large):
-    """Each target in turn is the value itself where there is one; equality alone would hold for two zeros."""
+    """The target is the value itself where there is one: two rewards of 0 would be equal, too."""
     other, third = "7**(50*50*2)", "7**(50*60*2)"
     expression = pattern.replace("{}", large, 1).replace("{}", other, 1).replace("{}", third, 1)
     try:
@@ -250,8 +251,7 @@ def test_large_integers_as_python_has_them(pattern, large):
         target = 0.0
         assert not score(answering(expression), numbers_in(expression), target).correct
     else:
-        if expression.count("**") == pattern.count("**") + 1:
-            assert score(answering(expression), numbers_in(expression), target).correct
+        assert score(answering(expression), numbers_in(expression), target).correct
     assert_as_published(answering(expression), numbers_in(expression), target)
 
 
@@ -381,7 +381,7 @@ def target_of(expression):
     return target if abs(target) < 1e300 else 0.0
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 @given(data=st.data(), numbers=NUMBERS)
 def test_well_formed_answers_score_as_published(data, numbers):
     expression = data.draw(expressions(numbers))
@@ -389,7 +389,7 @@ def test_well_formed_answers_score_as_published(data, numbers):
     assert_as_published(answering(expression), numbers, target)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 @given(data=st.data(), numbers=NUMBERS)
 def test_mutated_answers_score_as_published(data, numbers):
     expression = data.draw(mutants(data.draw(expressions(numbers)), st.sampled_from(EXPRESSION_CHARACTERS)))
@@ -398,7 +398,7 @@ def test_mutated_answers_score_as_published(data, numbers):
     assert_as_published(answering(expression), given_numbers, target)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 @given(symbols=st.lists(st.sampled_from(["1", "2", "(", ")", "+", "-", "*", "/", "//", "**", " "]), max_size=9))
 def test_any_row_of_symbols_scores_as_published(symbols):
     expression = "".join(symbols)
@@ -408,13 +408,13 @@ def test_any_row_of_symbols_scores_as_published(symbols):
 TAGS = ["<think>", "</think>", "<answer>", "</answer>", "\n", "</think>\n<answer>", "</answer>\n", "7", "8", "<", "/"]
 
 
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=400)
 @given(pieces=st.lists(st.sampled_from(TAGS), max_size=14))
 def test_any_row_of_tags_scores_as_published(pieces):
     assert_as_published("".join(pieces), [7], "7")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 @given(data=st.data())
 def test_mutated_completions_score_as_published(data):
     characters = st.sampled_from("<>/answerthink\n 7") | st.characters()
@@ -470,7 +470,7 @@ def test_strict(expression, numbers, target, answer, failure):
     assert verdict.reward == (1.1 if verdict.correct else 0.1)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 @given(data=st.data(), numbers=NUMBERS)
 def test_strict_values_are_exact(data, numbers):
     """Against Fractions put through Python's own parser."""
@@ -544,7 +544,7 @@ def test_equal_values_have_equal_answers():
     assert {score(answering(text), numbers_in(text), "0").answer for text in whole} == {"8"}
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 @given(data=st.data(), numbers=NUMBERS, scorer=st.sampled_from(SCORERS))
 def test_verdicts_are_consistent(data, numbers, scorer):
     completion = data.draw(mutants(answering(data.draw(expressions(numbers))), st.characters()))
@@ -609,7 +609,7 @@ def test_ten_megabytes(unit, scorer):
     assert score(completion + "</answer>" + answering("44+19+35"), [44, 19, 35], "98", scorer).correct
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 @given(text=st.text(st.characters(exclude_categories=())), scorer=st.sampled_from(SCORERS))
 def test_any_text_is_scored(text, scorer):
     for completion in (text, answering(text), text + answering("7")):

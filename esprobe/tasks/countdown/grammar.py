@@ -94,6 +94,14 @@ def parse(text: str) -> Postfix | None:
             token = token[1:].strip() if is_sign else ""
             if not token:
                 continue
+        if token.isdigit():
+            if token[0] == "0":
+                if token.strip("0"):
+                    return None
+                token = "0"  # int() refuses thousands of zeros, Python's parser does not
+            output.append(int(token))
+            operand_next = False
+            continue
         if token == "(":
             parentheses += 1
             waiting.append(_OPEN)
@@ -101,18 +109,8 @@ def parse(text: str) -> Postfix | None:
             sign = _SIGN.get(token) or _signs(token)
             signs += sign.signs
             waiting.append(sign)
-        elif token[0] == "0":
-            if token.strip("0"):
-                return None
-            output.append(0)
-            operand_next = False
-            continue
-        elif token[0] in ")*/":
-            return None
         else:
-            output.append(int(token))
-            operand_next = False
-            continue
+            return None
         if (
             parentheses > _MOST_PARENTHESES
             or signs > _MOST_SIGNS

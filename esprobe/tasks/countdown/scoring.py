@@ -10,7 +10,8 @@ never hands model text to ``eval``. The exceptions:
   every frame on the call stack in 3.11 and 3.12, and about 5,970 in 3.13.
 - Integers beyond 2**15 bits are known by size and parity only. An answer is not counted if it hangs on more: on the
   difference or the quotient of two such numbers of similar size (``99**(98 * 97) // 98**(99 * 97)``), or on the
-  parity of a quotient of one. That takes five given numbers at least, if none exceeds 99.
+  parity of a quotient of one. That takes five given numbers at least, if none exceeds 99. An integer beyond 2**28
+  bits, on which CPython works for minutes, counts as one that never ends: no answer.
 - A number of more than 4,300 digits makes the published code raise; here it is a wrong number.
 
 ``strict/1`` has the same format part, and takes an answer for what mathematics makes of it: exact rational

@@ -1,0 +1,118 @@
+"""``passk`` and ``report`` on databases that the real command line filled."""
+
+import csv
+import io
+import json
+import shutil
+import sqlite3
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+import esprobe as package
+from esprobe.tasks.countdown.generate import GENERATED_SEED, candidates, distinct
+from tests.conftest import Run, run_esprobe
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both arms over 30 problems; problem 200's answers are scripted to be right one time in two."""
+    right = next(islice(distinct(candidates(GENERATED_SEED)), 200, None)).solution
+    folder = tmp_path_factory.mktemp("filled")
+    script = folder / "model.json"
+    script.write_text(json.dumps({"*": ["no"], "200": [f" </think>\n<answer>{right}</answer>", "no"]}))
+    common = ["--engine", "scripted", "--model", script, "--problems", "200:230", "--samples", "16"]
+    path = folder / "filled.db"
+    assert run_esprobe(folder, "sample-temp", *common, "-t", "0.8", "--db", path).returncode == 0
+    assert run_esprobe(folder, "sample-perturb", *common, "--sigma", "0.005", "--db", path).returncode == 0
+    return path
+
+
+def test_the_json_contract(esprobe: Run, database: Path) -> None:
+    document = json.loads(esprobe("passk", "--db", database, "--format", "json").stdout)
+    assert list(document) == ["schema", "task", "conditions", "nulls"]
+    assert (document["schema"], document["task"]) == (1, "countdown")
+    greedy, temperature, perturbation = document["conditions"]
+    assert [c["kind"] for c in document["conditions"]] == ["greedy", "temperature", "perturbation"]
+    assert (temperature["temperature"], temperature["sigma"]) == (0.8, None)
+    assert (perturbation["temperature"], perturbation["sigma"]) == (None, 0.005)
+    assert (perturbation["problems"], perturbation["rollouts"], perturbation["samples_min"]) == (30, 480, 16)
+    assert [point["k"] for point in temperature["pass_at_k"]] == [1, 2, 4, 8, 16]
+    assert greedy["pass_at_k"][0]["k"] == 1
+
+
+def test_estimates_are_those_of_the_stored_verdicts(esprobe: Run, database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        query = "SELECT problem, count(*), sum(correct) FROM rollouts WHERE kind = ? GROUP BY problem"
+        counts = {kind: connection.execute(query, (kind,)).fetchall() for kind in ("temperature", "perturbation")}
+    connection.close()
+    document = json.loads(esprobe("passk", "--db", database, "--format", "json").stdout)
+    for condition in document["conditions"][1:]:
+        of_kind = counts[condition["kind"]]
+        assert 0 < sum(c for _, _, c in of_kind) < 16
+        for point in condition["pass_at_k"]:
+            expected = sum(package.pass_at_k(n, c, point["k"]) for _, n, c in of_kind) / len(of_kind)
+            assert point["estimate"] == pytest.approx(expected, abs=1e-12)
+            assert point["ci_low"] <= point["estimate"] <= point["ci_high"]
+
+
+def test_every_format_speaks_of_every_condition(esprobe: Run, database: Path) -> None:
+    for form in ("table", "markdown", "csv"):
+        done = esprobe("passk", "--db", database, "--format", form)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        assert all(label in done.stdout for label in ("greedy", "T=0.8", "sigma=0.005"))
+    parsed = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert {row["k"] for row in parsed if row["kind"] == "temperature"} == {"1", "2", "4", "8", "16"}
+
+
+def test_k_and_condition_choose(esprobe: Run, database: Path) -> None:
+    done = esprobe("passk", "--db", database, "--format", "json", "--k", "3", "--k", "5", "--condition", "T=0.8")
+    (condition,) = json.loads(done.stdout)["conditions"]
+    assert condition["label"] == "T=0.8"
+    assert [point["k"] for point in condition["pass_at_k"]] == [3, 5]
+
+
+@pytest.mark.parametrize("k", [0, -1, 17])
+def test_a_k_that_cannot_be_told_is_refused_in_words(esprobe: Run, database: Path, k: int) -> None:
+    done = esprobe("passk", "--db", database, "--k", k)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "16 rollouts" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_unknown_condition_is_refused_with_the_known_ones(esprobe: Run, database: Path) -> None:
+    done = esprobe("passk", "--db", database, "--condition", "T=0.9")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "T=0.9" in done.stderr and "2 (T=0.8)" in done.stderr
+
+
+def test_the_report_is_written_whole_and_says_all(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    shown = esprobe("report", "--db", database)
+    written = esprobe("report", "--db", database, "--output", tmp_path / "report.md")
+    assert (shown.returncode, written.returncode) == (0, 0), shown.stderr + written.stderr
+    text = (tmp_path / "report.md").read_text()
+    assert text == shown.stdout
+    for expected in ("## Setup", "T=0.8", "sigma=0.005", "Greedy baselines", "about 15.7 %", "## Provenance", "sqlite"):
+        assert expected in text, expected
+    document = json.loads(esprobe("report", "--db", database, "--format", "json").stdout)
+    assert len(document["sessions"]) == 2
+    assert "nan" not in json.dumps(document).lower()
+
+
+def test_an_incomplete_run_is_named_as_such(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    torn = shutil.copy(database, tmp_path / "torn.db")
+    with sqlite3.connect(torn) as connection:
+        connection.execute("DELETE FROM rollout WHERE condition_id = 3 AND seed = 50 AND problem_id < 6")
+    connection.close()
+    text = esprobe("report", "--db", torn).stdout
+    assert "5 of 480 planned rollouts are missing" in text
+    document = json.loads(esprobe("passk", "--db", torn, "--format", "json").stdout)
+    assert (document["conditions"][2]["samples_min"], document["conditions"][2]["samples_max"]) == (15, 16)
+
+
+def test_a_report_that_cannot_be_written_says_so(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    done = esprobe("report", "--db", database, "--output", tmp_path / "no" / "such" / "report.md")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the report cannot be written")

@@ -1,0 +1,125 @@
+"""What no run could mean is refused before anything is made, in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from esprobe.engines import ModelIdentity
+from esprobe.tasks import load_task
+from tests.sampling.material import invoke, job
+
+REFUSED = [
+    ("sample-temp", ["--samples", "0"], 2, "--samples 0"),
+    ("sample-temp", ["--samples", "-3"], 2, "--samples -3"),
+    ("sample-temp", ["--seed", "-1"], 2, "--seed -1 is negative"),
+    ("sample-temp", ["--seed", str(2**63 - 1), "--samples", "2"], 2, "past what SQLite can store"),
+    ("sample-temp", ["--max-tokens", "0"], 2, "--max-tokens 0"),
+    ("sample-temp", ["--batch-size", "0"], 2, "--batch-size 0"),
+    ("sample-temp", ["-t", "0"], 2, "temperature 0 cannot be sampled"),
+    ("sample-temp", ["-t", "-1"], 2, "temperature -1 cannot"),
+    ("sample-temp", ["-t", "nan"], 2, "temperature nan cannot"),
+    ("sample-temp", ["-t", "inf"], 2, "temperature inf cannot"),
+    ("sample-temp", ["-t", "0.001"], 2, "at least 0.01"),
+    ("sample-temp", ["-t", "0.8", "-t", "0"], 2, "temperature 0 cannot"),
+    ("sample-temp", ["--top-p", "0"], 2, "--top-p 0"),
+    ("sample-temp", ["--top-p", "1.5"], 2, "--top-p 1.5"),
+    ("sample-temp", ["--top-p", "nan"], 2, "--top-p nan"),
+    ("sample-temp", ["--top-k", "0"], 2, "--top-k 0"),
+    ("sample-temp", ["--top-k", "-2"], 2, "--top-k -2"),
+    ("sample-perturb", ["--sigma", "nan"], 2, "sigma nan is no standard deviation"),
+    ("sample-perturb", ["--sigma", "inf"], 2, "sigma inf is"),
+    ("sample-perturb", ["--sigma", "-0.001"], 2, "sigma -0.001 is"),
+    ("sample-perturb", ["--noise", "pink"], 2, "use iid or tied"),
+    ("sample-perturb", ["--scope", "mlp["], 2, "--scope 'mlp[' is no regular expression"),
+    ("sample-temp", ["--problems", "10"], 2, "'10' is no slice"),
+    ("sample-temp", ["--problems", "a:b"], 2, "'a:b' is no slice"),
+    ("sample-temp", ["--problems", "-2:5"], 2, "'-2:5' is no slice"),
+    ("sample-temp", ["--problems", "5:5"], 2, "selects nothing"),
+    ("sample-temp", ["--problems", "9:5"], 2, "selects nothing"),
+    ("sample-temp", ["--problems", "50:60"], 2, "none of the 50 problems"),
+    ("sample-temp", ["--prompt", "poem"], 2, "no prompt style 'poem'"),
+    ("sample-temp", ["--task", "sudoku"], 2, "no task is called 'sudoku'"),
+    ("sample-temp", ["--engine", "steam"], 2, "no engine is called 'steam'"),
+    ("sample-temp", ["--dtype", "float12"], 2, "no dtype is called 'float12'"),
+    ("sample-temp", ["--data", "none.json"], 1, "there is no file none.json"),
+    ("sample-temp", ["--model", "none.json"], 1, "the script 'none.json' cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("command", "options", "code", "reason"), REFUSED, ids=lambda value: str(value)[:40])
+def test_a_value_that_no_run_could_mean_is_refused_and_makes_no_file(
+    common: list[object], tmp_path: Path, command: str, options: list[str], code: int, reason: str
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    done = invoke(command, *common, *options)
+    assert (done.code, done.stdout) == (code, "")
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert reason in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"*": []}', '{"*": "text"}', '{"*": [1]}', '{"1": ["text"]}'])
+def test_a_script_of_another_form_is_refused(common: list[object], script: Path, db: Path, content: str) -> None:
+    script.write_text(content)
+    done = invoke("sample-temp", *common)
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: the script ") and done.stderr.count("\n") == 1
+    assert not db.exists()
+
+
+def test_a_slice_may_run_past_the_end_of_the_data(common: list[object]) -> None:
+    done = invoke("sample-temp", *common, "--problems", "48:60", "--samples", "3", "-t", "1")
+    assert done.code == 0
+    assert done.stdout.startswith("8 of 8 rollouts stored ")
+
+
+def test_the_greatest_seed_can_be_drawn(common: list[object]) -> None:
+    done = invoke("sample-temp", *common, "--seed", 2**63 - 1, "--samples", "1", "-t", "1")
+    assert done.stdout.startswith("100 of 100 rollouts stored ")
+
+
+def test_a_condition_asked_for_twice_is_one(script: Path, data: Path) -> None:
+    asked = job(script, data, temperatures=(0.5, 1.0, 0.5), samples=7)
+    task = load_task("countdown", str(data))
+    found = [(c.label, first, n) for c, first, n in asked.conditions(task, ModelIdentity("m", "f" * 64, "float32"))]
+    assert found == [("greedy", 0, 1), ("T=0.5", 42, 7), ("T=1", 42, 7)]
+
+
+def test_every_setting_that_shapes_the_text_tells_conditions_apart(script: Path, data: Path) -> None:
+    task = load_task("countdown", str(data))
+    jobs = [
+        job(script, data, baseline=False, **changes)
+        for changes in (
+            {},
+            {"temperatures": (0.9,)},
+            {"top_p": 0.9},
+            {"top_k": 50},
+            {"max_tokens": 33},
+            {"engine": "transformers"},
+            {"prompt": "raw"},
+            {"temperatures": (), "sigmas": (0.1,)},
+            {"temperatures": (), "sigmas": (0.2,)},
+            {"temperatures": (), "sigmas": (0.1,), "noise": "tied"},
+            {"temperatures": (), "sigmas": (0.1,), "scope": "mlp"},
+        )
+    ]
+    identities = [ModelIdentity("m", "f" * 64, "float32")] * len(jobs)
+    jobs += jobs[:2]
+    identities += [ModelIdentity("m", "e" * 64, "float32"), ModelIdentity("m", "f" * 64, "float16")]
+    drawn = [next(asked.conditions(task, identity))[0] for asked, identity in zip(jobs, identities, strict=True)]
+    assert len({condition.digest for condition in drawn}) == len(jobs)
+
+
+@pytest.mark.parametrize("changes", [{"samples": 9}, {"seed": 7}, {"problems": (3, 5)}, {"batch_size": 1}])
+def test_how_much_is_drawn_does_not_tell_conditions_apart(script: Path, data: Path, changes: dict[str, object]) -> None:
+    task, identity = load_task("countdown", str(data)), ModelIdentity("m", "f" * 64, "float32")
+    one, other = job(script, data), job(script, data, **changes)
+    digests = [[c.digest for c, _, _ in asked.conditions(task, identity)] for asked in (one, other)]
+    assert digests[0] == digests[1]
+
+
+def test_debug_is_twenty_problems_thirty_two_samples_and_the_first_condition(script: Path, data: Path) -> None:
+    asked = job(script, data, problems=(5, 50), samples=1024, temperatures=(0.4, 1.0)).debug()
+    assert (asked.problems, asked.samples, asked.temperatures) == ((5, 25), 32, (0.4,))
+    small = job(script, data, problems=(5, 9), samples=3, temperatures=(), sigmas=(0.1, 0.2)).debug()
+    assert (small.problems, small.samples, small.sigmas) == ((5, 9), 3, (0.1,))

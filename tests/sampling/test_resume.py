@@ -1,0 +1,119 @@
+"""Real kills: the transformers engine and the bundled model, killed at random moments, against an undisturbed run."""
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+ARMS = {
+    "token space": ["sample-temp", "-t", "0.8", "-t", "1.0", "--samples", "24"],
+    "weight space": ["sample-perturb", "--sigma", "0.005", "--sigma", "0.02", "--samples", "12"],
+}
+COMMON = ["--model", "tiny", "--problems", "200:240", "--max-tokens", "32", "--batch-size", "16"]
+EVERYTHING = (
+    "SELECT digest, seed, problem_index, text, reward, correct, answer, failure, token_count, finish_reason "
+    "FROM rollout JOIN condition ON condition.id = condition_id JOIN problem ON problem.id = problem_id "
+    "JOIN completion ON completion.id = completion_id ORDER BY digest, seed, problem_index"
+)
+
+
+def rows(database: Path, query: str = EVERYTHING) -> list[tuple]:
+    with sqlite3.connect(database) as connection:
+        found = connection.execute(query).fetchall()
+    connection.close()
+    return found
+
+
+def stored(database: Path) -> int:
+    try:
+        return rows(database, "SELECT count(*) FROM rollout")[0][0]
+    except sqlite3.OperationalError:
+        return 0  # not made yet, or no table in it yet
+
+
+def killed_after(command: list[str], database: Path, more: int, number: signal.Signals) -> int:
+    """Start the command, signal it at a random moment after ``more`` new rollouts; its exit code."""
+    wanted = stored(database) + more
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while stored(database) < wanted:
+            assert process.poll() is None, process.stderr.read()  # type: ignore[union-attr]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(random.uniform(0, 0.5))
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    return process.returncode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ARMS)
+def test_three_kills_and_resumes_equal_one_undisturbed_run(arm: str, esprobe: Run, tmp_path: Path) -> None:
+    undisturbed, killed = tmp_path / "undisturbed.db", tmp_path / "killed.db"
+    done = esprobe(*ARMS[arm], *COMMON, "--db", undisturbed)
+    assert done.returncode == 0, done.stderr
+
+    command = [sys.executable, "-m", "esprobe", *ARMS[arm], *COMMON, "--db", str(killed)]
+    kills = 0
+    for _ in range(3):
+        kills += killed_after(command, killed, random.randint(1, 250), signal.SIGKILL) == -signal.SIGKILL
+    assert kills == 3
+    resumed = esprobe(*ARMS[arm], *COMMON, "--db", killed)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming: " in resumed.stderr
+
+    assert rows(killed) == rows(undisturbed)
+    assert rows(killed, "SELECT count(*) FROM completion") == rows(killed, "SELECT count(*) FROM rollout")
+    assert rows(killed, "PRAGMA integrity_check") == [("ok",)]
+    again = esprobe(*ARMS[arm], *COMMON, "--db", killed)
+    assert again.returncode == 0
+    assert "nothing to do" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
+def test_a_signal_stops_a_real_model_with_everything_stored(
+    number: signal.Signals, code: int, tmp_path: Path, esprobe: Run
+) -> None:
+    database = tmp_path / "stopped.db"
+    arguments = ["sample-temp", "-t", "1.0", "--samples", "400", *COMMON, "--db", str(database)]
+    assert killed_after([sys.executable, "-m", "esprobe", *arguments], database, 20, number) == code
+    held = stored(database)
+    assert held >= 20
+    assert rows(database, "SELECT outcome FROM session") == [("stopped",)]
+    assert rows(database, "SELECT sum(rollouts) FROM work") == [(held,)]
+    fewer = esprobe(*[word if word != "400" else "1" for word in arguments])
+    assert fewer.returncode == 0, fewer.stderr
+    assert stored(database) >= held
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_model_loads_ends_at_once(number: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "esprobe", "sample-temp", *COMMON, "--db", str(tmp_path / "new.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(1.0)  # torch alone takes longer to import
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode in (75, 130), err
+    assert "before sampling began" in err or "stopped by" in err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+@pytest.mark.slow
+def test_growing_samples_only_adds(esprobe: Run, tmp_path: Path) -> None:
+    grown, at_once = tmp_path / "grown.db", tmp_path / "at_once.db"
+    arm = ["sample-perturb", "--sigma", "0.01", *COMMON]
+    assert esprobe(*arm, "--samples", "3", "--db", grown).returncode == 0
+    before = rows(grown)
+    assert esprobe(*arm, "--samples", "6", "--db", grown).returncode == 0
+    assert set(before) < set(rows(grown))
+    assert esprobe(*arm, "--samples", "6", "--db", at_once).returncode == 0
+    assert rows(grown) == rows(at_once)
