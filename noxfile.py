@@ -71,6 +71,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Write docs/cli.md again from the commands; a test holds it current."""
+    session.install("-e", ".")
+    session.run("python", "docs/make_cli.py")
+
+
+@nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
     """Ratios measured side by side; printed, never asserted."""
     session.install(TORCH)

@@ -2,7 +2,7 @@
 
 Owns vocabulary and chat template. Does not know weights or training data. Every byte is a token, so any text
 round-trips (in Unicode's NFC form: transformers 5 gives every qwen2 checkpoint Qwen's own normaliser, whatever
-its files say, so the files say the same); a Countdown chat prompt is about 30 tokens, since its long phrases are
+its files say, so the files say the same); a Countdown chat prompt is below 30 tokens, since its long phrases are
 one each.
 """
 

@@ -2,7 +2,7 @@
 
 Owns architecture, recipe and the record of a training. Does not know engines, sampling or stores. The shipped
 model is left unfinished on purpose: it solves some problems greedily and many more when sampled, so that pass@k
-curves have room to rise. Needs torch and transformers, about 10 minutes on two cores.
+curves have room to rise. Needs torch and transformers, about 10 minutes of one core.
 """
 
 import argparse

@@ -28,7 +28,8 @@ class ConsoleObserver:
         )
         self._task = None if not self._live else self._bar.add_task("", total=1, numbers="", visible=False)
         self._last: Progress | None = None
-        self._line_at = 0.0
+        self._shown = 0
+        self._line_at = -_LINE_EVERY_S
 
     def __enter__(self) -> Self:
         if self._live:
@@ -40,7 +41,7 @@ class ConsoleObserver:
     ) -> None:
         if self._live:
             self._bar.stop()
-        elif self._last is not None:
+        elif self._last is not None and self._last.done != self._shown:
             self._print(_in_words(self._last))
 
     def notice(self, message: str) -> None:
@@ -69,7 +70,7 @@ class ConsoleObserver:
         if now - self._line_at >= _LINE_EVERY_S:
             self._line_at = now
             self._print(_in_words(progress))
-            self._last = None
+            self._shown = progress.done
 
     def _print(self, message: str) -> None:
         self._console.print(Text(message))

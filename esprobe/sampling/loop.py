@@ -1,7 +1,7 @@
 """The sampling loop: engine, scorer, store.
 
-Rollouts are stored as they finish: at most 2 seconds or 512 of them (or one batch of an engine that batches) are
-ever in memory uncommitted, however the process ends.
+Rollouts are stored as they finish. An engine that batches has each batch committed at once; of one that keeps a window,
+at most 2 seconds' worth or 512 rollouts are ever in memory uncommitted.
 """
 
 import time
@@ -124,8 +124,9 @@ class Loop:
         if completions:
             self._unit = unit
         self.rollouts += len(completions)
+        batched = self._engine.batch_size is not None
         due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
-        if len(self._pending) >= COMMIT_ROLLOUTS or (due and self._pending):
+        if self._pending and (batched or due or len(self._pending) >= COMMIT_ROLLOUTS):
             self._commit()
             self._report()
 

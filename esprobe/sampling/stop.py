@@ -13,7 +13,7 @@ class StopSignals:
     """While entered, turns the signals into a flag that ``self()`` reads, so that no rollout is torn.
 
     Until ``defer()`` is called nothing has been drawn that could be lost, and a signal ends the process at once.
-    A second Ctrl-C raises KeyboardInterrupt.
+    After it, engines read the flag at every token, so that a second Ctrl-C has nothing to hasten.
     """
 
     def __init__(self) -> None:
@@ -47,11 +47,8 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        again = self.received is not None
         self.received = signal.Signals(number)
         if not self._deferring:
             sys.stderr.write(f"stopped by {self.received.name} before sampling began; the same command starts again\n")
             # SystemExit passes through the "except Exception" of libraries that are being imported.
             raise SystemExit(self.exit_code)
-        if again and number == signal.SIGINT:
-            raise KeyboardInterrupt

@@ -45,11 +45,8 @@ FORK = """
 import os, sys, time
 from esprobe.store import RolloutWriter
 writer = RolloutWriter.open(sys.argv[1])
-worker = os.fork()
-if worker:
-    print(worker, flush=True)
-else:
-    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+if not os.fork():
+    print(os.getpid(), flush=True)
 time.sleep(60)
 """
 

@@ -1,0 +1,97 @@
+"""Writes docs/cli.md from the commands' own signatures: ``python docs/make_cli.py``.
+
+Not with Typer's own generator: what that writes changes from version to version of Typer, and a page that is compared
+with it would be out of date on machines where nothing has changed.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from typer.models import ArgumentInfo, OptionInfo
+from typer.utils import get_params_from_function
+
+from esprobe.cli.main import app
+
+PAGE = Path(__file__).parent / "cli.md"
+
+INTRODUCTION = """\
+# Command line
+
+<!-- Written by docs/make_cli.py; change the commands' help texts instead, then run: python -m nox -s docs -->
+
+`esprobe COMMAND --help` (or `-h`) prints what is here; `esprobe --version` the version; `esprobe --install-completion`
+completes commands and options in your shell. `python -m esprobe` is the same as `esprobe`.
+
+Results go to stdout; messages, progress and errors to stderr. Exit codes: 0 done, 1 an error, 2 a value that no run
+could mean, 75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C (see [resume](resume.md)).
+
+## Configuration files
+
+`--config FILE.yaml` reads options of a sampling command from a mapping of their long names, with `-` or `_`:
+
+```yaml
+model: Qwen/Qwen2.5-0.5B-Instruct
+temperature: [0.4, 0.8]
+problems: 200:328
+baseline: false
+```
+
+The command line wins over environment variables, these over the file, and the file over the defaults. An option that is
+given on the command line replaces the file's whole list. A key that the command does not know is an error, so that a
+typo is seen. Reading such files needs PyYAML, which the extra `hf` brings. [examples](examples) has whole ones.
+"""
+
+_VALUES: dict[type, str] = {Path: "PATH", str: "TEXT", int: "N", float: "NUMBER"}
+
+
+def page() -> str:
+    """The whole page."""
+    sections = [INTRODUCTION]
+    for command in app.registered_commands:
+        assert command.name and command.callback
+        sections.append(_section(command.name, command.callback))
+    return "\n".join(sections)
+
+
+def _section(name: str, callback: Callable[..., Any]) -> str:
+    entries = "".join(f"- {entry}\n" for entry in _entries(callback))
+    return f"## esprobe {name}\n\n{inspect.getdoc(callback)}\n\n{entries}"
+
+
+def _entries(callback: Callable[..., Any]) -> Iterator[str]:
+    for parameter in get_params_from_function(callback).values():
+        info, kind = parameter.default, _kind(parameter.annotation)
+        assert isinstance(info, OptionInfo | ArgumentInfo), parameter
+        head = ", ".join(info.param_decls or ()) or parameter.name.upper()
+        if kind is not bool and isinstance(info, OptionInfo):
+            head += f" {info.metavar or _value(kind)}"
+        default = f"Default: {found}." if (found := _default(info.default)) else ""
+        environment = f"Environment: `{info.envvar}`." if info.envvar else ""
+        yield " ".join(filter(None, [f"`{head}`: {info.help}", default, environment]))
+
+
+def _kind(annotated: Any) -> Any:
+    """The type of one value: that of ``list[int] | None`` is int."""
+    if get_origin(annotated) in (Union, UnionType):
+        (annotated,) = (given for given in get_args(annotated) if given is not type(None))
+    return get_args(annotated)[0] if get_origin(annotated) is list else annotated
+
+
+def _value(kind: Any) -> str:
+    return "|".join(kind) if issubclass(kind, StrEnum) else _VALUES[kind]
+
+
+def _default(value: Any) -> str:
+    if value is None or value is False or value is ...:
+        return ""
+    if value is True:
+        return "on"
+    return ", ".join(f"`{given}`" for given in value) if isinstance(value, list) else f"`{value}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

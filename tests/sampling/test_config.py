@@ -1,0 +1,116 @@
+"""Options from a YAML file: the command line wins, then the environment, then the file."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.sampling.material import invoke, query
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "run.yaml"
+
+
+def drawn(db: Path) -> list[tuple[object, ...]]:
+    return query(db, "SELECT temperature, min(problem), max(problem), min(seed), max(seed) FROM rollouts GROUP BY 1")
+
+
+def test_a_run_can_be_written_in_a_file(config: Path, script: Path, data: Path, db: Path) -> None:
+    config.write_text(
+        f"engine: scripted\nmodel: {script}\ndata: {data}\ndb: {db}\n"
+        "problems: 10:30\ntemperature: [0.5, 1]\nsamples: 3\nseed: 7\nbaseline: false\nmax_tokens: 16\ntop-p: 0.9\n"
+    )
+    done = invoke("sample-temp", "--config", config)
+    assert done.stdout.startswith(f"120 of 120 rollouts stored in {db}")
+    assert drawn(db) == [(0.5, 10, 29, 7, 9), (1.0, 10, 29, 7, 9)]
+    identity = "SELECT DISTINCT json_extract(identity, '$.max_tokens', '$.top_p') FROM condition"
+    assert query(db, identity) == [("[16,0.9]",)]
+
+
+def test_the_command_line_wins_over_the_file(common: list[object], config: Path, db: Path) -> None:
+    config.write_text("temperature: [0.5]\nsamples: 3\nproblems: 0:7\nbaseline: true\n")
+    done = invoke("sample-temp", *common, "--config", config, "-t", "1", "--samples", "2", "--no-baseline")
+    assert done.code == 0
+    assert drawn(db) == [(1.0, 0, 49, 42, 43)]
+
+
+def test_the_environment_wins_over_the_file(
+    common: list[object], config: Path, db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(f"db: {db.with_name('file.db')}\nsamples: 1\ntemperature: [1]\n")
+    monkeypatch.setenv("ESPROBE_DB", str(db.with_name("environment.db")))
+    index = common.index("--db")
+    assert invoke("sample-temp", *common[:index], *common[index + 2 :], "--config", config).code == 0
+    assert {path.name for path in db.parent.glob("*.db")} == {"environment.db"}
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("problems: 10:30", (1.0, 10, 29, 42, 42)),  # YAML 1.1 reads 10:30 as the number 630
+        ("temperature: 5e-1", (0.5, 0, 49, 42, 42)),  # and this as a text
+        ("temperature: 0.5", (0.5, 0, 49, 42, 42)),  # one value of a repeatable option
+        ("temperature:\nseed: ~", (None,)),  # nothing is set
+    ],
+)
+def test_values_mean_what_they_mean_on_the_command_line(
+    script: Path, data: Path, config: Path, db: Path, text: str, stored: tuple[object, ...]
+) -> None:
+    config.write_text(text)
+    base = ["--engine", "scripted", "--model", script, "--data", data, "--db", db, "--samples", "1", "--no-baseline"]
+    base += [] if "problems" in text else ["--problems", "0:50"]
+    base += [] if "temperature" in text else ["-t", "1"]
+    assert invoke("sample-temp", *base, "--config", config).code == 0
+    if stored == (None,):
+        assert [row[0] for row in drawn(db)] == [0.4, 0.6, 0.8, 1.0]
+    else:
+        assert drawn(db) == [stored]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "reasons"),
+    [
+        (
+            "samples: 2\ntemprature: [1]\n",
+            2,
+            ["sets temprature, which sample-temp does not know", ", temperature, top-k"],
+        ),
+        ("sigma: [0.1]\n", 2, ["sets sigma, which sample-temp does not know"]),
+        ("config: other.yaml\n", 2, ["sets config, which"]),
+        ("3: 4\n", 2, ["sets 3, which"]),
+        ("a: [1\n", 1, ["is not YAML"]),
+        ("a: \udcff\n", 1, ["is not YAML"]),
+        ("!!python/object/apply:os.system ['true']\n", 1, ["is not YAML"]),
+        ("- samples\n", 1, ["must be a mapping"]),
+        ("", 1, ["must be a mapping"]),
+    ],
+    ids=["misspelt", "of another command", "itself", "number", "syntax", "bytes", "code", "list", "empty"],
+)
+def test_a_file_that_cannot_be_followed_is_refused_in_one_line(
+    common: list[object], config: Path, db: Path, text: str, code: int, reasons: list[str]
+) -> None:
+    config.write_bytes(text.encode(errors="surrogateescape"))
+    done = invoke("sample-temp", *common, "--config", config)
+    assert (done.code, done.stdout) == (code, "")
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert str(config) in done.stderr and all(reason in done.stderr for reason in reasons)
+    assert not db.exists()
+
+
+def test_a_missing_file_is_named(common: list[object], config: Path, db: Path) -> None:
+    done = invoke("sample-temp", *common, "--config", config)
+    assert (done.code, done.stdout) == (1, "")
+    assert (
+        done.stderr == f"error: the configuration {config} cannot be read (No such file or directory); check --config\n"
+    )
+    assert not db.exists()
+
+
+@pytest.mark.parametrize("text", ["samples: many", "samples: [1, 2]", "temperature: hot", "baseline: perhaps"])
+def test_a_value_of_another_type_is_a_usage_error(common: list[object], config: Path, db: Path, text: str) -> None:
+    config.write_text(text)
+    done = invoke("sample-temp", *common, "--config", config)
+    assert (done.code, done.stdout) == (2, "")
+    assert f"--{text.partition(':')[0]}" in done.stderr
+    assert not db.exists()
