@@ -7,7 +7,7 @@ import typer
 
 from esprobe import __version__
 from esprobe.cli import passk, report, sample
-from esprobe.errors import EsprobeError, StoppedError
+from esprobe.errors import EsprobeError, StoppedError, UsageError
 
 
 def _printable(message: str) -> str:
@@ -48,6 +48,9 @@ app.command("report")(report.report)
 def main() -> None:
     """Entry point of the ``esprobe`` script. Anything but an EsprobeError is a bug, and surfaces as a traceback."""
     try:
+        for word in sys.argv[1:]:
+            if not word.isascii() and word != word.encode(errors="replace").decode():
+                raise UsageError(f"the argument {word!r} is not UTF-8, so it could not be recorded; rename the file")
         app()
     except EsprobeError as error:
         prefix = "" if isinstance(error, StoppedError) else "error: "

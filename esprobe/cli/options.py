@@ -49,6 +49,14 @@ def parse_slice(text: str) -> tuple[int, int]:
         UsageError: the text is no such slice.
     """
     first, colon, stop = text.partition(":")
-    if not (colon and first.isascii() and first.isdecimal() and stop.isascii() and stop.isdecimal()):
+    # Eighteen digits: what SQLite can store, and far below what Python refuses to read as a number.
+    if not (
+        colon
+        and max(len(first), len(stop)) <= 18
+        and first.isascii()
+        and first.isdecimal()
+        and stop.isascii()
+        and stop.isdecimal()
+    ):
         raise UsageError(f"--problems {text!r} is no slice of indices; use FIRST:STOP, such as 200:2200")
     return int(first), int(stop)

@@ -20,6 +20,9 @@ from esprobe.engines.weights import PristineWeights, named_weights
 from esprobe.errors import EngineError, ModelError, UsageError
 from esprobe.spec import Completion, FinishReason, Perturbation, Prompt, Request
 
+_SEGMENT = 64
+"""Tokens after which rows that have ended leave their batch."""
+
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -57,38 +60,67 @@ class TransformersEngine:
         if not requests or stop():
             return
         prompts = [self._encode(request.prompt) for request in requests]
-        longest = max(len(ids) for ids in prompts)
-        max_tokens = requests[0].max_tokens
-        self._check_length(longest, max_tokens)
-        # Left padding: every row's next token is at the same position.
-        pad = self._end_tokens[0]
-        ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=self._device)
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self._device)
-        config = GenerationConfig(
-            do_sample=False,  # the draw, if any, is TokenNoise's
-            max_new_tokens=max_tokens,
-            eos_token_id=self._end_tokens,
-            pad_token_id=pad,
-        )
-        drawn = requests[0].temperature is not None
-        interrupt = _Interrupt(stop)
+        self._check_length(max(map(len, prompts)), requests[0].max_tokens)
         try:
-            with torch.inference_mode():
-                output = self._model.generate(
-                    input_ids=ids,
-                    attention_mask=mask,
-                    generation_config=config,
-                    logits_processor=[TokenNoise(requests, longest, self._device)] if drawn else [],
-                    stopping_criteria=[interrupt],
-                )
+            rows = self._decode(requests, prompts, stop)
         except torch.OutOfMemoryError as err:
             raise EngineError(
                 f"the {self._device.type} device ran out of memory on a batch of {len(requests)} prompts; everything "
                 f"stored so far is safe. Run the same command again with a smaller --batch-size"
             ) from err
-        if not interrupt.fired:
-            rows = output[:, longest:].tolist()
+        if rows is not None:
             yield [self._completion(request, row) for request, row in zip(requests, rows, strict=True)]
+
+    def _decode(
+        self, requests: Sequence[Request], prompts: Sequence[list[int]], stop: StopCheck
+    ) -> list[list[int]] | None:
+        """Token ids generated for each request, the end token included; None if a stop came first.
+
+        Generates a segment at a time and drops the rows that have ended, so that one long completion does not make
+        its whole batch compute to the limit.
+        """
+        longest, limit, pad = max(map(len, prompts)), requests[0].max_tokens, self._end_tokens[0]
+        # Left padding: every row's next token is at the same position.
+        ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=self._device)
+        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self._device)
+        rows: list[list[int]] = [[] for _ in requests]
+        alive = list(range(len(requests)))
+        cache: Any = None
+        interrupt = _Interrupt(stop)
+        while alive and (done := ids.shape[1] - longest) < limit:
+            chosen = [requests[i] for i in alive]
+            config = GenerationConfig(
+                do_sample=False,  # the draw, if any, is TokenNoise's
+                max_new_tokens=min(_SEGMENT, limit - done),
+                eos_token_id=self._end_tokens,
+                pad_token_id=pad,
+                return_dict_in_generate=True,
+            )
+            with torch.inference_mode():
+                output = self._model.generate(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    generation_config=config,
+                    past_key_values=cache,
+                    logits_processor=[TokenNoise(chosen, longest, self._device)] if chosen[0].temperature else [],
+                    stopping_criteria=[interrupt],
+                )
+            if interrupt.fired:
+                return None
+            kept = []
+            for position, tokens in enumerate(output.sequences[:, ids.shape[1] :].tolist()):
+                row = rows[alive[position]]
+                row += _up_to_end(tokens, self._end_tokens)
+                if row[-1] not in self._end_tokens:
+                    kept.append(position)
+            cache, ids = output.past_key_values, output.sequences
+            mask = torch.cat([mask, mask.new_ones(len(alive), ids.shape[1] - mask.shape[1])], dim=1)
+            if len(kept) < len(alive):
+                indices = torch.tensor(kept, dtype=torch.long, device=self._device)
+                ids, mask = ids[indices], mask[indices]
+                cache.batch_select_indices(indices)
+                alive = [alive[position] for position in kept]
+        return rows
 
     @contextmanager
     def perturbed(self, perturbation: Perturbation) -> Iterator[int]:
@@ -146,11 +178,18 @@ class TransformersEngine:
             )
 
     def _completion(self, request: Request, row: list[int]) -> Completion:
-        ends = [position for position, token in enumerate(row) if token in self._end_tokens]
-        reason: FinishReason = "stop" if ends else "length"
-        tokens = row[: ends[0]] if ends else row
+        reason: FinishReason = "stop" if row[-1] in self._end_tokens else "length"
+        tokens = row[:-1] if reason == "stop" else row
         text = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return Completion(request, text, len(tokens) + bool(ends), reason)
+        return Completion(request, text, len(row), reason)
+
+
+def _up_to_end(tokens: list[int], end_tokens: list[int]) -> list[int]:
+    """Tokens up to the first end token, which is kept; what follows in a row that has ended is padding."""
+    for position, token in enumerate(tokens):
+        if token in end_tokens:
+            return tokens[: position + 1]
+    return tokens
 
 
 class _Interrupt(StoppingCriteria):  # type: ignore[misc]

@@ -149,7 +149,8 @@ class Job:
         if self.baseline:
             yield greedy, BASELINE_SEED, 1
         for temperature in dict.fromkeys(self.temperatures):
-            drawn = replace(greedy, temperature=temperature, top_p=self.top_p, top_k=self.top_k)
+            drawn = replace(greedy, temperature=float(temperature), top_p=self.top_p, top_k=self.top_k)
             yield drawn, self.seed, self.samples
         for sigma in dict.fromkeys(self.sigmas):
-            yield replace(greedy, sigma=sigma, noise=self.noise, scope=self.scope), self.seed, self.samples
+            # Plus zero: -0.0 is the same sigma as 0.0, and must not be another condition.
+            yield replace(greedy, sigma=float(sigma) + 0.0, noise=self.noise, scope=self.scope), self.seed, self.samples

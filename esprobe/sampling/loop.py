@@ -7,7 +7,7 @@ at most 2 seconds' worth or 512 rollouts are ever in memory uncommitted.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from esprobe.engines import Engine
 from esprobe.errors import EngineError
@@ -113,7 +113,7 @@ class Loop:
     def _receive(self, unit: Unit, completions: list[Completion]) -> None:
         condition_id = unit.planned.condition_id
         tally = self._tallies[condition_id]
-        for completion in completions:
+        for completion in map(_storable, completions):
             problem = self._problems[completion.request.problem_index]
             score = self._task.score(problem, completion.text, self._scorer)
             self._pending.append(NewRollout(condition_id, completion, score))
@@ -172,3 +172,14 @@ class Loop:
                 f"{tally.cut_off:,} of {tally.rollouts:,} completions of {condition.label} were cut off at "
                 f"{condition.max_tokens} tokens: {reason}"
             )
+
+
+def _storable(completion: Completion) -> Completion:
+    r"""The completion with lone surrogates, which no UTF-8 file can hold, spelled out as \udcff and the like.
+
+    Done before scoring, so that a verdict always belongs to the stored text.
+    """
+    if completion.text.isascii():
+        return completion
+    text = completion.text.encode(errors="backslashreplace").decode()
+    return completion if text == completion.text else replace(completion, text=text)

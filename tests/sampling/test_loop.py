@@ -445,3 +445,12 @@ def _wait_for_rollouts(db: Path, process: "subprocess.Popen[str]") -> None:
             return
         time.sleep(0.02)
     pytest.fail(f"no rollout was stored in time; the command said: {process.stderr.read() if process.stderr else ''}")
+
+
+def test_a_completion_that_is_no_utf_8_is_stored_spelled_out(tmp_path: Path, data: Path) -> None:
+    script = tmp_path / "broken-text.json"
+    script.write_text('{"*": ["half \\ud83d of a pair", "a whole \\ud83d\\ude00"]}')
+    db = tmp_path / "e.db"
+    assert sample(job(script, data), db).outcome == "done"
+    texts = {text for (text,) in query(db, "SELECT DISTINCT text FROM completion")}
+    assert texts == {"half \\ud83d of a pair", "a whole \U0001f600"}
