@@ -3,16 +3,17 @@
 from importlib import import_module
 from importlib.util import find_spec
 
-from esprobe.engines.base import Engine, ModelIdentity, StopCheck
+from esprobe.engines.base import Engine, EngineOptions, ModelIdentity, StopCheck
 from esprobe.errors import EngineError, UsageError
 
-__all__ = ["ENGINES", "Engine", "ModelIdentity", "StopCheck", "engine_class", "resolve"]
+__all__ = ["ENGINES", "Engine", "EngineOptions", "ModelIdentity", "StopCheck", "engine_class", "resolve"]
 
 ENGINES = {
-    "transformers": ("esprobe.engines.transformers:TransformersEngine", ("torch", "transformers", "safetensors")),
-    "scripted": ("esprobe.engines.scripted:ScriptedEngine", ()),
+    "vllm": ("esprobe.engines.vllm:VllmEngine", ("vllm",), "vllm"),
+    "transformers": ("esprobe.engines.transformers:TransformersEngine", ("torch", "transformers", "safetensors"), "hf"),
+    "scripted": ("esprobe.engines.scripted:ScriptedEngine", (), ""),
 }
-"""Name -> (where its class is, the packages it needs)."""
+"""Name -> (where its class is, the packages it needs, the extra that brings them)."""
 
 
 def resolve(name: str) -> str:
@@ -22,7 +23,7 @@ def resolve(name: str) -> str:
         UsageError: no engine is called so.
     """
     if name == "auto":
-        return "transformers"
+        return "vllm" if find_spec("vllm") is not None and _has_cuda() else "transformers"
     if name not in ENGINES:
         raise UsageError(
             f"no engine is called {name!r}, so nothing can be sampled; use --engine with one of: "
@@ -37,13 +38,19 @@ def engine_class(name: str) -> type[Engine]:
     Raises:
         EngineError: a package that it needs is not installed.
     """
-    where, packages = ENGINES[name]
+    where, packages, extra = ENGINES[name]
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise EngineError(
             f"the {name} engine needs {', '.join(missing)}, which this environment lacks; "
-            f"install with: pip install 'esprobe[hf]'"
+            f"install with: pip install 'esprobe[{extra}]'"
         )
     module, _, attribute = where.partition(":")
     found: type[Engine] = getattr(import_module(module), attribute)
     return found
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

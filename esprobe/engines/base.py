@@ -29,6 +29,29 @@ class ModelIdentity:
     dtype: str
 
 
+@dataclass(frozen=True)
+class EngineOptions:
+    """How an engine runs: free to change between the sessions of one condition. Each engine reads what concerns it.
+
+    Attributes:
+        perturbs: whether weights will be changed, so that nothing may be cached across requests.
+        batch_size: prompts computed at once by an engine without a window of its own.
+        max_num_seqs: sequences in vLLM's running batch.
+        gpu_memory_utilization: share of the device's memory that vLLM takes.
+        enforce_eager: run vLLM without compilation and CUDA graphs.
+        tensor_parallel_size: devices of one machine that share one model in vLLM.
+        batch_invariant: ask vLLM for kernels whose results do not depend on the batch.
+    """
+
+    perturbs: bool = False
+    batch_size: int = 64
+    max_num_seqs: int = 512
+    gpu_memory_utilization: float = 0.85
+    enforce_eager: bool = False
+    tensor_parallel_size: int = 1
+    batch_invariant: bool = False
+
+
 class Engine(Protocol):
     """Draws completions from one loaded model. Not thread-safe; used by one thread at a time."""
 
@@ -42,7 +65,7 @@ class Engine(Protocol):
         """
 
     @classmethod
-    def load(cls, identity: ModelIdentity, *, batch_size: int) -> Self:
+    def load(cls, identity: ModelIdentity, options: EngineOptions) -> Self:
         """Load what ``identify`` found.
 
         Raises:

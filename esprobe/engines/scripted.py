@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from esprobe.engines.base import ModelIdentity, StopCheck
+from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.errors import ModelError
 from esprobe.seeds import h64
 from esprobe.spec import Completion, Perturbation, Request
@@ -39,7 +39,7 @@ class ScriptedEngine:
         return ModelIdentity(model, hashlib.sha256(blob).hexdigest(), "text")
 
     @classmethod
-    def load(cls, identity: ModelIdentity, *, batch_size: int) -> Self:
+    def load(cls, identity: ModelIdentity, options: EngineOptions) -> Self:
         return cls(identity, _parse(identity.model, _read(identity.model)))
 
     def generate(self, requests: Sequence[Request], stop: StopCheck) -> Iterator[list[Completion]]:

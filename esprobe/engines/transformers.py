@@ -11,14 +11,15 @@ from typing import Any, Self
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, StoppingCriteria
+from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteria
 
-from esprobe.engines.base import ModelIdentity, StopCheck
+from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
+from esprobe.engines.codec import Codec
 from esprobe.engines.token_noise import TokenNoise
-from esprobe.engines.weights import PristineWeights, named_weights
+from esprobe.engines.weights import PristineWeights, whole_weights
 from esprobe.errors import EngineError, ModelError, UsageError
-from esprobe.spec import Completion, FinishReason, Perturbation, Prompt, Request
+from esprobe.spec import Completion, Perturbation, Request
 
 _SEGMENT = 64
 """Tokens after which rows that have ended leave their batch."""
@@ -34,14 +35,13 @@ class TransformersEngine:
         self._identity = identity
         self._checkpoint = checkpoint
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model, self._tokenizer = _load(checkpoint, DTYPES[identity.dtype], self._device)
-        self._end_tokens = _end_tokens(self._model, self._tokenizer)
+        self._model, self._codec = _load(checkpoint, DTYPES[identity.dtype], self._device)
+        self._end_tokens = self._codec.end_tokens(self._model.generation_config.eos_token_id)
         # generate() fills what a config leaves open from the model's own: without this, a checkpoint's
         # repetition penalty, top_p or top_k would silently shape every rollout.
         self._model.generation_config = GenerationConfig(
             eos_token_id=self._end_tokens, pad_token_id=self._end_tokens[0]
         )
-        self._prompt_ids: dict[str, list[int]] = {}
         self._pristine: PristineWeights | None = None
 
     @classmethod
@@ -53,13 +53,13 @@ class TransformersEngine:
         return ModelIdentity(model, find_checkpoint(model).fingerprint, dtype)
 
     @classmethod
-    def load(cls, identity: ModelIdentity, *, batch_size: int) -> Self:
-        return cls(identity, find_checkpoint(identity.model), batch_size)
+    def load(cls, identity: ModelIdentity, options: EngineOptions) -> Self:
+        return cls(identity, find_checkpoint(identity.model), options.batch_size)
 
     def generate(self, requests: Sequence[Request], stop: StopCheck) -> Iterator[list[Completion]]:
         if not requests or stop():
             return
-        prompts = [self._encode(request.prompt) for request in requests]
+        prompts = [self._codec.encode(request.prompt) for request in requests]
         self._check_length(max(map(len, prompts)), requests[0].max_tokens)
         try:
             rows = self._decode(requests, prompts, stop)
@@ -69,7 +69,7 @@ class TransformersEngine:
                 f"stored so far is safe. Run the same command again with a smaller --batch-size"
             ) from err
         if rows is not None:
-            yield [self._completion(request, row) for request, row in zip(requests, rows, strict=True)]
+            yield [self._codec.completion(r, row, self._end_tokens) for r, row in zip(requests, rows, strict=True)]
 
     def _decode(
         self, requests: Sequence[Request], prompts: Sequence[list[int]], stop: StopCheck
@@ -125,13 +125,13 @@ class TransformersEngine:
     @contextmanager
     def perturbed(self, perturbation: Perturbation) -> Iterator[int]:
         if self._pristine is None:  # a copy of all weights, made only where one is needed
-            self._pristine = PristineWeights(named_weights(self._model, self._checkpoint.tensors))
+            self._pristine = PristineWeights(whole_weights(self._model, self._checkpoint.tensors))
         with self._pristine.perturbed(perturbation) as touched:
             yield touched
 
     def weight_digest(self) -> str:
         """SHA-256 over the live weights' bytes, by checkpoint name."""
-        return PristineWeights(named_weights(self._model, self._checkpoint.tensors)).digest()
+        return PristineWeights(whole_weights(self._model, self._checkpoint.tensors)).digest()
 
     def provenance(self) -> Mapping[str, Any]:
         parameter = next(self._model.parameters())
@@ -148,27 +148,6 @@ class TransformersEngine:
             "batch_size": self.batch_size,
         }
 
-    def _encode(self, prompt: Prompt) -> list[int]:
-        ids = self._prompt_ids.get(prompt.digest)
-        if ids is None:
-            text = prompt.begun
-            if prompt.messages:
-                messages = [{"role": role, "content": content} for role, content in prompt.messages]
-                text = self._render(messages) + text
-            # The template has written the special tokens already.
-            ids = self._tokenizer(text, add_special_tokens=not prompt.messages)["input_ids"]
-            self._prompt_ids[prompt.digest] = ids
-        return ids
-
-    def _render(self, messages: list[dict[str, str]]) -> str:
-        if not self._tokenizer.chat_template:
-            raise ModelError(
-                f"the tokenizer of {self._identity.model!r} has no chat template, so --prompt chat cannot be written "
-                f"for it; use --prompt raw"
-            )
-        rendered: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return rendered
-
     def _check_length(self, prompt_tokens: int, max_tokens: int) -> None:
         limit = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         if limit is not None and prompt_tokens + max_tokens > limit:
@@ -176,12 +155,6 @@ class TransformersEngine:
                 f"a prompt of {prompt_tokens} tokens and {max_tokens} new ones pass the {limit} positions of "
                 f"{self._identity.model!r}; use --max-tokens {max(limit - prompt_tokens, 1)} or less"
             )
-
-    def _completion(self, request: Request, row: list[int]) -> Completion:
-        reason: FinishReason = "stop" if row[-1] in self._end_tokens else "length"
-        tokens = row[:-1] if reason == "stop" else row
-        text = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return Completion(request, text, len(row), reason)
 
 
 def _up_to_end(tokens: list[int], end_tokens: list[int]) -> list[int]:
@@ -204,11 +177,11 @@ class _Interrupt(StoppingCriteria):  # type: ignore[misc]
         return torch.full((input_ids.shape[0],), self.fired, dtype=torch.bool, device=input_ids.device)
 
 
-def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> tuple[Any, Any]:
+def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> tuple[Any, Codec]:
     """Model and tokenizer; what transformers raises about a broken folder becomes a ModelError."""
     transformers.utils.logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
+        codec = Codec(checkpoint)
         model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=dtype, local_files_only=True)
         model = model.to(device).eval()
     except torch.OutOfMemoryError as err:
@@ -223,14 +196,4 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> t
             f"({type(err).__name__}: {reason}); "
             f"check the folder {checkpoint.folder}, or upgrade transformers if the architecture is newer"
         ) from err
-    return model, tokenizer
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
-    """Ids that end a completion: the checkpoint's own and the tokenizer's, as vLLM merges them."""
-    own = model.generation_config.eos_token_id
-    listed = own if isinstance(own, list) else [own]
-    ids = {token for token in [*listed, tokenizer.eos_token_id] if token is not None}
-    if not ids:
-        raise ModelError("the model names no end-of-sequence token, so no completion could ever end before the limit")
-    return sorted(ids)
+    return model, codec

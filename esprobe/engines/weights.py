@@ -8,7 +8,7 @@ drift.
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,15 +25,24 @@ _SPAN = 1 << 18  # elements a thread perturbs at a time: fine enough to share on
 
 
 @dataclass(frozen=True)
-class NamedWeight:
-    """One checkpoint tensor: its key, and the live tensor the model computes with, flattened."""
+class WeightSlice:
+    """A run of one checkpoint tensor's elements, and where the model computes with them.
+
+    Attributes:
+        name: the tensor's checkpoint key.
+        numel: elements of the whole checkpoint tensor.
+        start: first row-major flat index of the run.
+        live: (count,) contiguous view into the model's own memory.
+    """
 
     name: str
+    numel: int
+    start: int
     live: torch.Tensor
 
 
-def named_weights(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[NamedWeight]:
-    """The live tensor of every floating-point checkpoint tensor, tied ones once (under the first name in the model).
+def whole_weights(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[WeightSlice]:
+    """Every floating-point checkpoint tensor as one slice, tied ones once (under the first name in the model).
 
     Args:
         model: a transformers model.
@@ -50,7 +59,7 @@ def named_weights(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[Nam
             f"transformers holds {len(strangers)} of this checkpoint's {len(shapes)} tensors under other names (first: "
             f"{strangers[0]}), so noise keyed by checkpoint name cannot be applied; this architecture is not supported"
         )
-    weights: list[NamedWeight] = []
+    weights: list[WeightSlice] = []
     seen: set[int] = set()
     for name, tensor in state.items():
         if name not in shapes or tensor.data_ptr() in seen:
@@ -61,7 +70,7 @@ def named_weights(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[Nam
                 f"model, so its elements have no noise of their own; quantised or repacked models are not supported"
             )
         seen.add(tensor.data_ptr())
-        weights.append(NamedWeight(name, tensor.data.view(-1)))
+        weights.append(WeightSlice(name, tensor.numel(), 0, tensor.data.view(-1)))
     for name, parameter in model.named_parameters():
         if parameter.numel() and parameter.data_ptr() not in seen:
             raise PerturbationError(
@@ -74,9 +83,9 @@ def named_weights(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[Nam
 class PristineWeights:
     """A copy of the loaded weights, and the only way in which esprobe changes them."""
 
-    def __init__(self, weights: list[NamedWeight]) -> None:
+    def __init__(self, weights: Sequence[WeightSlice]) -> None:
         self._weights = weights
-        self._base = {weight.name: weight.live.clone() for weight in weights}
+        self._base = [weight.live.clone() for weight in weights]
         self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
     @contextmanager
@@ -86,52 +95,60 @@ class PristineWeights:
         Raises:
             PerturbationError: the scope matches no tensor.
         """
-        chosen = self._in_scope(perturbation.scope)
         try:
-            yield self._apply(perturbation, chosen)
+            yield self.perturb(perturbation)
         finally:
-            for weight in chosen:
-                weight.live.copy_(self._base[weight.name])
+            self.restore()
+
+    def perturb(self, perturbation: Perturbation) -> int:
+        """Make the live weights those that ``perturbation`` names; returns the scalars touched.
+
+        Raises:
+            PerturbationError: the scope matches no tensor.
+        """
+        chosen = self._in_scope(perturbation.scope)
+        spans = [
+            (index, offset, min(_SPAN, self._weights[index].live.numel() - offset))
+            for index in chosen
+            for offset in range(0, self._weights[index].live.numel(), _SPAN)
+        ]
+        return sum(self._threads.map(lambda span: self._perturb_span(perturbation, *span), spans))
+
+    def restore(self) -> None:
+        """Make the live weights the pristine ones, bit for bit."""
+        for weight, base in zip(self._weights, self._base, strict=True):
+            weight.live.copy_(base)
 
     def digest(self) -> str:
-        """SHA-256 over the live weights' bytes, by name."""
+        """SHA-256 over the live weights' bytes, by name and position."""
         digest = hashlib.sha256()
-        for weight in self._weights:
-            digest.update(weight.name.encode())
+        for weight in sorted(self._weights, key=lambda weight: (weight.name, weight.start)):
+            if weight.start == 0:
+                digest.update(weight.name.encode())
             digest.update(weight.live.view(torch.uint8).cpu().numpy().tobytes())
         return digest.hexdigest()
 
-    def _in_scope(self, scope: str | None) -> list[NamedWeight]:
+    def _in_scope(self, scope: str | None) -> list[int]:
         if scope is None:
-            return self._weights
-        chosen = [weight for weight in self._weights if re.search(scope, weight.name)]
+            return list(range(len(self._weights)))
+        chosen = [index for index, weight in enumerate(self._weights) if re.search(scope, weight.name)]
         if not chosen:
+            names = {weight.name for weight in self._weights}
             raise PerturbationError(
-                f"the scope {scope!r} matches none of the {len(self._weights)} tensors, so nothing would be perturbed; "
-                f"names look like {self._weights[0].name}"
+                f"the scope {scope!r} matches none of the {len(names)} tensors, so nothing would be perturbed; "
+                f"names look like {min(names)}"
             )
         return chosen
 
-    def _apply(self, perturbation: Perturbation, chosen: list[NamedWeight]) -> int:
-        spans = [
-            (weight, start, min(_SPAN, weight.live.numel() - start))
-            for weight in chosen
-            for start in range(0, weight.live.numel(), _SPAN)
-        ]
-        touched = sum(self._threads.map(lambda span: self._apply_span(perturbation, *span), spans))
-        expected = sum(weight.live.numel() for weight in chosen)
-        if touched != expected:
-            raise PerturbationError(f"noise reached {touched:,} of {expected:,} weights; this is a bug in esprobe")
-        return touched
-
-    def _apply_span(self, perturbation: Perturbation, weight: NamedWeight, start: int, count: int) -> int:
+    def _perturb_span(self, perturbation: Perturbation, index: int, offset: int, count: int) -> int:
+        weight = self._weights[index]
         noise = np.empty(count, np.float32)
-        key = noise_key(perturbation.seed, weight.name, weight.live.numel(), perturbation.noise)
-        fill_standard_normal(key, start, noise)
+        key = noise_key(perturbation.seed, weight.name, weight.numel, perturbation.noise)
+        fill_standard_normal(key, weight.start + offset, noise)
         # Multiply and add round separately, as noise v1 says; a fused multiply-add would not.
         noise *= np.float32(perturbation.sigma)
-        base = self._base[weight.name][start : start + count]
+        base = self._base[index][offset : offset + count]
         summed = torch.from_numpy(noise).to(base.device).add_(base.float())
-        live = weight.live[start : start + count]
+        live = weight.live[offset : offset + count]
         live.copy_(summed.to(live.dtype))
         return count

@@ -1,0 +1,244 @@
+"""The vLLM engine: one in-process engine, fed through a bounded window.
+
+One request per rollout with a seed of its own, never ``n=1024`` (vLLM would give the i-th child ``seed + i`` and hand
+over nothing until all are done), and never all requests queued: memory stays flat in the number of samples.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
+
+from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
+from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
+from esprobe.engines.codec import Codec
+from esprobe.errors import EngineError, ModelError, PerturbationError, UsageError
+from esprobe.spec import Completion, FinishReason, Perturbation, Request
+
+DTYPES = ("float16", "bfloat16", "float32")
+_WINDOWS = 2
+"""Requests in flight, in running batches: one that runs, one that waits so that no place stays empty."""
+
+_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "repetition": "loop"}
+
+
+class VllmEngine:
+    """Continuous batching with vLLM; weights are perturbed inside its workers."""
+
+    batch_size: int | None = None
+
+    def __init__(self, identity: ModelIdentity, checkpoint: Checkpoint, options: EngineOptions) -> None:
+        self._identity = identity
+        self._checkpoint = checkpoint
+        self._options = options
+        self._codec = Codec(checkpoint)
+        self._llm = _start(checkpoint, identity.dtype, options)
+        self._engine: Any = self._llm.llm_engine
+        self._end_tokens = self._codec.end_tokens(_own_end_tokens(checkpoint))
+        self._label = "base"
+        self._engine.set_weight_version(self._label)
+        self._weights: Mapping[str, Any] | None = None
+
+    @classmethod
+    def identify(cls, model: str, dtype: str) -> ModelIdentity:
+        if dtype == "auto":
+            import torch
+
+            dtype = "float16" if torch.cuda.is_available() else "float32"
+        if dtype not in DTYPES:
+            raise UsageError(f"no dtype is called {dtype!r}; use --dtype auto, {', '.join(DTYPES)}")
+        return ModelIdentity(model, find_checkpoint(model).fingerprint, dtype)
+
+    @classmethod
+    def load(cls, identity: ModelIdentity, options: EngineOptions) -> Self:
+        return cls(identity, find_checkpoint(identity.model), options)
+
+    def generate(self, requests: Sequence[Request], stop: StopCheck) -> Iterator[list[Completion]]:
+        waiting = iter(requests)
+        flying: dict[str, Request] = {}
+        window = _WINDOWS * self._options.max_num_seqs
+        serial = 0
+        try:
+            while not stop():
+                while len(flying) < window and (request := next(waiting, None)) is not None:
+                    name = f"{serial}"
+                    serial += 1
+                    self._submit(name, request)
+                    flying[name] = request
+                if not flying:
+                    return
+                finished = self._step()
+                yield [self._completion(flying.pop(output.request_id), output) for output in finished]
+        finally:
+            if flying:  # asked to stop, or our consumer failed: nothing may run on into the next weights
+                self._engine.abort_request(list(flying))
+                self._drain()
+
+    @contextmanager
+    def perturbed(self, perturbation: Perturbation) -> Iterator[int]:
+        if not self._options.perturbs:
+            raise PerturbationError("this engine caches prompts, so weights may not change; load it to perturb")
+        self._prepare()
+        arguments = (perturbation.seed, perturbation.sigma, perturbation.noise, perturbation.scope)
+        try:
+            touched = self._call("esp_perturb", *arguments)
+            self._relabel(f"sigma={perturbation.sigma!r},seed={perturbation.seed},{perturbation.noise}")
+            yield sum(touched)
+        finally:
+            self._call("esp_restore")
+            self._relabel("base")
+
+    def weight_digest(self) -> str:
+        """SHA-256 over the live weights, by checkpoint name (of one worker, all of them)."""
+        self._prepare()
+        return "+".join(self._call("esp_digest"))
+
+    def provenance(self) -> Mapping[str, Any]:
+        config = self._engine.vllm_config
+        return {
+            "engine": "vllm",
+            "model": self._identity.model,
+            "fingerprint": self._identity.fingerprint,
+            "architecture": config.model_config.architecture,
+            "dtype": str(config.model_config.dtype).removeprefix("torch."),
+            "device": config.device_config.device_type,
+            "tensor_parallel_size": config.parallel_config.tensor_parallel_size,
+            "max_num_seqs": config.scheduler_config.max_num_seqs,
+            "max_model_len": config.model_config.max_model_len,
+            "enforce_eager": config.model_config.enforce_eager,
+            "prefix_caching": config.cache_config.enable_prefix_caching,
+            "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1",
+            "end_tokens": self._end_tokens,
+        }
+
+    def _submit(self, name: str, request: Request) -> None:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        ids = self._codec.encode(request.prompt)
+        limit = self._engine.vllm_config.model_config.max_model_len
+        if len(ids) + request.max_tokens > limit:
+            raise ModelError(
+                f"a prompt of {len(ids)} tokens and {request.max_tokens} new ones pass the {limit} positions of "
+                f"{self._identity.model!r}; use --max-tokens {max(limit - len(ids), 1)} or less"
+            )
+        greedy = request.temperature is None
+        parameters = SamplingParams(
+            temperature=0.0 if greedy else request.temperature,
+            top_p=request.top_p,
+            top_k=request.top_k,
+            seed=request.sampling_seed,
+            max_tokens=request.max_tokens,
+            stop_token_ids=self._end_tokens,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        self._engine.add_request(name, {"prompt_token_ids": ids}, parameters)
+
+    def _step(self) -> list[Any]:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            return [output for output in self._engine.step() if output.finished]
+        except (EngineDeadError, RuntimeError) as err:  # torch's out-of-memory error is a RuntimeError
+            raise EngineError(
+                f"vLLM failed while generating ({_first_line(err)}); everything stored so far is safe. Run the same "
+                f"command again to go on, with a smaller --max-num-seqs if memory ran out"
+            ) from err
+
+    def _completion(self, request: Request, output: Any) -> Completion:
+        (drawn,) = output.outputs
+        reason = _REASONS.get(drawn.finish_reason)
+        if reason is None:
+            raise EngineError(
+                f"vLLM ended problem {request.problem_index}, seed {request.seed} with {drawn.finish_reason!r}, so "
+                f"there is no completion to store; run the same command again to draw it"
+            )
+        versions = {span.version for span in drawn.weight_versions or ()}
+        if versions - {self._label}:
+            raise EngineError(
+                f"vLLM answered under weights {', '.join(sorted(versions))} where {self._label} was set, so the rollout "
+                f"belongs to another model; this is a bug, please report it"
+            )
+        return self._codec.completion(request, list(drawn.token_ids), self._end_tokens, reason)
+
+    def _drain(self) -> None:
+        while self._engine.has_unfinished_requests():
+            self._step()
+
+    def _prepare(self) -> None:
+        """Follow the checkpoint into the workers, once.
+
+        Raises:
+            PerturbationError: this model cannot be perturbed truly.
+        """
+        if self._weights is None:
+            told = self._call("esp_init", str(self._checkpoint.folder))
+            for worker in told:
+                if "refused" in worker:
+                    raise PerturbationError(worker["refused"])
+            self._weights = told[0]
+
+    def _relabel(self, label: str) -> None:
+        self._label = label
+        self._engine.set_weight_version(label)
+
+    def _call(self, method: str, *arguments: Any) -> list[Any]:
+        results: list[Any] = self._engine.collective_rpc(method, args=arguments)
+        return results
+
+
+def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
+    """A vLLM engine in this process; what it raises about the model or the machine becomes a ModelError."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    if options.tensor_parallel_size == 1:
+        # In one process calls reach the worker directly, and scheduling is a function of the requests alone.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    if options.batch_invariant:
+        os.environ["VLLM_BATCH_INVARIANT"] = "1"
+    import torch
+
+    on_cpu = not torch.cuda.is_available()
+    if on_cpu:
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # unset, it demands nearly all of the machine's memory
+    from vllm import LLM
+
+    settings: dict[str, Any] = {
+        "model": str(checkpoint.folder),
+        "dtype": dtype,
+        "tensor_parallel_size": options.tensor_parallel_size,
+        "max_num_seqs": options.max_num_seqs,
+        # Keys and values depend on the weights: what one perturbation computed is wrong under the next.
+        "enable_prefix_caching": not options.perturbs,
+        "gpu_memory_utilization": options.gpu_memory_utilization,
+        # The compiled CPU model may keep hold of what it saw at first.
+        "enforce_eager": options.enforce_eager or on_cpu,
+        "worker_extension_cls": "esprobe.engines.vllm_worker.WeightExtension",
+        "seed": 0,
+        "disable_log_stats": True,
+    }
+    if not settings["enforce_eager"]:
+        # Batches above the largest captured size would fall off the graphs.
+        settings["compilation_config"] = {"max_cudagraph_capture_size": options.max_num_seqs}
+    try:
+        return LLM(**settings)
+    except (ValueError, RuntimeError, OSError, NotImplementedError, AssertionError) as err:
+        raise ModelError(
+            f"vLLM cannot serve {checkpoint.name!r} as {dtype} here ({_first_line(err)}); if memory is short, lower "
+            f"--gpu-memory-utilization or --max-num-seqs, or choose another --dtype"
+        ) from err
+
+
+def _own_end_tokens(checkpoint: Checkpoint) -> int | list[int] | None:
+    """The end tokens that the checkpoint's generation_config.json names, else its config.json."""
+    import json
+
+    path = checkpoint.folder / "generation_config.json"
+    settings = json.loads(path.read_bytes()) if path.is_file() else {}
+    own: int | list[int] | None = settings.get("eos_token_id", checkpoint.config.get("eos_token_id"))
+    return own
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
