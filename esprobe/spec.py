@@ -115,6 +115,7 @@ class Condition:
     sigma: float | None = None
     noise: str | None = None
     scope: str | None = None
+    stop_loops: bool | None = None
 
     @property
     def kind(self) -> Kind:
@@ -164,6 +165,7 @@ class Request:
         top_p: nucleus mass kept; 1.0 keeps all.
         top_k: tokens kept; -1 keeps all.
         sampling_seed: 63-bit seed of this rollout's own token noise; None where decoding is greedy.
+        stop_loops: whether a completion that repeats itself ends early.
     """
 
     problem_id: int
@@ -175,6 +177,7 @@ class Request:
     top_p: float = 1.0
     top_k: int = -1
     sampling_seed: int | None = None
+    stop_loops: bool = False
 
 
 @dataclass(frozen=True)

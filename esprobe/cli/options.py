@@ -15,7 +15,10 @@ ModelName = Annotated[
     typer.Option("--model", envvar="ESPROBE_MODEL", help="Hub id, checkpoint folder, or 'tiny' (bundled)."),
 ]
 EngineName = Annotated[
-    str, typer.Option("--engine", help="auto, transformers or scripted; auto is transformers on this machine.")
+    str,
+    typer.Option(
+        "--engine", help="auto, vllm, transformers or scripted; auto: vllm where it and CUDA are, else transformers."
+    ),
 ]
 TaskName = Annotated[str, typer.Option("--task", help="What is asked and how answers are scored.")]
 DataName = Annotated[
@@ -34,6 +37,20 @@ Dtype = Annotated[
 PromptStyle = Annotated[str, typer.Option("--prompt", help="chat (template, instructions) or raw (text only).")]
 Baseline = Annotated[bool, typer.Option("--baseline/--no-baseline", help="Draw one greedy rollout per problem too.")]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="Prompts the transformers engine computes at once.")]
+MaxNumSeqs = Annotated[int, typer.Option("--max-num-seqs", help="vLLM: sequences in the running batch.")]
+GpuMemory = Annotated[
+    float, typer.Option("--gpu-memory-utilization", help="vLLM: share of the device's memory to take.")
+]
+EnforceEager = Annotated[
+    bool, typer.Option("--enforce-eager", help="vLLM: no compilation, no CUDA graphs; slower, starts faster.")
+]
+TensorParallel = Annotated[int, typer.Option("--tensor-parallel-size", help="vLLM: devices that share one model.")]
+BatchInvariant = Annotated[
+    bool, typer.Option("--batch-invariant", help="vLLM: kernels whose results do not depend on the batch; slower.")
+]
+StopLoops = Annotated[
+    bool, typer.Option("--stop-loops", help="vLLM: end completions that repeat themselves; another condition.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="First 20 problems, 32 samples, first temperature or sigma only.")]
 Ks = Annotated[list[int] | None, typer.Option("--k", help="A k of pass@k; repeatable. Default: powers of two up to n.")]
 ConditionFilter = Annotated[

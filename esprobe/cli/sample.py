@@ -33,11 +33,18 @@ def sample_temp(
     engine: options.EngineName = "auto",
     dtype: options.Dtype = "auto",
     batch_size: options.BatchSize = 64,
+    max_num_seqs: options.MaxNumSeqs = 512,
+    gpu_memory_utilization: options.GpuMemory = 0.85,
+    enforce_eager: options.EnforceEager = False,
+    tensor_parallel_size: options.TensorParallel = 1,
+    batch_invariant: options.BatchInvariant = False,
+    stop_loops: options.StopLoops = False,
     baseline: options.Baseline = True,
     debug: options.Debug = False,
     config: ConfigFile = None,
 ) -> None:
     """Token space: sample the unmodified model at several temperatures. The same command again resumes."""
+    from esprobe.engines import EngineOptions
     from esprobe.sampling.job import Job
 
     if not temperature:
@@ -55,7 +62,15 @@ def sample_temp(
         dtype=dtype,
         prompt=prompt,
         baseline=baseline,
-        batch_size=batch_size,
+        stop_loops=stop_loops,
+        options=EngineOptions(
+            batch_size=batch_size,
+            max_num_seqs=max_num_seqs,
+            gpu_memory_utilization=gpu_memory_utilization,
+            enforce_eager=enforce_eager,
+            tensor_parallel_size=tensor_parallel_size,
+            batch_invariant=batch_invariant,
+        ),
         temperatures=tuple(temperature),
         top_p=top_p,
         top_k=top_k,
@@ -85,11 +100,18 @@ def sample_perturb(
     engine: options.EngineName = "auto",
     dtype: options.Dtype = "auto",
     batch_size: options.BatchSize = 64,
+    max_num_seqs: options.MaxNumSeqs = 512,
+    gpu_memory_utilization: options.GpuMemory = 0.85,
+    enforce_eager: options.EnforceEager = False,
+    tensor_parallel_size: options.TensorParallel = 1,
+    batch_invariant: options.BatchInvariant = False,
+    stop_loops: options.StopLoops = False,
     baseline: options.Baseline = True,
     debug: options.Debug = False,
     config: ConfigFile = None,
 ) -> None:
     """Weight space: decode greedily under random weight perturbations. The same command again resumes."""
+    from esprobe.engines import EngineOptions
     from esprobe.sampling.job import Job
 
     if not sigma:
@@ -107,7 +129,15 @@ def sample_perturb(
         dtype=dtype,
         prompt=prompt,
         baseline=baseline,
-        batch_size=batch_size,
+        stop_loops=stop_loops,
+        options=EngineOptions(
+            batch_size=batch_size,
+            max_num_seqs=max_num_seqs,
+            gpu_memory_utilization=gpu_memory_utilization,
+            enforce_eager=enforce_eager,
+            tensor_parallel_size=tensor_parallel_size,
+            batch_invariant=batch_invariant,
+        ),
         sigmas=tuple(sigma),
         noise=noise,
         scope=scope,

@@ -53,4 +53,4 @@ def engine_class(name: str) -> type[Engine]:
 def _has_cuda() -> bool:
     import torch
 
-    return torch.cuda.is_available()
+    return bool(torch.cuda.is_available())

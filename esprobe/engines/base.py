@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from esprobe.errors import UsageError
 from esprobe.spec import Completion, Perturbation, Request
 
 StopCheck = Callable[[], bool]
@@ -50,6 +51,25 @@ class EngineOptions:
     enforce_eager: bool = False
     tensor_parallel_size: int = 1
     batch_invariant: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that no engine could run with.
+
+        Raises:
+            UsageError: names the option and its value.
+        """
+        for option, value in (
+            ("--batch-size", self.batch_size),
+            ("--max-num-seqs", self.max_num_seqs),
+            ("--tensor-parallel-size", self.tensor_parallel_size),
+        ):
+            if value < 1:
+                raise UsageError(f"{option} {value} computes nothing; use 1 or more")
+        if not 0 < self.gpu_memory_utilization <= 1:
+            raise UsageError(
+                f"--gpu-memory-utilization {self.gpu_memory_utilization:g} is no share of the device's memory; use one "
+                f"above 0, up to 1"
+            )
 
 
 class Engine(Protocol):

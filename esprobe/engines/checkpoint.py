@@ -65,6 +65,25 @@ class Checkpoint:
         parsed: Mapping[str, Any] = json.loads((self.folder / "config.json").read_bytes())
         return parsed
 
+    @cached_property
+    def aliases(self) -> Mapping[str, str]:
+        """Tensors that are copies of another by the configuration (a tied head): name -> whose copy it is."""
+        heads = [name for name in self.tensors if name.split(".")[-2:] == ["lm_head", "weight"]]
+        embeddings = [name for name in self.tensors if name.split(".")[-2:-1] in (["embed_tokens"], ["wte"])]
+        if len(heads) != 1 or len(embeddings) != 1 or not self._ties():
+            return {}
+        same_shape = self.tensors[heads[0]] == self.tensors[embeddings[0]]
+        return {heads[0]: embeddings[0]} if same_shape else {}
+
+    def _ties(self) -> bool:
+        for part in (self.config, self.config.get("text_config") or {}):
+            if "tie_word_embeddings" in part:
+                return bool(part["tie_word_embeddings"])
+        # Left out where it is the architecture's default, which only transformers knows.
+        from transformers import AutoConfig
+
+        return bool(getattr(AutoConfig.from_pretrained(self.folder), "tie_word_embeddings", False))
+
     def _files(self) -> Iterator[Path]:
         found = {path for pattern in _DECISIVE for path in self.folder.glob(pattern)}
         yield from sorted(path for path in found if path.name not in _IRRELEVANT)

@@ -112,7 +112,7 @@ class _CopyWatch(TorchDispatchMode):  # type: ignore[misc]
 
 
 def _storage(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+    return int(tensor.untyped_storage().data_ptr())
 
 
 def _indices(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:

@@ -5,7 +5,7 @@ logit, so the same batch gives the same text and another batch almost always doe
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 import torch
@@ -16,10 +16,11 @@ from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteri
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.codec import Codec
+from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.token_noise import TokenNoise
 from esprobe.engines.weights import PristineWeights, whole_weights
 from esprobe.errors import EngineError, ModelError, UsageError
-from esprobe.spec import Completion, Perturbation, Request
+from esprobe.spec import Completion, Perturbation, Prompt, Request
 
 _SEGMENT = 64
 """Tokens after which rows that have ended leave their batch."""
@@ -128,6 +129,31 @@ class TransformersEngine:
             self._pristine = PristineWeights(whole_weights(self._model, self._checkpoint.tensors))
         with self._pristine.perturbed(perturbation) as touched:
             yield touched
+
+    def probe(self, prompts: Sequence[Prompt], steps: int, decoding: Perturbation | None = None) -> list[Reading]:
+        rows = [torch.tensor([self._codec.encode(prompt)], device=self._device) for prompt in prompts]
+        caches: list[Any] = [None] * len(rows)
+        tokens: list[list[int]] = [[] for _ in rows]
+        logprobs: list[list[tuple[float, ...]]] = [[] for _ in rows]
+        with ExitStack() as weights, torch.no_grad():
+            for step in range(steps):
+                if step == 1 and decoding is not None:
+                    weights.enter_context(self.perturbed(decoding))
+                for i, ids in enumerate(rows):
+                    output = self._model(input_ids=ids, past_key_values=caches[i], use_cache=True)
+                    logits = output.logits[0, -1].float()
+                    top = torch.log_softmax(logits, dim=-1).topk(min(LIKELIEST, logits.numel()))
+                    tokens[i].append(int(top.indices[0]))
+                    logprobs[i].append(tuple(top.values.tolist()))
+                    rows[i], caches[i] = top.indices[:1].view(1, 1), output.past_key_values
+        return [Reading(tuple(t), tuple(p)) for t, p in zip(tokens, logprobs, strict=True)]
+
+    def probe_head(self) -> list[float]:
+        head = self._model.get_output_embeddings()
+        with torch.no_grad():
+            vector = torch.linspace(-1, 1, head.weight.shape[-1], device=self._device, dtype=head.weight.dtype)
+            outputs: list[float] = head(vector)[:16].tolist()
+        return outputs
 
     def weight_digest(self) -> str:
         """SHA-256 over the live weights' bytes, by checkpoint name."""

@@ -6,18 +6,22 @@ over nothing until all are done), and never all requests queued: memory stays fl
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.codec import Codec
+from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.errors import EngineError, ModelError, PerturbationError, UsageError
-from esprobe.spec import Completion, FinishReason, Perturbation, Request
+from esprobe.spec import Completion, FinishReason, Perturbation, Prompt, Request
 
 DTYPES = ("float16", "bfloat16", "float32")
 _WINDOWS = 2
 """Requests in flight, in running batches: one that runs, one that waits so that no place stays empty."""
+
+_LOOP = {"min_pattern_size": 1, "max_pattern_size": 32, "min_count": 8}
+"""A loop: up to 32 tokens that stand eight times in a row at the end. No answer to a task needs that."""
 
 _REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "repetition": "loop"}
 
@@ -113,7 +117,7 @@ class VllmEngine:
 
     def _submit(self, name: str, request: Request) -> None:
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
 
         ids = self._codec.encode(request.prompt)
         limit = self._engine.vllm_config.model_config.max_model_len
@@ -130,6 +134,7 @@ class VllmEngine:
             seed=request.sampling_seed,
             max_tokens=request.max_tokens,
             stop_token_ids=self._end_tokens,
+            repetition_detection=RepetitionDetectionParams(**_LOOP) if request.stop_loops else None,
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
@@ -157,8 +162,8 @@ class VllmEngine:
         versions = {span.version for span in drawn.weight_versions or ()}
         if versions - {self._label}:
             raise EngineError(
-                f"vLLM answered under weights {', '.join(sorted(versions))} where {self._label} was set, so the rollout "
-                f"belongs to another model; this is a bug, please report it"
+                f"vLLM answered under weights {', '.join(sorted(versions))} where {self._label} was set, so the "
+                f"rollout belongs to another model; this is a bug, please report it"
             )
         return self._codec.completion(request, list(drawn.token_ids), self._end_tokens, reason)
 
@@ -186,6 +191,34 @@ class VllmEngine:
     def _call(self, method: str, *arguments: Any) -> list[Any]:
         results: list[Any] = self._engine.collective_rpc(method, args=arguments)
         return results
+
+    def probe(self, prompts: Sequence[Prompt], steps: int, decoding: Perturbation | None = None) -> list[Reading]:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        parameters = SamplingParams(
+            temperature=0.0,
+            max_tokens=steps,
+            ignore_eos=True,
+            logprobs=LIKELIEST,
+            detokenize=False,
+            output_kind=RequestOutputKind.CUMULATIVE,  # tells when every prompt has been read
+        )
+        for i, prompt in enumerate(prompts):
+            self._engine.add_request(f"probe-{i}", {"prompt_token_ids": self._codec.encode(prompt)}, parameters)
+        answers: dict[str, Any] = {}
+        with ExitStack() as weights:
+            while self._engine.has_unfinished_requests():
+                answers |= {output.request_id: output.outputs[0] for output in self._engine.step()}
+                if decoding is not None and len(answers) == len(prompts):
+                    weights.enter_context(self.perturbed(decoding))
+                    decoding = None
+        return [_reading(answers[f"probe-{i}"]) for i in range(len(prompts))]
+
+    def probe_head(self) -> list[float]:
+        self._prepare()
+        outputs: list[float] = self._call("esp_head")[0]
+        return outputs
 
 
 def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
@@ -237,6 +270,11 @@ def _own_end_tokens(checkpoint: Checkpoint) -> int | list[int] | None:
     settings = json.loads(path.read_bytes()) if path.is_file() else {}
     own: int | list[int] | None = settings.get("eos_token_id", checkpoint.config.get("eos_token_id"))
     return own
+
+
+def _reading(drawn: Any) -> Reading:
+    rows = [sorted((entry.logprob for entry in step.values()), reverse=True)[:LIKELIEST] for step in drawn.logprobs]
+    return Reading(tuple(drawn.token_ids), tuple(map(tuple, rows)))
 
 
 def _first_line(error: BaseException) -> str:

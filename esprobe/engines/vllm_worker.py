@@ -12,7 +12,7 @@ from vllm.platforms import current_platform
 
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.landing import trace_landing
-from esprobe.engines.weights import PristineWeights
+from esprobe.engines.weights import PristineWeights, WeightSlice
 from esprobe.errors import PerturbationError
 from esprobe.spec import Perturbation
 
@@ -39,6 +39,8 @@ class WeightExtension:
 
     esp_weights: PristineWeights
 
+    esp_folder: str
+
     def esp_init(self, folder: str) -> Mapping[str, Any]:
         """Follow the checkpoint into the model and keep a pristine copy; tells sizes, or why it is refused."""
         model = self.model_runner.model  # type: ignore[attr-defined]
@@ -55,6 +57,7 @@ class WeightExtension:
             # Exceptions of a worker reach the engine as text only; a value keeps its words.
             return {"refused": str(err)}
         self.esp_weights = PristineWeights(slices)
+        self.esp_folder = folder
         return {
             "tensors": len({piece.name for piece in slices}),
             "scalars": sum(piece.live.numel() for piece in slices),
@@ -66,6 +69,19 @@ class WeightExtension:
         """Make the weights those the perturbation names; the scalars touched in this worker."""
         return self.esp_weights.perturb(Perturbation(seed, sigma, noise, scope))
 
+    def esp_perturb_by_loading(self, seed: int, sigma: float, noise: str, scope: str | None) -> int:
+        """The same weights by another way: perturb whole checkpoint tensors, and let the model load them.
+
+        Slow, and right for any model that can load its checkpoint again; what ``esp_perturb`` is checked against.
+        """
+        model = self.model_runner.model  # type: ignore[attr-defined]
+        like = next(parameter for parameter in model.parameters() if parameter.is_floating_point())
+        tensors = _tensors(find_checkpoint(self.esp_folder), like.dtype, like.device)
+        whole = [WeightSlice(name, tensor.numel(), 0, tensor.view(-1)) for name, tensor in tensors.items()]
+        touched = PristineWeights(whole).perturb(Perturbation(seed, sigma, noise, scope))
+        model.load_weights(iter(tensors.items()))
+        return touched
+
     def esp_restore(self) -> None:
         """Make the weights the pristine ones."""
         self.esp_weights.restore()
@@ -73,6 +89,16 @@ class WeightExtension:
     def esp_digest(self) -> str:
         """SHA-256 over the live weights of this worker, by checkpoint name."""
         return self.esp_weights.digest()
+
+    def esp_head(self) -> list[float]:
+        """Some logits of one fixed hidden state: they depend on the output head's weights alone."""
+        runner = self.model_runner  # type: ignore[attr-defined]
+        like = next(parameter for parameter in runner.model.parameters() if parameter.is_floating_point())
+        size = runner.model_config.get_hidden_size()
+        with torch.no_grad():
+            hidden = torch.linspace(-1, 1, size, device=like.device, dtype=like.dtype)
+            logits: list[float] = runner.model.compute_logits(hidden.unsqueeze(0))[0, :16].tolist()
+        return logits
 
 
 def _tensors(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> dict[str, torch.Tensor]:

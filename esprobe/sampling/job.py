@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from esprobe.engines import ModelIdentity
+from esprobe.engines import EngineOptions, ModelIdentity
 from esprobe.errors import UsageError
 from esprobe.noise import SCHEMES
 from esprobe.spec import BASELINE_SEED, Condition, Problem, digest_of
@@ -30,7 +30,8 @@ class Job:
         samples: rollouts wanted for each problem and condition.
         seed: the first seed; draw i has seed ``seed + i``.
         baseline: whether to draw the greedy baseline too.
-        batch_size: prompts that an engine without a window of its own computes at once.
+        stop_loops: whether completions that repeat themselves end early; part of the condition.
+        options: how the engine runs; no part of the condition.
     """
 
     command: str
@@ -45,7 +46,8 @@ class Job:
     dtype: str
     prompt: str
     baseline: bool
-    batch_size: int
+    stop_loops: bool = False
+    options: EngineOptions = EngineOptions()
     temperatures: tuple[float, ...] = ()
     top_p: float = 1.0
     top_k: int = -1
@@ -64,7 +66,6 @@ class Job:
             (not 0 <= first < stop, f"--problems {first}:{stop} selects nothing; use FIRST:STOP with FIRST < STOP"),
             (self.samples < 1, f"--samples {self.samples} would draw nothing; use 1 or more"),
             (self.max_tokens < 1, f"--max-tokens {self.max_tokens} leaves no room for an answer; use 1 or more"),
-            (self.batch_size < 1, f"--batch-size {self.batch_size} computes nothing; use 1 or more"),
             (self.seed < 0, f"--seed {self.seed} is negative, and seeds count from 0 up; use 0 or more"),
             (self.seed + self.samples > 2**63, f"--seed {self.seed} is past what SQLite can store (2**63 - 1)"),
             (not 0 < self.top_p <= 1, f"--top-p {self.top_p:g} is no share of probability; use one above 0, up to 1"),
@@ -145,6 +146,7 @@ class Job:
             dtype=identity.dtype,
             engine=self.engine,
             max_tokens=self.max_tokens,
+            stop_loops=self.stop_loops or None,
         )
         if self.baseline:
             yield greedy, BASELINE_SEED, 1

@@ -117,4 +117,5 @@ class Plan:
             top_p=condition.top_p if condition.top_p is not None else 1.0,
             top_k=condition.top_k if condition.top_k is not None else -1,
             sampling_seed=drawn,
+            stop_loops=bool(condition.stop_loops),
         )

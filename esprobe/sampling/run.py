@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from esprobe import engines
+from esprobe.errors import UsageError
 from esprobe.records import Extent, StoredCondition
 from esprobe.sampling import provenance
 from esprobe.sampling.job import Job
@@ -38,6 +39,10 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         EsprobeError: the data, model, engine or database cannot be used; what was stored stays stored.
     """
     job = replace(job, engine=engines.resolve(job.engine))
+    if job.stop_loops and job.engine != "vllm":
+        raise UsageError(
+            f"--stop-loops is vLLM's, and the {job.engine} engine has none; leave it out or use --engine vllm"
+        )
     task = load_task(job.task, job.data)
     problems = job.chosen_problems(task)
     scorer = task.scorers[0]
@@ -61,7 +66,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         if plan.stored:
             observer.notice(f"resuming: {plan.stored:,} of {plan.total:,} stored")
         observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
-        engine = engine_class.load(identity, batch_size=job.batch_size)
+        engine = engine_class.load(identity, replace(job.options, perturbs=bool(job.sigmas)))
         first, _ = job.problems
         extents = {
             c.condition_id: Extent(first, problems[-1].index + 1, c.first_seed, c.samples, len(problems))

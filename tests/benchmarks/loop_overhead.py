@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig
 
+from esprobe.engines import EngineOptions
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.records import Extent
 from esprobe.sampling.job import Job
@@ -44,7 +45,7 @@ def bare(engine: TransformersEngine, work: Work) -> float:
     for perturbation, batches in work:
         with engine.perturbed(perturbation) if perturbation else nullcontext():
             for batch in batches:
-                prompts = [engine._encode(request.prompt) for request in batch]
+                prompts = [engine._codec.encode(request.prompt) for request in batch]
                 longest, pad = max(map(len, prompts)), engine._end_tokens[0]
                 ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts])
                 mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
@@ -102,7 +103,9 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    engine = TransformersEngine.load(TransformersEngine.identify(options.model, "auto"), batch_size=options.batch_size)
+    engine = TransformersEngine.load(
+        TransformersEngine.identify(options.model, "auto"), EngineOptions(batch_size=options.batch_size)
+    )
     arms = {
         "greedy": {"baseline": True},
         "temperature 0.8": {"baseline": False, "temperatures": (0.8,)},
@@ -121,7 +124,6 @@ def main() -> None:
             max_tokens=options.max_tokens,
             dtype="auto",
             prompt="chat",
-            batch_size=options.batch_size,
             **chosen,
         )
         with tempfile.TemporaryDirectory() as folder:

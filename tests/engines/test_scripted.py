@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from esprobe.engines import EngineOptions
 from esprobe.engines.scripted import ScriptedEngine
 from esprobe.errors import ModelError
 from esprobe.spec import Perturbation, Prompt
@@ -14,7 +15,7 @@ from tests.engines.contract import GenerationContract, drawn, request_for, texts
 class TestScripted(GenerationContract):
     @pytest.fixture
     def engine(self, script: Path) -> ScriptedEngine:
-        return ScriptedEngine.load(ScriptedEngine.identify(str(script), "auto"), batch_size=1)
+        return ScriptedEngine.load(ScriptedEngine.identify(str(script), "auto"), EngineOptions())
 
     @pytest.fixture
     def prompts(self) -> list[Prompt]:
@@ -33,7 +34,7 @@ class TestScripted(GenerationContract):
     def test_a_problem_may_have_texts_of_its_own(self, tmp_path: Path) -> None:
         path = tmp_path / "own.json"
         path.write_text(json.dumps({"*": ["other"], "0": ["mine"]}))
-        engine = ScriptedEngine.load(ScriptedEngine.identify(str(path), "auto"), batch_size=1)
+        engine = ScriptedEngine.load(ScriptedEngine.identify(str(path), "auto"), EngineOptions())
         assert texts(engine, drawn([Prompt((), ""), Prompt((), "")])) == ["mine", "other"]
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from esprobe.engines import EngineOptions
 from esprobe.engines.checkpoint import find_checkpoint
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.errors import ModelError, PerturbationError
@@ -19,7 +20,7 @@ from tests.engines.contract import GenerationContract, PerturbationContract, dra
 
 
 def load(folder: Path, dtype: str = "float32") -> TransformersEngine:
-    return TransformersEngine.load(TransformersEngine.identify(str(folder), dtype), batch_size=8)
+    return TransformersEngine.load(TransformersEngine.identify(str(folder), dtype), EngineOptions(batch_size=8))
 
 
 def logits(engine: TransformersEngine) -> torch.Tensor:
@@ -60,12 +61,12 @@ class TestTransformers(GenerationContract, PerturbationContract):
 
     def test_greedy_text_is_that_of_plain_generate(self, engine: TransformersEngine, prompts: list[Prompt]) -> None:
         for i, prompt in enumerate(prompts):
-            ids = torch.tensor([engine._encode(prompt)])
+            ids = torch.tensor([engine._codec.encode(prompt)])
             plain = engine._model.generate(
                 input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=24
             )[0, ids.shape[1] :]
             assert texts(engine, [request_for(prompt, i)]) == [
-                engine._tokenizer.decode(plain, skip_special_tokens=True)
+                engine._codec._tokenizer.decode(plain, skip_special_tokens=True)
             ]
 
     @pytest.mark.parametrize(

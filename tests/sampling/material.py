@@ -68,7 +68,6 @@ def job(script: Path, data: Path, **changes: object) -> Job:
         "dtype": "auto",
         "prompt": "chat",
         "baseline": True,
-        "batch_size": 64,
         "temperatures": (1.0,),
     }
     return Job(**(settings | changes))  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from esprobe.engines import ModelIdentity
+from esprobe.engines import EngineOptions, ModelIdentity
 from esprobe.tasks import load_task
 from tests.sampling.material import invoke, job
 
@@ -110,7 +110,9 @@ def test_every_setting_that_shapes_the_text_tells_conditions_apart(script: Path,
     assert len({condition.digest for condition in drawn}) == len(jobs)
 
 
-@pytest.mark.parametrize("changes", [{"samples": 9}, {"seed": 7}, {"problems": (3, 5)}, {"batch_size": 1}])
+@pytest.mark.parametrize(
+    "changes", [{"samples": 9}, {"seed": 7}, {"problems": (3, 5)}, {"options": EngineOptions(batch_size=1)}]
+)
 def test_how_much_is_drawn_does_not_tell_conditions_apart(script: Path, data: Path, changes: dict[str, object]) -> None:
     task, identity = load_task("countdown", str(data)), ModelIdentity("m", "f" * 64, "float32")
     one, other = job(script, data), job(script, data, **changes)

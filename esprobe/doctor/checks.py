@@ -1,0 +1,160 @@
+"""Checks of the model as a whole: what it is, what noise reaches, and what is left of it after."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from esprobe.engines import Engine
+from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
+from esprobe.engines.probe import ProbedEngine, distance
+from esprobe.errors import PerturbationError
+from esprobe.spec import Perturbation, Prompt
+
+CANARIES = (
+    Prompt((), "Using the numbers 44, 19 and 35, one can make 98: first"),
+    Prompt((), "The quick brown fox jumps over the lazy dog, and then it"),
+)
+STEPS = 4
+"""One token from the prefill and three from decoding: an engine that schedules ahead may have begun the second."""
+
+WHOLE = Perturbation(seed=57, sigma=0.01)
+"""The perturbation of all weights that the checks apply and take back."""
+
+_QUANTISED = ("quantization_config", "compression_config")
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_routed_experts")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer.
+
+    Attributes:
+        name: what was checked, a few words.
+        ok: whether it holds.
+        detail: what was found, one line.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def refuse(checkpoint: Checkpoint) -> None:
+    """Turn away a model whose weights engines keep in a form that noise by checkpoint name cannot reach.
+
+    Raises:
+        PerturbationError: it is quantised, or a mixture of experts.
+    """
+    parts: list[Mapping[str, Any]] = [checkpoint.config]
+    parts += [part for key, part in checkpoint.config.items() if key.endswith("_config") and isinstance(part, dict)]
+    for part in parts:
+        for key in _QUANTISED:
+            if part.get(key):
+                method = part[key].get("quant_method", "unnamed") if isinstance(part[key], dict) else "unnamed"
+                raise PerturbationError(
+                    f"{checkpoint.name!r} is quantised (config.json has {key}, method {method}), so its weights are "
+                    f"codes to which noise of a sigma cannot be added; use the checkpoint in float16, bfloat16 or "
+                    f"float32"
+                )
+        for key in _EXPERTS:
+            count = part.get(key)
+            if isinstance(count, int) and count > 1:
+                raise PerturbationError(
+                    f"{checkpoint.name!r} is a mixture of experts (config.json has {key} {count}), whose weights "
+                    f"engines fuse and repack, so noise by checkpoint name would not reach them; use a dense model"
+                )
+
+
+def quick_check(engine: Engine) -> list[str]:
+    """Coverage, restore and canaries of an engine loaded to perturb; what a session starts with.
+
+    Returns:
+        One line for each check, to be told; none for an engine without weights.
+
+    Raises:
+        PerturbationError: the model cannot be perturbed truly here; says which check failed.
+    """
+    if not isinstance(engine, ProbedEngine):
+        return []
+    checkpoint = find_checkpoint(engine.provenance()["model"])
+    refuse(checkpoint)
+    checks, _ = whole_model(engine, checkpoint)
+    failed = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
+    if failed:
+        raise PerturbationError(
+            f"{checkpoint.name!r} cannot be perturbed truly on this engine ({'; '.join(failed)}), so its rollouts would "
+            f"not be those of their seeds; see: esprobe doctor --model {checkpoint.name}"
+        )
+    return [f"{check.name}: {check.detail}" for check in checks]
+
+
+def whole_model(engine: ProbedEngine, checkpoint: Checkpoint) -> tuple[list[Check], float]:
+    """Perturb all weights once and take it back; the checks, and how far two equal canaries lie apart here.
+
+    Raises:
+        PerturbationError: the engine refuses to perturb this model.
+    """
+    base, again = (engine.probe(CANARIES, STEPS) for _ in range(2))
+    floor = distance(base, again)
+    digest, head = engine.weight_digest(), engine.probe_head()
+    with engine.perturbed(WHOLE) as touched:
+        changed = distance(engine.probe(CANARIES, STEPS), base)
+        other_digest, other_head = engine.weight_digest(), engine.probe_head()
+    restored, after = engine.weight_digest(), distance(engine.probe(CANARIES, STEPS), base)
+    names = perturbed_names(checkpoint)
+    expected = sum(math.prod(checkpoint.tensors[name]) for name in names)
+    tied = f", {plural} tied" if (plural := len(checkpoint.tensors) - len(names)) else ""
+    checks = [
+        Check(
+            "coverage",
+            touched == expected,
+            f"{touched:,} of {expected:,} scalars touched, {len(names):,} tensors{tied}",
+        ),
+        Check(
+            "canaries repeat",
+            floor < math.inf,
+            f"two unperturbed answers are {_apart(floor)}",
+        ),
+        Check(
+            "canaries change",
+            changed > beyond(floor) and other_digest != digest,
+            f"under sigma {WHOLE.sigma:g} they are {_apart(changed)}"
+            + (", and the weights' digest is the same" if other_digest == digest else ""),
+        ),
+        Check(
+            "output head",
+            other_head != head,
+            "computes with the perturbed weights" if other_head != head else "does not see the noise: a stale copy",
+        ),
+        Check(
+            "restore",
+            restored == digest,
+            "weights are bit for bit what they were" if restored == digest else "weights are not what they were",
+        ),
+        Check(
+            "canaries return",
+            after <= beyond(floor),
+            f"after it they are {_apart(after)}",
+        ),
+    ]
+    return checks, floor
+
+
+def perturbed_names(checkpoint: Checkpoint) -> list[str]:
+    """Checkpoint tensors that have noise of their own: all floating-point ones but tied copies."""
+    aliases = checkpoint.aliases
+    return [name for name in checkpoint.tensors if name not in aliases]
+
+
+def beyond(floor: float) -> float:
+    """What a difference must exceed to mean anything, where equal answers lie ``floor`` apart (0: any does)."""
+    return 4 * floor
+
+
+def _apart(difference: float) -> str:
+    if difference == 0:
+        return "equal, token for token and bit for bit"
+    if difference == math.inf:
+        return "different in their tokens"
+    return f"up to {difference:.2g} apart in log-probability"

@@ -1,0 +1,104 @@
+"""All checks of one model on one engine."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from esprobe.doctor.checks import Check, perturbed_names, refuse, whole_model
+from esprobe.doctor.liveness import liveness
+from esprobe.doctor.rounding import Rounding, rounding, samples, scales
+from esprobe.engines import EngineOptions, ModelIdentity, engine_class, resolve
+from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
+from esprobe.engines.probe import ProbedEngine
+from esprobe.errors import EngineError, UsageError
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found.
+
+    Attributes:
+        identity: the model, its fingerprint and the dtype it was served in.
+        engine: the engine's name.
+        checks: in the order in which they were made.
+        dead: checkpoint tensors that change nothing when perturbed alone.
+        rounding: what the dtype leaves of each sigma; no verdict.
+    """
+
+    identity: ModelIdentity
+    engine: str
+    checks: tuple[Check, ...]
+    dead: tuple[str, ...]
+    rounding: tuple[Rounding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every check holds."""
+        return all(check.ok for check in self.checks)
+
+
+def diagnose(
+    model: str,
+    engine: str,
+    dtype: str,
+    sigmas: Sequence[float],
+    *,
+    every: bool = False,
+    options: EngineOptions | None = None,
+    notice: Callable[[str], None] = lambda message: None,
+) -> Diagnosis:
+    """Load a model and check it.
+
+    Args:
+        model: hub id, folder or "tiny".
+        engine: an engine's name, or "auto".
+        dtype: the dtype to serve it in, or "auto".
+        sigmas: what to tell the rounding for.
+        every: check each tensor alone and not only the first and last of each class.
+        options: how the engine runs.
+        notice: told what is being done.
+
+    Raises:
+        EsprobeError: the model cannot be found, loaded, or perturbed at all.
+    """
+    for sigma in sigmas:
+        if not (math.isfinite(sigma) and sigma > 0):
+            raise UsageError(f"sigma {sigma:g} is no standard deviation of noise; use one above 0, such as 0.005")
+    name = resolve(engine)
+    kind = engine_class(name)
+    if name == "scripted":
+        raise EngineError(
+            "the scripted engine has no weights, so there is nothing to examine; use --engine transformers or vllm"
+        )
+    checkpoint = find_checkpoint(model)
+    refuse(checkpoint)
+    identity = kind.identify(model, dtype)
+    notice(f"loading {model} ({identity.dtype}, {name})")
+    loaded = kind.load(identity, options or EngineOptions(perturbs=True))
+    if not isinstance(loaded, ProbedEngine):
+        raise EngineError(f"the {name} engine cannot be looked into, so nothing can be told; use --engine transformers")
+    return examine(loaded, checkpoint, identity, name, sigmas, every=every, notice=notice)
+
+
+def examine(
+    engine: ProbedEngine,
+    checkpoint: Checkpoint,
+    identity: ModelIdentity,
+    name: str,
+    sigmas: Sequence[float],
+    *,
+    every: bool = False,
+    notice: Callable[[str], None] = lambda message: None,
+) -> Diagnosis:
+    """Check an engine that has loaded a model to perturb it.
+
+    Raises:
+        PerturbationError: the engine refuses to perturb this model.
+    """
+    notice("perturbing all weights, and taking it back")
+    checks, floor = whole_model(engine, checkpoint)
+    tensors = perturbed_names(checkpoint)
+    found = list(samples(checkpoint, tensors, identity.dtype))
+    notice("perturbing tensors one at a time")
+    alive, dead = liveness(engine, tensors, scales(found), floor, every)
+    return Diagnosis(identity, name, (*checks, *alive), tuple(dead), tuple(rounding(found, sigmas)))

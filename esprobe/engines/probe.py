@@ -1,0 +1,65 @@
+"""Looking into an engine: what it answers to a canary, number by number.
+
+For checking that noise reaches what the engine computes with; sampling uses none of it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from esprobe.engines.base import Engine
+from esprobe.spec import Perturbation, Prompt
+
+LIKELIEST = 5
+"""Tokens a step whose log-probabilities are read: of the chosen one alone, a sure model's may round to 0."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One canary's greedy answer.
+
+    Attributes:
+        tokens: the ids chosen, one a step; end tokens do not end it.
+        logprobs: at each step the log-probabilities of the likeliest tokens, descending.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[tuple[float, ...], ...]
+
+
+@runtime_checkable
+class ProbedEngine(Engine, Protocol):
+    """An engine with weights that can be looked into."""
+
+    def probe(self, prompts: Sequence[Prompt], steps: int, decoding: Perturbation | None = None) -> list[Reading]:
+        """Answer each prompt greedily with ``steps`` tokens; the first comes from the prefill, the others from decoding.
+
+        Args:
+            prompts: the canaries, in the order of the answer.
+            steps: tokens to generate.
+            decoding: weights for the decode steps alone: the prompts are read, and their keys and values kept, under
+                the weights as they are.
+
+        Raises:
+            PerturbationError: the noise cannot reach all the weights it names.
+        """
+
+    def probe_head(self) -> list[float]:
+        """Some outputs of the output head for one fixed vector: what the head's own weights are, and nothing else."""
+
+    def weight_digest(self) -> str:
+        """SHA-256 over the live weights, by checkpoint name."""
+
+
+def distance(one: Sequence[Reading], other: Sequence[Reading], first: int = 0) -> float:
+    """The largest difference of log-probabilities from step ``first`` on; infinite where tokens differ."""
+    if any(a.tokens[first:] != b.tokens[first:] for a, b in zip(one, other, strict=True)):
+        return math.inf
+    differences = [
+        0.0 if x == y else abs(x - y)
+        for a, b in zip(one, other, strict=True)
+        for row, column in zip(a.logprobs[first:], b.logprobs[first:], strict=True)
+        for x, y in zip(row, column, strict=True)
+    ]
+    return math.inf if any(map(math.isnan, differences)) else max(differences, default=0.0)

@@ -1,0 +1,128 @@
+"""The vLLM engine against the real vLLM: its CPU build is enough."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from esprobe.engines import EngineOptions
+from esprobe.engines.transformers import TransformersEngine
+from esprobe.errors import EngineError, PerturbationError
+from esprobe.spec import Perturbation, Prompt
+from esprobe.tasks import load_task
+from tests.engines.contract import GenerationContract, PerturbationContract, complete, drawn, request_for, texts
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+from esprobe.engines.vllm import VllmEngine  # noqa: E402 - imports vllm only when an engine is made
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[VllmEngine]:
+    """One engine a process: vLLM keeps global state."""
+    yield VllmEngine.load(VllmEngine.identify("tiny", "float32"), EngineOptions(perturbs=True, max_num_seqs=64))
+
+
+@pytest.fixture(scope="module")
+def reference() -> TransformersEngine:
+    return TransformersEngine.load(TransformersEngine.identify("tiny", "float32"), EngineOptions())
+
+
+@pytest.fixture(scope="module")
+def asked() -> list[Prompt]:
+    task = load_task("countdown")
+    return [task.prompt(problem, "chat") for problem in task.problems[200:328]]
+
+
+class TestVllm(GenerationContract, PerturbationContract):
+    @pytest.fixture
+    def engine(self, loaded: VllmEngine) -> VllmEngine:
+        return loaded
+
+    @pytest.fixture
+    def prompts(self, asked: list[Prompt]) -> list[Prompt]:
+        return asked[:20]
+
+    @pytest.fixture
+    def scalars(self) -> int:
+        return 1_020_288
+
+    @pytest.mark.parametrize("noise", ["iid", "tied"])
+    def test_a_seed_names_the_same_model_as_in_transformers(
+        self, engine: VllmEngine, reference: TransformersEngine, noise: str
+    ) -> None:
+        assert engine.weight_digest() == reference.weight_digest()
+        perturbation = Perturbation(seed=57, sigma=0.005, noise=noise)
+        with engine.perturbed(perturbation) as touched, reference.perturbed(perturbation) as expected:
+            assert touched == expected
+            assert engine.weight_digest() == reference.weight_digest()
+
+    def test_greedy_completions_are_those_of_transformers(
+        self, engine: VllmEngine, reference: TransformersEngine, asked: list[Prompt]
+    ) -> None:
+        requests = [request_for(prompt, i, max_tokens=32) for i, prompt in enumerate(asked)]
+        perturbation = Perturbation(seed=57, sigma=0.005)
+        base = texts(engine, requests), texts(reference, requests)
+        with engine.perturbed(perturbation), reference.perturbed(perturbation):
+            other = texts(engine, requests), texts(reference, requests)
+        assert other[0] != base[0]
+        for ours, theirs in (base, other):
+            agreed = sum(a == b for a, b in zip(ours, theirs, strict=True))
+            assert agreed >= 0.97 * len(requests)  # logits that tie within float32 may fall either way
+
+    def test_more_requests_than_the_window_are_all_answered(self, engine: VllmEngine, asked: list[Prompt]) -> None:
+        requests = [r for seed in range(3) for r in drawn(asked, seed=seed, temperature=1.0)]
+        assert len(requests) > 2 * 64
+        assert len(complete(engine, requests)) == len(requests)
+
+    def test_completions_come_as_they_finish(self, engine: VllmEngine, asked: list[Prompt]) -> None:
+        groups = [group for group in engine.generate(drawn(asked), lambda: False) if group]
+        assert len(groups) > 3
+
+    def test_a_stop_in_the_middle_leaves_nothing_running(self, engine: VllmEngine, asked: list[Prompt]) -> None:
+        requests = drawn(asked)
+        seen: list[object] = []
+        for group in engine.generate(requests, lambda: len(seen) >= 5):
+            seen.extend(group)
+        assert 5 <= len(seen) < len(requests)
+        assert not engine._engine.has_unfinished_requests()
+        assert len(complete(engine, requests)) == len(requests)
+
+    def test_a_consumer_that_fails_leaves_nothing_running(self, engine: VllmEngine, asked: list[Prompt]) -> None:
+        stream = engine.generate(drawn(asked), lambda: False)
+        next(stream)
+        stream.close()  # type: ignore[attr-defined]
+        assert not engine._engine.has_unfinished_requests()
+
+    def test_loops_are_ended_only_where_asked(self, engine: VllmEngine, asked: list[Prompt]) -> None:
+        """Weights noisy enough to make the model repeat itself."""
+        with engine.perturbed(Perturbation(seed=3, sigma=0.05)):
+            plain = complete(engine, [request_for(p, i, max_tokens=300) for i, p in enumerate(asked[:40])])
+            ended = complete(
+                engine, [request_for(p, i, max_tokens=300, stop_loops=True) for i, p in enumerate(asked[:40])]
+            )
+        assert "loop" not in {answer.finish_reason for answer in plain.values()}
+        loops = {r.problem_index: a for r, a in ended.items() if a.finish_reason == "loop"}
+        assert loops
+        longer = {r.problem_index: a for r, a in plain.items()}
+        assert all(longer[i].text.startswith(a.text.rstrip("\ufffd")) for i, a in loops.items())
+        assert all(a.token_count < longer[i].token_count for i, a in loops.items())
+
+    def test_what_was_used_is_what_vllm_says(self, engine: VllmEngine) -> None:
+        told = engine.provenance()
+        assert (told["dtype"], told["max_num_seqs"], told["prefix_caching"]) == ("float32", 64, False)
+        assert told["enforce_eager"] is True  # on a CPU, whatever was asked
+
+    def test_an_answer_under_other_weights_is_refused(self, engine: VllmEngine, asked: list[Prompt]) -> None:
+        engine._engine.set_weight_version("someone else's")
+        try:
+            with pytest.raises(EngineError, match="someone else's"):
+                complete(engine, drawn(asked[:2]))
+        finally:
+            engine._engine.set_weight_version("base")
+        assert complete(engine, drawn(asked[:2]))
+
+    def test_an_engine_that_caches_prompts_may_not_be_perturbed(self, engine: VllmEngine) -> None:
+        caching = object.__new__(VllmEngine)
+        caching._options = EngineOptions(perturbs=False)
+        with pytest.raises(PerturbationError, match="caches prompts"), caching.perturbed(Perturbation(1, 0.1)):
+            pass

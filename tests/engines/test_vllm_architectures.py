@@ -1,0 +1,70 @@
+"""Coverage, liveness and identity of perturbations in the real vLLM, over architectures that fuse in their own ways."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import esprobe.bundled
+from tests.conftest import REPOSITORY
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+
+SIZES = {
+    "vocab_size": 320,
+    "hidden_size": 128,
+    "intermediate_size": 192,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.2,
+}
+
+
+def random_checkpoint(architecture: str, folder: Path) -> int:
+    """A small random checkpoint; its number of floating-point scalars, tied ones once."""
+    import transformers
+
+    config = getattr(transformers, f"{architecture}Config")
+    if architecture == "Gemma3Text":  # norms with an offset, a tied head, sliding and full attention
+        made = config(**SIZES, layer_types=["sliding_attention", "full_attention"], sliding_window=64)
+        model = transformers.Gemma3ForCausalLM(made)
+    else:
+        tied = architecture != "Llama"
+        model = getattr(transformers, f"{architecture}ForCausalLM")(config(**SIZES, tie_word_embeddings=tied))
+    torch.manual_seed(0)
+    for name, parameter in model.named_parameters():
+        # A tied head answers with the last word again unless the layers outweigh the embedding.
+        parameter.data.normal_(0, 0.01 if "embed" in name else 0.3)
+    model.to(torch.float32).save_pretrained(folder)
+    tiny = Path(esprobe.bundled.__file__).parent / "tiny"
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
+        shutil.copy(tiny / name, folder)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "dtype"), [("Qwen2", "float32"), ("Llama", "bfloat16"), ("Gemma3Text", "float32")]
+)
+def test_noise_reaches_all_of_every_tensor(architecture: str, dtype: str, tmp_path: Path) -> None:
+    scalars = random_checkpoint(architecture, tmp_path / "model")
+    command = [sys.executable, "-m", "tests.engines.vllm_architecture", str(tmp_path / "model"), dtype]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=REPOSITORY, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("told:")]
+    assert lines, done.stderr[-3000:]
+    assert json.loads(lines[0].removeprefix("told:")) == {
+        "base equal": True,
+        "touched": scalars,
+        "perturbed equal": True,
+        "texts changed": True,
+        "restored": True,
+        "loading gives the same": True,
+        "restored again": True,
+        "dead": [],
+    }
