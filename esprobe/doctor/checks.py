@@ -83,8 +83,8 @@ def quick_check(engine: Engine) -> list[str]:
     failed = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
     if failed:
         raise PerturbationError(
-            f"{checkpoint.name!r} cannot be perturbed truly on this engine ({'; '.join(failed)}), so its rollouts would "
-            f"not be those of their seeds; see: esprobe doctor --model {checkpoint.name}"
+            f"{checkpoint.name!r} cannot be perturbed truly on this engine ({'; '.join(failed)}), so its rollouts "
+            f"would not be those of their seeds; see: esprobe doctor --model {checkpoint.name}"
         )
     return [f"{check.name}: {check.detail}" for check in checks]
 

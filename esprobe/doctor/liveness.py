@@ -58,9 +58,7 @@ def liveness(
     return checks, [name for name in chosen if any(name in found for found in dead.values())]
 
 
-def _dead_stages(
-    engine: ProbedEngine, name: str, scale: float, base: Sequence[Reading], floor: float
-) -> list[str]:
+def _dead_stages(engine: ProbedEngine, name: str, scale: float, base: Sequence[Reading], floor: float) -> list[str]:
     """The stages in which no size of noise on this tensor changes anything."""
     first_steps = [Reading(reading.tokens[:1], reading.logprobs[:1]) for reading in base]
     waiting = ["prefill", "decode steps"]

@@ -16,7 +16,11 @@ def as_table(diagnosis: Diagnosis) -> str:
     lines = [f"{_plain(identity.model)}: {identity.dtype} on {diagnosis.engine}", ""]
     lines += _aligned([["", "check", "found"], *_check_rows(diagnosis)])
     if diagnosis.rounding:
-        lines += ["", f"weights that rounding to {identity.dtype} leaves unmoved (std of what was added, in sigmas):", ""]
+        lines += [
+            "",
+            f"weights that rounding to {identity.dtype} leaves unmoved (std of what was added, in sigmas):",
+            "",
+        ]
         lines += _aligned(_rounding_rows(diagnosis))
     return "\n".join([*lines, "", f"verdict: {verdict(diagnosis)}"]) + "\n"
 

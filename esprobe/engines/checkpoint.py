@@ -75,6 +75,10 @@ class Checkpoint:
         same_shape = self.tensors[heads[0]] == self.tensors[embeddings[0]]
         return {heads[0]: embeddings[0]} if same_shape else {}
 
+    def companions(self) -> Iterator[Path]:
+        """The files beside the weights that decide what the model writes."""
+        yield from (path for path in self._files() if path.suffix != ".safetensors")
+
     def _ties(self) -> bool:
         for part in (self.config, self.config.get("text_config") or {}):
             if "tie_word_embeddings" in part:

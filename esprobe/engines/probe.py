@@ -33,7 +33,7 @@ class ProbedEngine(Engine, Protocol):
     """An engine with weights that can be looked into."""
 
     def probe(self, prompts: Sequence[Prompt], steps: int, decoding: Perturbation | None = None) -> list[Reading]:
-        """Answer each prompt greedily with ``steps`` tokens; the first comes from the prefill, the others from decoding.
+        """Answer each prompt greedily with ``steps`` tokens: the first from the prefill, the others from decoding.
 
         Args:
             prompts: the canaries, in the order of the answer.

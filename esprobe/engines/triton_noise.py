@@ -5,7 +5,6 @@ not know names, seeds or models: it is given a tensor's key and where in that te
 """
 
 import math
-from typing import Any
 
 import torch
 import triton
@@ -58,7 +57,7 @@ def perturb_strided(
     if not rows * cols:
         return
     if sigma == 0:
-        live.copy_(base)  # the identity; adding 0.0 to -0.0 would not be
+        live.copy_(base.view_as(live))  # the identity; adding 0.0 to -0.0 would not be
         return
     # Elements of a row's first block that lie before the row; where that differs between rows, the most.
     skipped = start % 8 if rows == 1 or row_stride % 8 == 0 else 7
@@ -81,20 +80,20 @@ def perturb_strided(
 
 
 # The keys are not specialised on: a kernel would be compiled for each kind of key.
-@triton.jit(do_not_specialize=["key_low", "key_high"])
-def _perturb(
-    live: Any,
-    base: Any,
+@triton.jit(do_not_specialize=["key_low", "key_high"])  # type: ignore[untyped-decorator]
+def _perturb(  # type: ignore[no-untyped-def]
+    live,
+    base,
     key_low: tl.uint64,
     key_high: tl.uint64,
-    start: Any,
-    rows: Any,
-    cols: Any,
-    row_stride: Any,
-    blocks_per_row: Any,
-    sigma: Any,
+    start,
+    rows,
+    cols,
+    row_stride,
+    blocks_per_row,
+    sigma,
     BLOCKS: tl.constexpr,
-) -> None:
+):
     number = tl.program_id(0).to(tl.int64) * BLOCKS + tl.arange(0, BLOCKS)
     row = number // blocks_per_row
     row_start = start + row * row_stride
@@ -120,7 +119,7 @@ def _perturb(
 
 
 @triton.jit
-def _store_rounded(target: Any, value: Any, mask: Any) -> None:
+def _store_rounded(target, value, mask):  # type: ignore[no-untyped-def]
     """Round to the target's dtype, to the nearest, ties to even."""
     if target.dtype.element_ty == tl.bfloat16:
         # In integers, because Triton's interpreter truncates where a GPU rounds; so both run the same arithmetic.

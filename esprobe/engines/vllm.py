@@ -223,7 +223,8 @@ class VllmEngine:
 
 def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
     """A vLLM engine in this process; what it raises about the model or the machine becomes a ModelError."""
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for results
     if options.tensor_parallel_size == 1:
         # In one process calls reach the worker directly, and scheduling is a function of the requests alone.
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")

@@ -106,13 +106,17 @@ class PristineWeights:
         Raises:
             PerturbationError: the scope matches no tensor.
         """
-        chosen = self._in_scope(perturbation.scope)
-        spans = [
-            (index, offset, min(_SPAN, self._weights[index].live.numel() - offset))
-            for index in chosen
-            for offset in range(0, self._weights[index].live.numel(), _SPAN)
-        ]
-        return sum(self._threads.map(lambda span: self._perturb_span(perturbation, *span), spans))
+        touched = 0
+        spans = []
+        for index in self._in_scope(perturbation.scope):
+            live = self._weights[index].live
+            count = live.numel()
+            if live.is_cuda:
+                self._perturb_fused(perturbation, index)
+                touched += count
+            else:
+                spans += [(index, offset, min(_SPAN, count - offset)) for offset in range(0, count, _SPAN)]
+        return touched + sum(self._threads.map(lambda span: self._perturb_span(perturbation, *span), spans))
 
     def restore(self) -> None:
         """Make the live weights the pristine ones, bit for bit."""
@@ -140,15 +144,26 @@ class PristineWeights:
             )
         return chosen
 
+    def _perturb_fused(self, perturbation: Perturbation, index: int) -> None:
+        from esprobe.engines.triton_noise import perturb_slice  # comes with torch's CUDA builds only
+
+        weight = self._weights[index]
+        perturb_slice(weight.live, self._base[index], _key(perturbation, weight), weight.start, perturbation.sigma)
+
     def _perturb_span(self, perturbation: Perturbation, index: int, offset: int, count: int) -> int:
         weight = self._weights[index]
+        base = self._base[index][offset : offset + count]
+        live = weight.live[offset : offset + count]
+        if perturbation.sigma == 0:
+            live.copy_(base)  # the identity; adding 0.0 to -0.0 would not be
+            return count
         noise = np.empty(count, np.float32)
-        key = noise_key(perturbation.seed, weight.name, weight.numel, perturbation.noise)
-        fill_standard_normal(key, weight.start + offset, noise)
+        fill_standard_normal(_key(perturbation, weight), weight.start + offset, noise)
         # Multiply and add round separately, as noise v1 says; a fused multiply-add would not.
         noise *= np.float32(perturbation.sigma)
-        base = self._base[index][offset : offset + count]
-        summed = torch.from_numpy(noise).to(base.device).add_(base.float())
-        live = weight.live[offset : offset + count]
-        live.copy_(summed.to(live.dtype))
+        live.copy_(torch.from_numpy(noise).to(base.device).add_(base.float()).to(live.dtype))
         return count
+
+
+def _key(perturbation: Perturbation, weight: WeightSlice) -> int:
+    return noise_key(perturbation.seed, weight.name, weight.numel, perturbation.noise)

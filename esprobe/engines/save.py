@@ -1,0 +1,142 @@
+"""Writing a perturbed model as an ordinary checkpoint folder, without loading an engine.
+
+Owns the folder: weights by checkpoint name as noise v1 says, in the served dtype, and the other files that decide what
+the model writes. Loading it unperturbed gives the weights that an engine perturbs to, bit for bit.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from esprobe.engines.checkpoint import Checkpoint
+from esprobe.engines.weights import PristineWeights, WeightSlice
+from esprobe.errors import ModelError, PerturbationError
+from esprobe.spec import Perturbation
+
+_INDEX = "model.safetensors.index.json"
+
+
+def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, out: Path) -> int:
+    """Write the model that ``perturbation`` names to the folder ``out``, all of it or nothing.
+
+    Args:
+        checkpoint: the unperturbed model.
+        perturbation: names the model.
+        dtype: the dtype that it is served in: "float16", "bfloat16" or "float32".
+        out: a folder that does not exist or is empty.
+
+    Returns:
+        Scalars perturbed, tied copies not counted.
+
+    Raises:
+        ModelError: ``out`` holds something, or cannot be written.
+        PerturbationError: the scope matches no tensor.
+    """
+    out = out.resolve()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ModelError(f"{str(out)!r} is there already and not empty, and nothing is overwritten; name a new folder")
+    draft = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        draft.mkdir(parents=True)
+        touched = _write(checkpoint, perturbation, dtype, draft)
+        os.replace(draft, out)
+    except OSError as err:
+        raise ModelError(
+            f"the model cannot be written to {str(out)!r} ({err.strerror or err}); free space or name another folder"
+        ) from err
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return touched
+
+
+def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folder: Path) -> int:
+    sources = {name: name for name in checkpoint.tensors} | _tied_copies(checkpoint, getattr(torch, dtype))
+    chosen = {name for name, source in sources.items() if re.search(perturbation.scope or "", source)}
+    if not chosen:
+        raise PerturbationError(
+            f"the scope {perturbation.scope!r} matches none of the {len(sources)} tensors, so nothing would be "
+            f"perturbed; names look like {min(sources)}"
+        )
+    everything = Perturbation(perturbation.seed, perturbation.sigma, perturbation.noise)
+    metadata = {"format": "pt", "esprobe": _origin(checkpoint, perturbation, dtype)}
+    touched = total = 0
+    for path in sorted(checkpoint.folder.glob("*.safetensors")):
+        tensors = _read(path, getattr(torch, dtype))
+        noisy = [name for name in tensors if name in chosen]
+        slices = [WeightSlice(sources[name], tensors[name].numel(), 0, tensors[name].view(-1)) for name in noisy]
+        PristineWeights(slices).perturb(everything)
+        touched += sum(tensors[name].numel() for name in noisy if sources[name] == name)
+        total += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        save_file(tensors, folder / path.name, metadata)
+    for path in checkpoint.companions():
+        if path.name not in ("config.json", _INDEX):
+            shutil.copyfile(path, folder / path.name)
+    _write_json(folder / "config.json", _served_as(checkpoint.config, dtype))
+    if (checkpoint.folder / _INDEX).is_file():
+        index = json.loads((checkpoint.folder / _INDEX).read_bytes())
+        index["metadata"] = {**(index.get("metadata") or {}), "total_size": total}
+        _write_json(folder / _INDEX, index)
+    return touched
+
+
+def _tied_copies(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, str]:
+    """Copy -> the tensor whose noise it gets: tied by the configuration, and the same numbers in the files.
+
+    A copy with other numbers is no copy: transformers does not tie it, and it has noise of its own.
+    """
+    found = {}
+    for copy, source in checkpoint.aliases.items():
+        if torch.equal(_tensor(checkpoint, copy).to(dtype), _tensor(checkpoint, source).to(dtype)):
+            found[copy] = source
+    return found
+
+
+def _tensor(checkpoint: Checkpoint, name: str) -> torch.Tensor:
+    for path in sorted(checkpoint.folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            if name in file.keys():  # noqa: SIM118 - safe_open is no mapping
+                return file.get_tensor(name)
+    raise KeyError(name)
+
+
+def _read(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """All tensors of one file, the floating-point ones in the served dtype, each in memory of its own."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return {
+        name: tensor.to(dtype, copy=True).contiguous() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def _served_as(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """The configuration, with the dtype that the weights now have."""
+    parts = {key: _served_as(value, dtype) if isinstance(value, dict) else value for key, value in config.items()}
+    named = {key: dtype for key in ("dtype", "torch_dtype") if key in config}
+    return parts | (named or ({"dtype": dtype} if "architectures" in config else {}))
+
+
+def _origin(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str) -> str:
+    return json.dumps(
+        {
+            "model": checkpoint.name,
+            "fingerprint": checkpoint.fingerprint,
+            "sigma": perturbation.sigma,
+            "seed": perturbation.seed,
+            "noise": perturbation.noise,
+            "scope": perturbation.scope,
+            "dtype": dtype,
+        }
+    )
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,135 @@
+"""A saved perturbed model is, loaded as any other, the model that the engine perturbs to."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from esprobe.engines import EngineOptions
+from esprobe.engines.checkpoint import find_checkpoint
+from esprobe.engines.save import save_perturbed
+from esprobe.engines.transformers import TransformersEngine
+from esprobe.errors import ModelError, PerturbationError
+from esprobe.spec import Perturbation, Prompt
+from tests.engines.conftest import MakeCheckpoint
+from tests.engines.contract import request_for, texts
+
+
+def load(folder: Path, dtype: str = "float32") -> TransformersEngine:
+    return TransformersEngine.load(TransformersEngine.identify(str(folder), dtype), EngineOptions(batch_size=8))
+
+
+def assert_same_model(folder: Path, out: Path, perturbation: Perturbation, dtype: str, prompts: list[Prompt]) -> None:
+    requests = [request_for(prompt, i) for i, prompt in enumerate(prompts)]
+    engine = load(folder, dtype)
+    with engine.perturbed(perturbation) as touched:
+        expected, answers = engine.weight_digest(), texts(engine, requests)
+    saved = out / f"{perturbation.noise}-{dtype}"
+    assert save_perturbed(find_checkpoint(str(folder)), perturbation, dtype, saved) == touched
+    loaded = load(saved, dtype)
+    assert loaded.weight_digest() == expected
+    assert texts(loaded, requests) == answers
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_loading_it_gives_the_perturbed_weights_to_the_bit(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, prompts: list[Prompt], dtype: str, tied: bool
+) -> None:
+    folder = make_checkpoint(tie_word_embeddings=tied)
+    assert_same_model(folder, tmp_path, Perturbation(57, 0.05), dtype, prompts)
+
+
+@pytest.mark.parametrize("perturbation", [Perturbation(3, 0.05, "tied"), Perturbation(3, 0.05, scope="mlp|embed")])
+def test_schemes_and_scopes(
+    checkpoint: Path, tmp_path: Path, prompts: list[Prompt], perturbation: Perturbation
+) -> None:
+    assert_same_model(checkpoint, tmp_path, perturbation, "float32", prompts)
+
+
+def with_copied_head(folder: Path, change: float = 0.0) -> Path:
+    tensors = load_file(folder / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"] + change
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def test_a_tied_copy_in_the_checkpoint_gets_the_same_numbers(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, prompts: list[Prompt]
+) -> None:
+    folder = with_copied_head(make_checkpoint())
+    assert_same_model(folder, tmp_path, Perturbation(57, 0.05), "float32", prompts)
+    saved = load_file(tmp_path / "iid-float32" / "model.safetensors")
+    assert torch.equal(saved["lm_head.weight"], saved["model.embed_tokens.weight"])
+
+
+def test_a_head_that_is_said_to_be_tied_and_is_not_has_noise_of_its_own(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, prompts: list[Prompt]
+) -> None:
+    assert_same_model(with_copied_head(make_checkpoint(), 0.5), tmp_path, Perturbation(57, 0.05), "float32", prompts)
+
+
+def test_a_checkpoint_in_several_files(make_checkpoint: MakeCheckpoint, tmp_path: Path, prompts: list[Prompt]) -> None:
+    folder = with_copied_head(make_checkpoint())
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = sorted(tensors)
+    files = {f"model-0000{i + 1}-of-00003.safetensors": names[i::3] for i in range(3)}
+    for file, held in files.items():
+        save_file({name: tensors[name] for name in held}, folder / file, {"format": "pt"})
+    index = {"metadata": {"total_size": 1}, "weight_map": {name: f for f, held in files.items() for name in held}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert_same_model(folder, tmp_path, Perturbation(57, 0.05), "float16", prompts)
+    saved = json.loads((tmp_path / "iid-float16" / "model.safetensors.index.json").read_text())
+    assert saved["weight_map"] == index["weight_map"]
+    assert saved["metadata"]["total_size"] == 2 * sum(tensor.numel() for tensor in tensors.values())
+
+
+def test_the_folder_is_an_ordinary_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "saved"
+    save_perturbed(find_checkpoint(str(checkpoint)), Perturbation(57, 0.005), "bfloat16", out)
+    assert {path.name for path in out.iterdir()} == {path.name for path in checkpoint.iterdir()}
+    config, original = (json.loads((folder / "config.json").read_text()) for folder in (out, checkpoint))
+    assert config == original | {"dtype": "bfloat16"}
+    with safe_open(out / "model.safetensors", framework="pt") as file:
+        metadata = file.metadata()
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.bfloat16}  # noqa: SIM118
+    assert metadata["format"] == "pt"
+    origin = json.loads(metadata["esprobe"])
+    assert (origin["seed"], origin["sigma"], origin["dtype"]) == (57, 0.005, "bfloat16")
+    assert origin["fingerprint"] == find_checkpoint(str(checkpoint)).fingerprint
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_sigma_zero_is_the_model_itself(checkpoint: Path, tmp_path: Path) -> None:
+    save_perturbed(find_checkpoint(str(checkpoint)), Perturbation(57, 0.0), "float32", tmp_path / "same")
+    assert load(tmp_path / "same").weight_digest() == load(checkpoint).weight_digest()
+
+
+def test_nothing_is_overwritten(checkpoint: Path, tmp_path: Path) -> None:
+    model, noise = find_checkpoint(str(checkpoint)), Perturbation(57, 0.005)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    save_perturbed(model, noise, "float32", empty)
+    before = (empty / "model.safetensors").read_bytes()
+    with pytest.raises(ModelError, match="not empty"):
+        save_perturbed(model, Perturbation(58, 0.005), "float32", empty)
+    assert (empty / "model.safetensors").read_bytes() == before
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ModelError, match="not empty"):
+        save_perturbed(model, noise, "float32", tmp_path / "file")
+
+
+def test_what_fails_leaves_nothing_behind(checkpoint: Path, tmp_path: Path) -> None:
+    model = find_checkpoint(str(checkpoint))
+    with pytest.raises(PerturbationError, match="scope 'nothing'"):
+        save_perturbed(model, Perturbation(1, 0.1, scope="nothing"), "float32", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ModelError, match="cannot be written"):
+        save_perturbed(model, Perturbation(1, 0.1), "float32", tmp_path / "file" / "out")
+    assert os.listdir(tmp_path) == ["file"]
