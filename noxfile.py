@@ -27,6 +27,8 @@ def demo(session: nox.Session) -> None:
     folder = Path("demo").absolute()
     folder.mkdir(exist_ok=True)
     database = str(folder / "esprobe.db")
+    # One thread: two that wait for each other spin, which on a busy laptop costs most of the speed.
+    session.env["OMP_NUM_THREADS"] = "1"
     common = ["--db", database, "--model", "tiny", "--problems", "200:400", "--samples", "16", "--max-tokens", "64"]
     session.run("esprobe", "sample-temp", *common, "-t", "0.8")
     session.run("esprobe", "sample-perturb", *common, "--sigma", "0.005")
@@ -95,6 +97,7 @@ def benchmarks(session: nox.Session) -> None:
     """Ratios measured side by side; printed, never asserted."""
     session.install(TORCH)
     session.install("-e", ".[hf]")
+    session.env["OMP_NUM_THREADS"] = "1"  # threads that wait for each other make two runs hard to compare
     session.run("python", "-m", "tests.benchmarks.loop_overhead", *session.posargs)
 
 

@@ -37,6 +37,10 @@ class StoreError(EsprobeError):
     """A database cannot be opened, read or written."""
 
 
+class StoreBusyError(StoreError):
+    """Another program holds a transaction on the database; it may end by itself."""
+
+
 class StoreLockedError(StoreError):
     """Another process is writing to the database."""
 

@@ -141,8 +141,8 @@ class Condition:
         if self.kind == "greedy":
             return "greedy"
         if self.kind == "temperature":
-            return f"T={self.temperature:g}"
-        return f"sigma={self.sigma:g}"
+            return f"T={self.temperature:.12g}"
+        return f"sigma={self.sigma:.12g}"
 
     def perturbation(self, seed: int) -> Perturbation | None:
         """The model that ``seed`` names under this condition; None where weights are left alone."""

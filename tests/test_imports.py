@@ -12,7 +12,10 @@ PACKAGE = Path(__file__).parent.parent / "esprobe"
 # From the top down; a room may import the rooms that its line names, and itself.
 ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
-    "cli": set("analysis report sampling doctor stats store engines tasks noise spec errors".split()) | {""},
+    "cli": {
+        *("analysis", "report", "sampling", "doctor", "stats", "store", "engines", "tasks", "noise", "spec", "errors"),
+        "",
+    },
     "analysis": {"report", "store", "tasks", "records", "errors"},
     "report": {"stats", "records", "spec"},
     "sampling": {"doctor", "engines", "tasks", "store", "noise", "records", "spec", "seeds", "errors", ""},

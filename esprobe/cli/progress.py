@@ -1,17 +1,20 @@
 """How a run is watched: a live bar where stderr is a terminal, plain lines where it is not."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
 from esprobe.sampling.observer import Progress
 
 _LINE_EVERY_S = 10.0
+_WIDE = 120
 
 
 class ConsoleObserver:
@@ -20,12 +23,11 @@ class ConsoleObserver:
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = self._console.is_terminal
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[numbers]}"),
-            console=self._console,
-        )
+        self._deaf = False
+        columns: list[ProgressColumn] = [TextColumn("{task.description}"), TextColumn("{task.fields[numbers]}")]
+        if self._console.width >= _WIDE:  # the figures come first; a narrow terminal has no room for a bar
+            columns.insert(1, BarColumn(bar_width=None))
+        self._bar = Bar(*columns, console=self._console)
         self._task = None if not self._live else self._bar.add_task("", total=1, numbers="", visible=False)
         self._last: Progress | None = None
         self._shown = 0
@@ -33,14 +35,14 @@ class ConsoleObserver:
 
     def __enter__(self) -> Self:
         if self._live:
-            self._bar.start()
+            self._say(self._bar.start)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
-            self._bar.stop()
+            self._say(self._bar.stop)
         elif self._last is not None and self._last.done != self._shown:
             self._print(_in_words(self._last))
 
@@ -50,21 +52,15 @@ class ConsoleObserver:
 
     def warning(self, message: str) -> None:
         """A line that stands out."""
-        self._console.print(Text(f"warning: {message}", style="bold yellow"))
+        self._say(lambda: self._console.print(Text(f"warning: {message}", style="bold yellow")))
 
     def progress(self, progress: Progress) -> None:
         """Move the bar, or write a line if the last one is old."""
         self._last = progress
         if self._task is not None:
             label = f"{progress.label}  {progress.done:,}/{progress.total:,}"
-            self._bar.update(
-                self._task,
-                description=label,
-                completed=progress.done,
-                total=progress.total,
-                numbers=_rates(progress),
-                visible=True,
-            )
+            move = partial(self._bar.update, self._task, completed=progress.done, total=progress.total)
+            self._say(partial(move, description=label, numbers=_rates(progress), visible=True))
             return
         now = time.monotonic()
         if now - self._line_at >= _LINE_EVERY_S:
@@ -73,7 +69,16 @@ class ConsoleObserver:
             self._shown = progress.done
 
     def _print(self, message: str) -> None:
-        self._console.print(Text(message))
+        self._say(lambda: self._console.print(Text(message)))
+
+    def _say(self, speak: Callable[[], object]) -> None:
+        """Speak, unless nobody can hear: a full log disk or a closed pipe must not end a run of days."""
+        if self._deaf:
+            return
+        try:
+            speak()
+        except (OSError, ValueError):  # ValueError: the stream was closed
+            self._deaf = True
 
 
 def _in_words(progress: Progress) -> str:

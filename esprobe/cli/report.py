@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from esprobe.cli import options
-from esprobe.errors import StoreError
+from esprobe.errors import StoreError, UsageError
 
 
 class Format(StrEnum):
@@ -36,17 +36,28 @@ def report(
     if output is None:
         typer.echo(text, nl=False)
         return
-    _write(output, text)
+    _write(output, text, db)
     typer.echo(f"report written to {output}")
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, database: Path) -> None:
     """All or nothing: a reader never sees half a report, and a failed write leaves the old one."""
+    path = path.resolve()  # what a link points to is replaced, not the link
+    if path.name.removesuffix("-wal").removesuffix("-shm").removesuffix(".lock") == database.resolve().name and (
+        path.parent == database.resolve().parent
+    ):
+        raise UsageError(f"--output {path} belongs to the database, which a report would destroy; name another file")
+    if path.is_dir():
+        raise UsageError(f"--output {path} is a folder, and a report is one file; name a file in it")
     draft = path.with_name(path.name + ".part")
     try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")  # a pipe or a device: there is nothing to replace
+            return
         draft.write_text(text, encoding="utf-8")
         os.replace(draft, path)
     except OSError as err:
+        draft.unlink(missing_ok=True)
         raise StoreError(
             f"the report cannot be written to {path} ({err.strerror}); name another place with --output"
         ) from err

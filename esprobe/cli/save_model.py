@@ -39,10 +39,10 @@ def save_model(
         re.compile(scope or "")
     except re.error as err:
         raise UsageError(f"--scope {scope!r} is no regular expression ({err}); use one such as 'mlp'") from err
+    checkpoint = find_checkpoint(model)
+    refuse(checkpoint)
     served = engine_class("transformers").identify(model, dtype).dtype  # loads nothing
     from esprobe.engines.save import save_perturbed
 
-    checkpoint = find_checkpoint(model)
-    refuse(checkpoint)
     touched = save_perturbed(checkpoint, Perturbation(seed, sigma, noise, scope), served, out)
     typer.echo(f"{model} at sigma {sigma:g}, seed {seed} ({served}) written to {out}: {touched:,} scalars perturbed")

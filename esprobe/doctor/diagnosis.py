@@ -65,13 +65,13 @@ def diagnose(
         if not (math.isfinite(sigma) and sigma > 0):
             raise UsageError(f"sigma {sigma:g} is no standard deviation of noise; use one above 0, such as 0.005")
     name = resolve(engine)
-    kind = engine_class(name)
     if name == "scripted":
         raise EngineError(
             "the scripted engine has no weights, so there is nothing to examine; use --engine transformers or vllm"
         )
     checkpoint = find_checkpoint(model)
     refuse(checkpoint)
+    kind = engine_class(name)
     identity = kind.identify(model, dtype)
     notice(f"loading {model} ({identity.dtype}, {name})")
     loaded = kind.load(identity, options or EngineOptions(perturbs=True))

@@ -46,12 +46,16 @@ def liveness(
     for name in chosen:
         for stage in _dead_stages(engine, name, max(scales[name], _SMALLEST_SCALE), base, floor):
             dead[stage].append(name)
-    of = f"{len(chosen):,} of {len(names):,} tensors" + ("" if every else ", the first and last of each class")
+    checked = (
+        f"all {len(names):,} tensors"
+        if every
+        else f"first and last tensor of each class, {len(chosen):,} of {len(names):,}"
+    )
     checks = [
         Check(
             f"alive in {stage}",
             not found,
-            f"each of {of}, perturbed alone, changes the canaries" if not found else f"dead: {', '.join(found)}",
+            f"{checked}: each, perturbed alone, changes the canaries" if not found else f"dead: {', '.join(found)}",
         )
         for stage, found in dead.items()
     ]

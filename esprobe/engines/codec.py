@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from esprobe.engines.checkpoint import Checkpoint
@@ -49,6 +50,11 @@ class Codec:
             text = self._render(prompt) + prompt.begun if prompt.messages else prompt.begun
             # The template has written the special tokens already.
             ids = self._tokenizer(text, add_special_tokens=not prompt.messages)["input_ids"]
+            if not ids:
+                raise ModelError(
+                    f"the tokenizer of {self._name!r} makes no token of a prompt, so there is nothing to continue; its "
+                    f"tokenizer files are missing or broken"
+                )
             self._ids[prompt.digest] = ids
         return ids
 
@@ -68,5 +74,11 @@ class Codec:
                 f"use --prompt raw"
             )
         messages = [{"role": role, "content": content} for role, content in prompt.messages]
-        rendered: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        try:
+            rendered: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except TemplateError as err:  # templates raise on roles they do not know, "system" above all
+            raise ModelError(
+                f"the chat template of {self._name!r} refuses this prompt ({err}); use --prompt raw, or mend "
+                f"the template"
+            ) from err
         return rendered

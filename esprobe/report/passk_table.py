@@ -90,10 +90,13 @@ def value_columns(results: Results, escape: Callable[[str], str]) -> list[Column
 
 
 def note_lines(results: Results) -> list[str]:
-    """Why values stand without an interval, for the reasons that occur."""
+    """Why values stand without an interval, for the reasons that occur, and what must not be compared."""
     curves = [c.curve for c in results.conditions] + [n.curve for n in results.nulls]
     notes = {point.note for curve in curves for point in curve.points}
-    return [f"({note}): no interval, because {why}." for note, why in NOTES.items() if note in notes]
+    lines = [f"({note}): no interval, because {why}." for note, why in NOTES.items() if note in notes]
+    if len({c.problems for c in results.conditions if c.problems}) > 1:
+        lines.append("Conditions cover different numbers of problems: compare only those that cover the same ones.")
+    return lines
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:

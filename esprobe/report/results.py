@@ -27,7 +27,9 @@ class ConditionResult:
     Attributes:
         id: the condition's id in its database.
         condition: what decides the distribution its rollouts are drawn from.
-        extent: the rectangle of problems and seeds that was asked for; None if that is not recorded.
+        extent: the smallest rectangle of problems and seeds that holds all that was asked for; None if that is not
+            recorded.
+        planned: rollouts that any session asked for; None if that is not recorded.
         missing: planned rollouts that are not stored; None if the plan is not recorded.
         problems: problems with at least one rollout.
         samples_min: the fewest rollouts of any such problem; 0 without rollouts.
@@ -39,6 +41,7 @@ class ConditionResult:
     id: int
     condition: Condition
     extent: Extent | None
+    planned: int | None
     missing: int | None
     problems: int
     samples_min: int
@@ -50,11 +53,6 @@ class ConditionResult:
     def kind(self) -> Kind:
         """How its rollouts were drawn."""
         return self.condition.kind
-
-    @property
-    def planned(self) -> int | None:
-        """Planned rollouts; None if the plan is not recorded."""
-        return None if self.extent is None else self.extent.problems * self.extent.samples
 
 
 @dataclass(frozen=True)
@@ -136,6 +134,7 @@ def condition_result(
     totals: Totals,
     *,
     extent: Extent | None = None,
+    planned: int | None = None,
     missing: int | None = None,
     ks: Sequence[int] | None = None,
 ) -> ConditionResult:
@@ -145,7 +144,8 @@ def condition_result(
         stored: the condition and its id.
         correctness: its verdicts.
         totals: sums over its rollouts.
-        extent: what was planned, if recorded.
+        extent: the rectangle that holds all that was planned, if recorded.
+        planned: rollouts planned, where that is not the whole rectangle.
         missing: planned rollouts that are not stored, if recorded.
         ks: powers of two up to the fewest rollouts of any problem if None. A greedy baseline always gets k = 1,
             the only one that its single rollout can tell.
@@ -159,6 +159,7 @@ def condition_result(
         id=stored.id,
         condition=stored.condition,
         extent=extent,
+        planned=extent.problems * extent.samples if extent is not None and planned is None else planned,
         missing=missing,
         problems=outcomes.problems,
         samples_min=outcomes.n_min,

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from esprobe.engines import Engine
-from esprobe.errors import EngineError
+from esprobe.errors import EngineError, StoreBusyError
 from esprobe.sampling.observer import Observer, Progress
 from esprobe.sampling.plan import Plan, Unit
 from esprobe.sampling.stop import StopSignals
@@ -21,6 +21,8 @@ from esprobe.tasks import Task
 
 COMMIT_ROLLOUTS = 512
 COMMIT_SECONDS = 2.0
+LOCKED_SECONDS = 300.0
+"""How long a commit waits for another program's transaction before the run gives up."""
 
 _JUDGE_AFTER = 50
 _MOSTLY_CUT_OFF = 0.95
@@ -131,9 +133,21 @@ class Loop:
             self._report()
 
     def _commit(self) -> None:
-        # Cleared only after the commit: a second attempt stores the same rollouts, which is no conflict.
-        if self._pending or self._costs:
-            self._store.add(self._session_id, self._pending, self._costs)
+        if not (self._pending or self._costs):
+            return
+        patience = time.monotonic() + LOCKED_SECONDS
+        told = False
+        while True:
+            try:
+                # Cleared only after the commit: a second attempt stores the same rollouts, which is no conflict.
+                self._store.add(self._session_id, self._pending, self._costs)
+                break
+            except StoreBusyError:
+                if time.monotonic() > patience or self._stop():
+                    raise
+                if not told:
+                    self._observer.notice(f"waiting: another program has locked {self._store.path}")
+                told = True
         self._pending, self._costs = [], {}
         self._committed_at = time.monotonic()
 

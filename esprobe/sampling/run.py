@@ -1,10 +1,13 @@
 """One sampling command from job to summary: what it finds, what it owes, what it draws."""
 
+import re
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from esprobe import engines
+from esprobe.doctor import quick_check
 from esprobe.errors import UsageError
 from esprobe.records import Extent, StoredCondition
 from esprobe.sampling import provenance
@@ -46,10 +49,16 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
     task = load_task(job.task, job.data)
     problems = job.chosen_problems(task)
     scorer = task.scorers[0]
-    engine_class = engines.engine_class(job.engine)
-    identity = engine_class.identify(job.model, job.dtype)
-    wanted = list(job.conditions(task, identity))
-    with RolloutWriter.open(database) as store:
+    with ExitStack() as stack:
+        # A database that is there is asked first: to be told that it is in use should not take a download. A new one
+        # is made last, so that a command that comes to nothing leaves no file behind.
+        store = stack.enter_context(RolloutWriter.open(database)) if database.exists() else None
+        engine_class = engines.engine_class(job.engine)
+        identity = engine_class.identify(job.model, job.dtype)
+        _check_scope(job, identity)
+        wanted = list(job.conditions(task, identity))
+        if store is None:
+            store = stack.enter_context(RolloutWriter.open(database))
         _announce_new([condition for condition, _, _ in wanted], store.conditions(), observer)
         conditions = [Planned(store.register_condition(c), c, first, samples) for c, first, samples in wanted]
         prompted = [(problem, task.prompt(problem, job.prompt)) for problem in problems]
@@ -67,6 +76,9 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
             observer.notice(f"resuming: {plan.stored:,} of {plan.total:,} stored")
         observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
         engine = engine_class.load(identity, replace(job.options, perturbs=bool(job.sigmas)))
+        if job.sigmas:
+            for line in quick_check(engine):
+                observer.notice(line)
         first, _ = job.problems
         extents = {
             c.condition_id: Extent(first, problems[-1].index + 1, c.first_seed, c.samples, len(problems))
@@ -94,6 +106,20 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         finally:
             store.end_session(session_id, outcome)
         return summary(outcome, loop.rollouts)
+
+
+def _check_scope(job: Job, identity: engines.ModelIdentity) -> None:
+    """Refuse a scope that matches no tensor before anything is drawn."""
+    if job.scope is None or job.engine == "scripted":
+        return
+    from esprobe.engines.checkpoint import find_checkpoint
+
+    names = find_checkpoint(identity.model).tensors
+    if not any(re.search(job.scope, name) for name in names):
+        raise UsageError(
+            f"--scope {job.scope!r} matches none of the {len(names)} tensors of {job.model}, so nothing would be "
+            f"perturbed; names look like {min(names)}"
+        )
 
 
 def _announce_new(wanted: list[Condition], stored: list[StoredCondition], observer: Observer) -> None:

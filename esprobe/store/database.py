@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from esprobe.errors import StoreError
+from esprobe.errors import StoreBusyError, StoreError
 from esprobe.store import migrations
 from esprobe.store.lock import network_file_system
 
@@ -71,7 +71,9 @@ def translated(path: Path) -> Iterator[None]:
         cause = err.orig if isinstance(err, DBAPIError) else err
         if isinstance(cause, sqlite3.IntegrityError) or not isinstance(cause, sqlite3.Error):
             raise
-        raise StoreError(_in_words(path, cause)) from err
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        kind = StoreBusyError if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else StoreError
+        raise kind(_in_words(path, cause)) from err
 
 
 def _in_words(path: Path, error: sqlite3.Error) -> str:

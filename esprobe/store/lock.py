@@ -84,8 +84,8 @@ class WriterLock:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as err:
             raise StoreError(
-                f"cannot write {path} ({err.strerror}), and without that lock two samplers could write to one "
-                f"database; choose a writable folder with --db"
+                f"{database} cannot be written: its lock {path.name} cannot be made beside it ({err.strerror}); "
+                f"choose a database in a writable folder with --db"
             ) from err
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Connection, Engine, text
 from sqlmodel import Session, col, select
@@ -80,36 +80,24 @@ class RolloutStore:
                 query = query.where(col(SessionRow.id).in_(mine))
             return [_session(row, scorer) for row, scorer in session.exec(query)]
 
-    def extent(self, condition_id: int) -> Extent | None:
-        """What the last session that asked for a condition asked for; None if none did."""
+    def extents(self, condition_id: int) -> list[Extent]:
+        """What each session that asked for a condition asked for, oldest first; equal ones once."""
         with translated(self.path), Session(self._engine) as session:
-            query = select(WorkRow).where(WorkRow.condition_id == condition_id)
-            row = session.exec(query.order_by(col(WorkRow.session_id).desc())).first()
-            if row is None:
-                return None
-            return Extent(row.first_index, row.stop_index, row.first_seed, row.samples, row.problems)
+            query = select(WorkRow).where(WorkRow.condition_id == condition_id).order_by(col(WorkRow.session_id))
+            asked = [
+                Extent(row.first_index, row.stop_index, row.first_seed, row.samples, row.problems)
+                for row in session.exec(query)
+            ]
+        return list(dict.fromkeys(asked))
 
-    def totals(self, condition_id: int, extent: Extent | None = None) -> Totals:
-        """Sums over a condition's stored rollouts; with ``extent`` over those inside it."""
+    def totals(self, condition_id: int) -> Totals:
+        """Sums over a condition's stored rollouts."""
         query = (
             "SELECT count(*), coalesce(sum(correct), 0), coalesce(sum(token_count), 0), "
             "coalesce(sum(finish_reason = 'length'), 0) FROM rollout WHERE condition_id = :condition"
         )
-        values: dict[str, Any] = {"condition": condition_id}
-        if extent is not None:
-            query += (
-                " AND seed BETWEEN :first AND :last AND problem_id IN (SELECT id FROM problem "
-                "WHERE problem_index >= :first_index AND problem_index < :stop_index)"
-            )
-            values |= {
-                "first": extent.first_seed,
-                "last": extent.first_seed + extent.samples - 1,
-                "first_index": extent.first_index,
-                "stop_index": extent.stop_index,
-            }
         with translated(self.path), self._engine.begin() as connection:
-            row = connection.execute(text(query), values).one()
-            return Totals(*row)
+            return Totals(*connection.execute(text(query), {"condition": condition_id}).one())
 
     def counts(self, condition_id: int) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]":
         """Per problem with at least one rollout: index, rollouts n, correct ones c; three (P,) int64 arrays."""

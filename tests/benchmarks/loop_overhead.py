@@ -16,24 +16,17 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig
 
+from esprobe.cli.progress import ConsoleObserver
 from esprobe.engines import EngineOptions
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.records import Extent
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
-from esprobe.sampling.observer import Progress
 from esprobe.sampling.plan import Plan, Planned
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Perturbation, Request
 from esprobe.store import RolloutWriter
 from esprobe.tasks import load_task
-
-
-class Silent:
-    def notice(self, message: str) -> None: ...
-    def warning(self, message: str) -> None: ...
-    def progress(self, progress: Progress) -> None: ...
-
 
 Work = list[tuple[Perturbation | None, list[list[Request]]]]
 """Batches by the perturbation under which they run."""
@@ -87,7 +80,7 @@ def through_esprobe(engine: TransformersEngine, job: Job, folder: Path) -> tuple
             scorer=task.scorers[0],
             store=store,
             session_id=session,
-            observer=Silent(),
+            observer=ConsoleObserver(),
             stop=StopSignals(),
         )
         started = time.perf_counter()

@@ -74,11 +74,11 @@ def test_k_and_condition_choose(esprobe: Run, database: Path) -> None:
     assert [point["k"] for point in condition["pass_at_k"]] == [3, 5]
 
 
-@pytest.mark.parametrize("k", [0, -1, 17])
-def test_a_k_that_cannot_be_told_is_refused_in_words(esprobe: Run, database: Path, k: int) -> None:
+@pytest.mark.parametrize(("k", "said"), [(0, "use --k 1 or more"), (-1, "use --k 1 or more"), (17, "16 rollouts")])
+def test_a_k_that_cannot_be_told_is_refused_in_words(esprobe: Run, database: Path, k: int, said: str) -> None:
     done = esprobe("passk", "--db", database, "--k", k)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "16 rollouts" in done.stderr
+    assert said in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -116,3 +116,75 @@ def test_a_report_that_cannot_be_written_says_so(esprobe: Run, database: Path, t
     done = esprobe("report", "--db", database, "--output", tmp_path / "no" / "such" / "report.md")
     assert done.returncode == 1
     assert done.stderr.startswith("error: the report cannot be written")
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", ".lock"])
+def test_a_report_never_overwrites_its_database(esprobe: Run, database: Path, tmp_path: Path, suffix: str) -> None:
+    copied = Path(shutil.copy(database, tmp_path / "copied.db"))
+    before = copied.read_bytes()
+    (tmp_path / "link.md").symlink_to(f"copied.db{suffix}")
+    for output in (f"{copied}{suffix}", tmp_path / "link.md"):
+        done = esprobe("report", "--db", copied, "--output", output)
+        assert done.returncode == 2
+        assert "would destroy" in done.stderr
+    assert copied.read_bytes() == before
+
+
+def test_a_report_goes_where_a_link_points_and_into_devices(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    (tmp_path / "target.md").write_text("old")
+    (tmp_path / "link.md").symlink_to("target.md")
+    assert esprobe("report", "--db", database, "--output", "link.md").returncode == 0
+    assert (tmp_path / "link.md").is_symlink()
+    assert (tmp_path / "target.md").read_text().startswith("# pass@k")
+    assert esprobe("report", "--db", database, "--output", "/dev/null").returncode == 0
+    assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize("output", [".", "/", "folder"])
+def test_a_folder_is_no_report(esprobe: Run, database: Path, tmp_path: Path, output: str) -> None:
+    (tmp_path / "folder").mkdir()
+    done = esprobe("report", "--db", database, "--output", output)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "is a folder" in done.stderr
+
+
+def test_what_any_session_asked_for_is_the_plan(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copy(database, tmp_path / "copied.db"))
+    script = database.parent / "model.json"
+    again = ["--engine", "scripted", "--model", script, "-t", "0.8", "--no-baseline", "--db", copied]
+    assert esprobe("sample-temp", *again, "--problems", "228:240", "--samples", "4", "--seed", "100").returncode == 0
+    text = esprobe("report", "--db", copied).stdout
+    assert "Every planned rollout is stored." not in text  # unequal n is still named
+    assert "are missing" not in text
+    with sqlite3.connect(copied) as connection:
+        connection.execute("DELETE FROM rollout WHERE condition_id = 2 AND seed = 45 AND problem_id <= 3")
+    connection.close()
+    assert "3 of 528 planned rollouts are missing" in esprobe("report", "--db", copied).stdout
+
+
+def test_conditions_over_other_problems_are_not_set_side_by_side_in_silence(
+    esprobe: Run, database: Path, tmp_path: Path
+) -> None:
+    copied = Path(shutil.copy(database, tmp_path / "copied.db"))
+    script = database.parent / "model.json"
+    again = ["--engine", "scripted", "--model", script, "-t", "0.4", "--no-baseline", "--db", copied]
+    assert esprobe("sample-temp", *again, "--problems", "200:210", "--samples", "4").returncode == 0
+    assert "different numbers of problems" in esprobe("passk", "--db", copied).stdout
+    assert "different numbers of problems" not in esprobe("passk", "--db", database).stdout
+
+
+def test_a_greedy_baseline_has_only_pass_at_1(esprobe: Run, database: Path) -> None:
+    done = esprobe("passk", "--db", database, "--condition", "greedy", "--k", "4")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "only --k 1" in done.stderr
+
+
+def test_a_condition_that_was_never_sampled_is_not_shown(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copy(database, tmp_path / "copied.db"))
+    with sqlite3.connect(copied) as connection:
+        connection.execute(
+            "INSERT INTO condition SELECT 9, kind, 0.3, NULL, 'ghost', "
+            "replace(identity, '\"temperature\": 0.8', '\"temperature\": 0.3'), 'v1:ghost' FROM condition WHERE id = 2"
+        )
+    connection.close()
+    assert "ghost" not in esprobe("passk", "--db", copied).stdout

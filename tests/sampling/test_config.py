@@ -74,7 +74,7 @@ def test_values_mean_what_they_mean_on_the_command_line(
         (
             "samples: 2\ntemprature: [1]\n",
             2,
-            ["sets temprature, which sample-temp does not know", ", temperature, top-k"],
+            ["sets temprature, which sample-temp does not know", ", temperature, tensor-parallel-size, top-k"],
         ),
         ("sigma: [0.1]\n", 2, ["sets sigma, which sample-temp does not know"]),
         ("config: other.yaml\n", 2, ["sets config, which"]),

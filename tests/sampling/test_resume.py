@@ -94,17 +94,56 @@ def test_a_signal_stops_a_real_model_with_everything_stored(
     assert stored(database) >= held
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_the_model_loads_ends_at_once(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
+def test_a_signal_while_the_model_loads_ends_at_once(number: signal.Signals, code: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "esprobe", "sample-temp", *COMMON, "--db", str(tmp_path / "new.db")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(1.0)  # torch alone takes longer to import
+        assert process.stderr is not None
+        assert "loading tiny" in process.stderr.readline()
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
-    assert process.returncode in (75, 130), err
-    assert "before sampling began" in err or "stopped by" in err
+    assert process.returncode == code, err
+    assert f"stopped by {number.name}" in err
     assert "Traceback" not in err
     assert out == ""
+
+
+def test_nobody_listening_does_not_end_a_run(tmp_path: Path, script: Path) -> None:
+    arguments = ["sample-temp", "--engine", "scripted", "--model", str(script), "--problems", "200:300"]
+    command = [
+        sys.executable,
+        "-m",
+        "esprobe",
+        *arguments,
+        "--samples",
+        "40",
+        "-t",
+        "1",
+        "--db",
+        str(tmp_path / "a.db"),
+    ]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=full, timeout=120, check=False)
+    assert done.returncode == 0
+    assert stored(tmp_path / "a.db") == 4100
+
+
+@pytest.mark.slow
+def test_a_lock_held_by_another_program_is_waited_for(tmp_path: Path) -> None:
+    database = tmp_path / "locked.db"
+    command = [sys.executable, "-m", "esprobe", *ARMS["token space"], *COMMON, "--db", str(database)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while stored(database) < 40:
+            time.sleep(0.05)
+        other = sqlite3.connect(database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        time.sleep(12)  # longer than one busy timeout
+        other.execute("ROLLBACK")
+        other.close()
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "waiting: another program has locked" in err
+    assert stored(database) == 40 + 2 * 24 * 40
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("arm", ARMS)
 def test_smollm2_on_64_problems(arm: str, smollm2: Path, tmp_path: Path) -> None:
     arguments = [*ARMS[arm], "--model", str(smollm2), "--problems", "200:264", "--samples", "4"]
-    arguments += ["--dtype", "bfloat16", "--max-tokens", "24", "--max-num-seqs", "64"]
+    arguments += ["--dtype", "bfloat16", "--max-tokens", "12", "--max-num-seqs", "64"]
     kill_and_resume(arguments, tmp_path / "smollm2.db", 64, 4)
 
 
