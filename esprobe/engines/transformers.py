@@ -16,16 +16,15 @@ from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteri
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.codec import Codec
+from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.token_noise import TokenNoise
 from esprobe.engines.weights import PristineWeights, whole_weights
-from esprobe.errors import EngineError, ModelError, UsageError
+from esprobe.errors import EngineError, ModelError
 from esprobe.spec import Completion, Perturbation, Prompt, Request
 
 _SEGMENT = 64
 """Tokens after which rows that have ended leave their batch."""
-
-DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 class TransformersEngine:
@@ -36,7 +35,7 @@ class TransformersEngine:
         self._identity = identity
         self._checkpoint = checkpoint
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model, self._codec = _load(checkpoint, DTYPES[identity.dtype], self._device)
+        self._model, self._codec = _load(checkpoint, getattr(torch, identity.dtype), self._device)
         self._end_tokens = self._codec.end_tokens(self._model.generation_config.eos_token_id)
         # generate() fills what a config leaves open from the model's own: without this, a checkpoint's
         # repetition penalty, top_p or top_k would silently shape every rollout.
@@ -47,11 +46,7 @@ class TransformersEngine:
 
     @classmethod
     def identify(cls, model: str, dtype: str) -> ModelIdentity:
-        if dtype == "auto":
-            dtype = "float16" if torch.cuda.is_available() else "float32"
-        if dtype not in DTYPES:
-            raise UsageError(f"no dtype is called {dtype!r}; use --dtype auto, {', '.join(DTYPES)}")
-        return ModelIdentity(model, find_checkpoint(model).fingerprint, dtype)
+        return identify_checkpoint(model, dtype)
 
     @classmethod
     def load(cls, identity: ModelIdentity, options: EngineOptions) -> Self:

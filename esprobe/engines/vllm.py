@@ -12,11 +12,11 @@ from typing import Any, Self
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.codec import Codec
+from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.probe import LIKELIEST, Reading
-from esprobe.errors import EngineError, ModelError, PerturbationError, UsageError
+from esprobe.errors import EngineError, ModelError, PerturbationError
 from esprobe.spec import Completion, FinishReason, Perturbation, Prompt, Request
 
-DTYPES = ("float16", "bfloat16", "float32")
 _WINDOWS = 2
 """Requests in flight, in running batches: one that runs, one that waits so that no place stays empty."""
 
@@ -45,13 +45,7 @@ class VllmEngine:
 
     @classmethod
     def identify(cls, model: str, dtype: str) -> ModelIdentity:
-        if dtype == "auto":
-            import torch
-
-            dtype = "float16" if torch.cuda.is_available() else "float32"
-        if dtype not in DTYPES:
-            raise UsageError(f"no dtype is called {dtype!r}; use --dtype auto, {', '.join(DTYPES)}")
-        return ModelIdentity(model, find_checkpoint(model).fingerprint, dtype)
+        return identify_checkpoint(model, dtype)
 
     @classmethod
     def load(cls, identity: ModelIdentity, options: EngineOptions) -> Self:
