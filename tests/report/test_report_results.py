@@ -80,9 +80,16 @@ class TestLabels:
             "sigma=0.01 (scope=mlp)",
         ]
 
-    def test_sigmas_that_print_alike(self):
+    def test_sigmas_that_differ_far_behind_the_point(self):
         made = labels(condition(sigma=0.00512345678), condition(sigma=0.00512345679))
-        assert made == ["sigma=0.00512346 (sigma=0.00512345678)", "sigma=0.00512346 (sigma=0.00512345679)"]
+        assert made == ["sigma=0.00512345678", "sigma=0.00512345679"]
+
+    def test_sigmas_that_print_alike(self):
+        made = labels(condition(sigma=0.005123456789012), condition(sigma=0.005123456789013))
+        assert made == [
+            "sigma=0.00512345678901 (sigma=0.005123456789012)",
+            "sigma=0.00512345678901 (sigma=0.005123456789013)",
+        ]
 
     def test_the_last_resort_is_the_id(self):
         other = replace(BASE, model_fingerprint="f" * 12 + "0" * 52)
