@@ -11,9 +11,7 @@ from pathlib import Path
 
 from esprobe.errors import DataError
 from esprobe.spec import Problem, Prompt, Score
-from esprobe.tasks.countdown import canonical, prompts
-
-from esprobe.tasks.countdown import null, prompts
+from esprobe.tasks.countdown import canonical, null, prompts
 from esprobe.tasks.countdown.data import read_rows
 from esprobe.tasks.countdown.download import ES_PAPER_FILE, ES_PAPER_SHA256, ES_PAPER_URL, cache_folder, fetch
 from esprobe.tasks.countdown.generate import generated_rows
