@@ -31,7 +31,7 @@ def report(
     from esprobe.analysis import load_results
     from esprobe.report import markdown, report_json
 
-    results = load_results(db, condition or (), k)
+    results = load_results(db, condition or (), k, whole=True)
     text = markdown.as_report(results) if format is Format.markdown else report_json.as_report_json(results)
     if output is None:
         typer.echo(text, nl=False)
