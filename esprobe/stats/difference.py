@@ -247,7 +247,9 @@ def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[floa
     df = max(pair.clusters - 1, 1)
 
     def around(critical: float) -> tuple[float, float] | None:
-        alpha = two_sided(critical, df)
+        # Only the bounds at the ends need it, and it is by far the slowest part.
+        extreme = any(p in (0, 1) or f < 1 for p, f in zip((point.a, point.b), failures, strict=True))
+        alpha = max(two_sided(critical, df), 1e-300) if extreme else math.nan
         ends = []
         for side, p, failing, variance in (
             (pair.a, point.a, failures[0], v_a),
@@ -256,7 +258,7 @@ def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[floa
             if variance == 0 and (side.fixed or 0 < p < 1):
                 ends.append((p, p))
                 continue
-            found = limits(p, failing, variance, side.clusters, critical, max(alpha, 1e-300))
+            found = limits(p, failing, variance, side.clusters, critical, alpha)
             assert found.low is not None and found.high is not None
             ends.append((found.low, found.high))
         (low_a, high_a), (low_b, high_b) = ends
