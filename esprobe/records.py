@@ -128,3 +128,41 @@ class PublishedPoint:
     model: str
     method: str
     estimate: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a data set that its user should know.
+
+    Attributes:
+        name: a few words for it, such as "no solution".
+        problems: indices of the problems it holds for, ascending.
+    """
+
+    name: str
+    problems: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a task found in its own data set.
+
+    Attributes:
+        task: the task's name.
+        data: where the rows came from, for people.
+        data_digest: which rows they were.
+        problems: first and stop index of what was audited.
+        training: first and stop index of what a model may have been trained on.
+        groups: class of each audited problem, in order.
+        findings: in the order in which to show them; those that hold for no problem too.
+        notes: how to read the findings: definitions, and what was not looked at.
+    """
+
+    task: str
+    data: str
+    data_digest: str
+    problems: tuple[int, int]
+    training: tuple[int, int]
+    groups: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]

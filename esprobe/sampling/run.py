@@ -19,6 +19,7 @@ from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, digest_of
 from esprobe.store import RolloutWriter
 from esprobe.tasks import load_task
+from esprobe.tasks.selection import past_the_end
 
 Outcome = Literal["complete", "done", "stopped"]
 
@@ -48,6 +49,8 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         )
     task = load_task(job.task, job.data)
     problems = job.chosen_problems(task)
+    if (note := past_the_end(task, *job.problems)) is not None:
+        observer.notice(note)
     scorer = task.scorers[0]
     with ExitStack() as stack:
         # A database that is there is asked first: to be told that it is in use should not take a download. A new one
