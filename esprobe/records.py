@@ -166,3 +166,36 @@ class Audit:
     groups: tuple[str, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VerdictChanges:
+    """What another scorer would change, or has changed, in one condition.
+
+    Attributes:
+        condition: the condition.
+        before: the scorers of the verdicts compared.
+        scorer: the scorer they were compared with.
+        rollouts: how many were compared.
+        correct_before: how many of them were correct.
+        correct_after: how many are.
+        lost: right before, wrong after.
+        gained: wrong before, right after.
+        rewards: with another reward.
+        answers: with another canonical answer.
+        failures: wrong before and after, but for another reason.
+        changed: with any of these.
+    """
+
+    condition: StoredCondition
+    before: tuple[str, ...]
+    scorer: str
+    rollouts: int
+    correct_before: int
+    correct_after: int
+    lost: int
+    gained: int
+    rewards: int
+    answers: int
+    failures: int
+    changed: int

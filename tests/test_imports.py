@@ -13,10 +13,11 @@ PACKAGE = Path(__file__).parent.parent / "esprobe"
 ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {
-        *("analysis", "report", "sampling", "doctor", "stats", "store", "engines", "tasks", "noise", "spec", "errors"),
-        "",
+        *("analysis", "rescoring", "report", "sampling", "doctor", "stats", "store", "engines", "tasks", "noise"),
+        *("spec", "errors", ""),
     },
     "analysis": {"report", "store", "tasks", "records", "errors"},
+    "rescoring": {"store", "tasks", "records", "spec", "errors", ""},
     "report": {"stats", "records", "spec"},
     "sampling": {"doctor", "engines", "tasks", "store", "noise", "records", "spec", "seeds", "errors", ""},
     "doctor": {"engines", "noise", "spec", "errors"},
@@ -102,7 +103,18 @@ def loaded_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["sample-temp"], ["sample-perturb"], ["passk"], ["report"], ["doctor"], ["save-model"]],
+    [
+        [],
+        ["sample-temp"],
+        ["sample-perturb"],
+        ["passk"],
+        ["report"],
+        ["doctor"],
+        ["save-model"],
+        ["data", "check"],
+        ["rescore"],
+        ["show"],
+    ],
     ids=lambda words: " ".join(words) or "top",
 )
 def test_help_loads_neither_numpy_nor_a_model_library(command: list[str]) -> None:
@@ -117,7 +129,9 @@ def test_help_loads_neither_numpy_nor_a_model_library(command: list[str]) -> Non
 
 
 def test_reading_a_database_loads_no_model_library() -> None:
-    loaded = loaded_by("import esprobe.analysis, esprobe.store, esprobe.report.markdown, esprobe.cli.main")
+    loaded = loaded_by(
+        "import esprobe.analysis, esprobe.rescoring, esprobe.store, esprobe.report.markdown, esprobe.cli.main"
+    )
     assert "sqlmodel" in loaded
     assert not loaded & set(FORBIDDEN_FOR_ANALYSIS)
 

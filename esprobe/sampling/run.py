@@ -1,6 +1,7 @@
 """One sampling command from job to summary: what it finds, what it owes, what it draws."""
 
 import re
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,6 +76,13 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
 
         if plan.stored == plan.total:
             return summary("complete", 0)
+        others = {session.scorer for c in conditions for session in store.sessions(c.condition_id)} - {scorer}
+        if others:
+            observer.warning(
+                f"the stored rollouts are scored by {', '.join(sorted(others))}, new ones are by {scorer}, and figures "
+                f"would mix the two; when this run is done: esprobe rescore --db {shlex.quote(str(database))} "
+                f"--scorer {min(others)} --write"
+            )
         if plan.stored:
             observer.notice(f"resuming: {plan.stored:,} of {plan.total:,} stored")
         observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
