@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from esprobe.spec import Condition
+from esprobe.spec import Condition, Prompt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,3 +199,24 @@ class VerdictChanges:
     answers: int
     failures: int
     changed: int
+
+
+@dataclass(frozen=True)
+class ShownRollout:
+    """One stored rollout with all that a person needs to read it.
+
+    Attributes:
+        condition_id: its condition.
+        session_id: the session that drew it.
+        group: class of its problem.
+        inputs: what the problem gives.
+        prompt: what the model was given.
+        rollout: its key, text and verdict.
+    """
+
+    condition_id: int
+    session_id: int
+    group: str
+    inputs: Mapping[str, Any]
+    prompt: Prompt
+    rollout: StoredRollout

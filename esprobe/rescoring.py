@@ -12,7 +12,7 @@ import esprobe
 from esprobe.errors import StoreError, UsageError
 from esprobe.records import SessionRecord, StoredCondition, VerdictChanges
 from esprobe.spec import Score
-from esprobe.store.verdicts import ScoredText, VerdictReader, VerdictWriter
+from esprobe.store.session_verdicts import ScoredText, VerdictReader, VerdictWriter
 from esprobe.tasks import load_task
 
 Change = tuple[ScoredText, Score]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from esprobe import __version__
-from esprobe.cli import data, doctor, passk, report, rescore, sample, save_model
+from esprobe.cli import data, doctor, passk, report, rescore, sample, save_model, show
 from esprobe.errors import EsprobeError, StoppedError, UsageError
 
 
@@ -45,6 +45,7 @@ app.command("passk")(passk.passk)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.command("save-model")(save_model.save_model)
+app.command("show")(show.show)
 app.command("rescore")(rescore.rescore)
 app.add_typer(data.app, name="data")
 

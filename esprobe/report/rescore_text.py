@@ -8,9 +8,7 @@ from esprobe.report.plain_table import plain_table
 from esprobe.report.text import count, plain
 
 SCHEMA = 1
-COLUMNS = (
-    "condition", "rollouts", "correct", "correct now", "right to wrong", "wrong to right", "reward", "answer", "failure",
-)  # fmt: skip
+_COUNTS = ("rollouts", "correct", "correct now", "right to wrong", "wrong to right", "reward", "answer", "failure")
 
 
 def as_table(changes: Sequence[VerdictChanges]) -> str:
@@ -25,7 +23,7 @@ def as_table(changes: Sequence[VerdictChanges]) -> str:
         rows.append([label, count(c.rollouts), *map(count, counts)])
     old, new = ({plain(s) for c in changes for s in c.before}, {plain(c.scorer) for c in changes})
     title = f"scored by {', '.join(sorted(old))}, now by {', '.join(sorted(new))}; verdicts that change:\n\n"
-    return title + plain_table(COLUMNS, rows)
+    return title + plain_table(("condition", *_COUNTS), rows)
 
 
 def as_json(changes: Sequence[VerdictChanges], written: bool) -> str:
