@@ -14,7 +14,7 @@ ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {
         *("analysis", "rescoring", "report", "sampling", "doctor", "stats", "store", "engines", "tasks", "noise"),
-        *("spec", "errors", ""),
+        *("records", "spec", "errors", ""),
     },
     "analysis": {"report", "store", "tasks", "records", "errors"},
     "rescoring": {"store", "tasks", "records", "spec", "errors", ""},

@@ -14,6 +14,8 @@ from esprobe.report.text import count, plain
 
 SCHEMA = 1
 
+_LONGEST_INPUT = 80
+
 
 def harmless(text: str) -> str:
     """Text with its line breaks, tabs as spaces, and every other control and format character spelled out."""
@@ -37,12 +39,11 @@ def as_text(shown: ShownRollout, label: str) -> Text:
         f"{count(rollout.token_count)} tokens, ended by {plain(rollout.finish_reason)}",
         f"session {shown.session_id}",
     ]
-    inputs = ", ".join(
-        f"{plain(name)} {plain(str(value))}" for name, value in shown.inputs.items() if name != "context"
-    )
+    inputs = [f"{plain(name)} {plain(str(value))}" for name, value in shown.inputs.items()]
     text = Text()
     text.append(f"=== {' | '.join(facts)}\n", style="green" if rollout.correct else "red")
-    text.append(f"{inputs}\n", style="dim")
+    # What is longer than a line stands in the prompt anyhow.
+    text.append(f"{', '.join(given for given in inputs if len(given) <= _LONGEST_INPUT)}\n", style="dim")
     for role, content in shown.prompt.messages:
         text.append(f"--- {plain(role)}\n", style="cyan")
         text.append(harmless(content).rstrip("\n") + "\n")
