@@ -44,7 +44,8 @@ baseline: false
 
 The command line wins over environment variables, these over the file, and the file over the defaults. An option that is
 given on the command line replaces the file's whole list. A key that the command does not know, or that is set twice, is
-an error, so that a typo is seen. Reading such files needs PyYAML, which the extra `hf` brings. [examples](examples) has whole ones.
+an error, so that a typo is seen. Reading such files needs PyYAML, which the extra `hf` brings. [examples](examples) has
+whole ones.
 """
 
 _VALUES: dict[type, str] = {Path: "PATH", str: "TEXT", int: "N", float: "NUMBER"}
