@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from esprobe import __version__
-from esprobe.cli import data, doctor, passk, report, rescore, sample, save_model, show
+from esprobe.cli import compare, data, doctor, passk, report, rescore, sample, save_model, show
 from esprobe.cli.output import guard_standard_output
 from esprobe.errors import EsprobeError, StoppedError, UsageError
 
@@ -43,6 +43,7 @@ def esprobe(
 app.command("sample-temp")(sample.sample_temp)
 app.command("sample-perturb")(sample.sample_perturb)
 app.command("passk")(passk.passk)
+app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.command("save-model")(save_model.save_model)
