@@ -109,7 +109,10 @@ class TestInterval:
         assert (one.ci_low, one.ci_high, one.p) == pytest.approx((-other.ci_high, -other.ci_low, other.p))
 
     def test_these_problems_are_never_less_certain_than_problems_like_these(self):
-        a, b = side(outcomes(1, 40, 16), "temperature", (1, 8, 16)), side(outcomes(2, 40, 16), "perturbation", (1, 8, 16))
+        a, b = (
+            side(outcomes(1, 40, 16), "temperature", (1, 8, 16)),
+            side(outcomes(2, 40, 16), "perturbation", (1, 8, 16)),
+        )
         like, these = paired_difference(a, b), paired_difference(a, b, "these problems")
         for wide, narrow in zip(like.points, these.points, strict=True):
             assert narrow.ci_high - narrow.ci_low <= wide.ci_high - wide.ci_low + 1e-12
@@ -156,7 +159,9 @@ class TestEnds:
 
     def test_sides_that_do_not_match_are_refused(self):
         with pytest.raises(ValueError, match="same problems"):
-            paired_difference(side(outcomes(1, 5, 4), "temperature", (1,)), side(outcomes(1, 6, 4), "temperature", (1,)))
+            paired_difference(
+                side(outcomes(1, 5, 4), "temperature", (1,)), side(outcomes(1, 6, 4), "temperature", (1,))
+            )
 
 
 class TestTests:
