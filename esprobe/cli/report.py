@@ -32,7 +32,7 @@ def report(
     from esprobe.analysis import load_results
     from esprobe.report import markdown, report_csv, report_json
 
-    results = load_results(db, condition or (), k, whole=True)
+    results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
     match format:
         case Format.markdown:
             text = markdown.as_report(results)
