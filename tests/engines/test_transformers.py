@@ -200,7 +200,21 @@ class TestCheckpoint:
         moved = tmp_path / "moved"
         shutil.copytree(folder, moved)
         (moved / "README.md").write_text("a card")
+        (moved / "trainer_state.json").write_text("{}")
         assert find_checkpoint(str(moved)).fingerprint == find_checkpoint(str(folder)).fingerprint
+
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [("{", "is no JSON"), ("[]", "holds a list"), ("{}", "names no setting"), ("\xff", "is no JSON")],
+    )
+    def test_a_broken_config_is_told_before_anything_loads(
+        self, checkpoint: Path, tmp_path: Path, content: str, told: str
+    ) -> None:
+        broken = tmp_path / "broken"
+        shutil.copytree(checkpoint, broken)
+        (broken / "config.json").write_bytes(content.encode("latin-1"))
+        with pytest.raises(ModelError, match=told):
+            find_checkpoint(str(broken))
 
     @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"])
     def test_the_fingerprint_sees_every_decisive_file(self, checkpoint: Path, tmp_path: Path, name: str) -> None:
