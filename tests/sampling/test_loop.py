@@ -157,6 +157,20 @@ def test_a_new_condition_names_what_differs_from_the_nearest_stored_one(common: 
     ]
 
 
+def test_arms_that_do_not_match_are_told_where_they_differ(common: list[object]) -> None:
+    temperature = ["sample-temp", *common, "-t", "0.8", "--samples", "1", "--no-baseline"]
+    invoke(*temperature)
+    sigma = ["sample-perturb", *common, "--sigma", "0.1", "--samples", "1", "--no-baseline"]
+    done = invoke(*sigma, "--max-tokens", "7")
+    assert "new condition sigma=0.1: unlike the stored T=0.8, max_tokens is 7 and was 1024\n" in done.stderr
+
+
+def test_arms_that_match_are_no_news(common: list[object]) -> None:
+    invoke("sample-temp", *common, "-t", "0.8", "--samples", "1", "--no-baseline")
+    done = invoke("sample-perturb", *common, "--sigma", "0.1", "--samples", "1", "--no-baseline")
+    assert "new condition" not in done.stderr
+
+
 def test_another_text_of_the_same_model_is_named_by_its_fingerprint(common: list[object], script: Path) -> None:
     invoke("sample-perturb", *common, "--sigma", "0.1", "--samples", "1", "--no-baseline")
     write_script(script, "another text")
