@@ -14,7 +14,8 @@ VERSION = 1
 SCHEMES = ("iid", "tied")
 
 _BLOCK = 8  # normals per Philox block: four 64-bit words, two normals from each
-_CHUNK_BLOCKS = 4096  # 32,768 normals at a time keep the float64 intermediates in a core's cache
+_WORDS = 4
+_CHUNK_BLOCKS = 2048  # 16,384 normals at a time keep the float64 intermediates in a core's cache
 _TWO_PI = 2.0 * np.pi
 _TO_UNIT = 2.0**-32
 
@@ -79,10 +80,11 @@ def fill_standard_normal(key: int, start: int, out: NDArray[np.float32]) -> None
     blocks_left = -(-(skip + out.size) // _BLOCK)
     # numpy advances the counter before its first block: element block b is drawn at counter b + 1.
     generator = np.random.Philox(key=key, counter=first_block)
+    box_muller = _BoxMuller(min(blocks_left, _CHUNK_BLOCKS))
     written = 0
     while blocks_left:
         blocks = min(blocks_left, _CHUNK_BLOCKS)
-        normals = _box_muller(generator.random_raw(4 * blocks))[skip:]
+        normals = box_muller(generator.random_raw(_WORDS * blocks))[skip:]
         count = min(normals.size, out.size - written)
         out[written : written + count] = normals[:count]
         written += count
@@ -90,18 +92,30 @@ def fill_standard_normal(key: int, start: int, out: NDArray[np.float32]) -> None
         skip = 0
 
 
-def _box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """Two normals from each 64-bit word: low half the radius, high half the angle. float64 until the end."""
-    halves = words.astype("<u8", copy=False).view("<u4").astype(np.float64)
-    radius = halves[0::2]
-    radius += 0.5
-    radius *= _TO_UNIT
-    np.log(radius, out=radius)
-    radius *= -2.0
-    np.sqrt(radius, out=radius)
-    angle = halves[1::2] * _TO_UNIT
-    angle *= _TWO_PI
-    normals = np.empty(halves.size, np.float32)
-    np.multiply(radius, np.cos(angle), out=normals[0::2], casting="same_kind")
-    np.multiply(radius, np.sin(angle), out=normals[1::2], casting="same_kind")
-    return normals
+class _BoxMuller:
+    """Two normals from each 64-bit word: low half the radius, high half the angle. float64 until the end.
+
+    Computes in buffers of its own, the same for every chunk: memory that is new each time has to be mapped each time,
+    which took as long as the arithmetic.
+    """
+
+    def __init__(self, blocks: int) -> None:
+        self._radius, self._angle, self._turned = np.empty((3, _WORDS * blocks))
+        self._normals = np.empty(_BLOCK * blocks, np.float32)
+
+    def __call__(self, words: NDArray[np.uint64]) -> NDArray[np.float32]:
+        """Normals of ``words``, valid until the next call."""
+        count = words.size
+        radius, angle, turned = self._radius[:count], self._angle[:count], self._turned[:count]
+        normals = self._normals[: 2 * count]
+        halves = words.astype("<u8", copy=False).view("<u4")
+        np.add(halves[0::2], 0.5, out=radius)
+        radius *= _TO_UNIT
+        np.log(radius, out=radius)
+        radius *= -2.0
+        np.sqrt(radius, out=radius)
+        np.multiply(halves[1::2], _TO_UNIT, out=angle)
+        angle *= _TWO_PI
+        np.multiply(radius, np.cos(angle, out=turned), out=normals[0::2], casting="same_kind")
+        np.multiply(radius, np.sin(angle, out=turned), out=normals[1::2], casting="same_kind")
+        return normals
