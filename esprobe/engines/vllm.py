@@ -111,6 +111,7 @@ class VllmEngine:
 
     def _submit(self, name: str, request: Request) -> None:
         from vllm import SamplingParams
+        from vllm.inputs import tokens_input
         from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
 
         ids = self._codec.encode(request.prompt)
@@ -131,8 +132,9 @@ class VllmEngine:
             repetition_detection=RepetitionDetectionParams(**_LOOP) if request.stop_loops else None,
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
+            skip_clone=True,  # they are this request's own, and a deep copy costs more than making them
         )
-        self._engine.add_request(name, {"prompt_token_ids": ids}, parameters)
+        self._engine.add_request(name, tokens_input(ids), parameters)
 
     def _step(self) -> list[Any]:
         from vllm.v1.engine.exceptions import EngineDeadError
@@ -188,6 +190,7 @@ class VllmEngine:
 
     def probe(self, prompts: Sequence[Prompt], steps: int, decoding: Perturbation | None = None) -> list[Reading]:
         from vllm import SamplingParams
+        from vllm.inputs import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
         parameters = SamplingParams(
@@ -199,7 +202,7 @@ class VllmEngine:
             output_kind=RequestOutputKind.CUMULATIVE,  # tells when every prompt has been read
         )
         for i, prompt in enumerate(prompts):
-            self._engine.add_request(f"probe-{i}", {"prompt_token_ids": self._codec.encode(prompt)}, parameters)
+            self._engine.add_request(f"probe-{i}", tokens_input(self._codec.encode(prompt)), parameters)
         answers: dict[str, Any] = {}
         with ExitStack() as weights:
             while self._engine.has_unfinished_requests():
