@@ -51,7 +51,8 @@ class WeightSlice:
     @property
     def cols(self) -> int:
         """Consecutive elements in a row."""
-        return self.live.numel() // self.rows
+        cols: int = self.live.numel() // self.rows
+        return cols
 
     def runs(self, offset: int, count: int) -> Iterator[tuple[int, int, int]]:
         """(position, flat index, length) of the consecutive runs in ``live[offset : offset + count]``."""
