@@ -12,6 +12,8 @@ from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.probe import ProbedEngine
 from esprobe.errors import EngineError, UsageError
 
+_PERTURBING = EngineOptions(perturbs=True)
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -44,7 +46,7 @@ def diagnose(
     sigmas: Sequence[float],
     *,
     every: bool = False,
-    options: EngineOptions = EngineOptions(perturbs=True),
+    options: EngineOptions = _PERTURBING,
     notice: Callable[[str], None] = lambda message: None,
 ) -> Diagnosis:
     """Load a model and check it.

@@ -4,6 +4,7 @@ One request per rollout with a seed of its own, never ``n=1024`` (vLLM would giv
 over nothing until all are done), and never all requests queued: memory stays flat in the number of samples.
 """
 
+import atexit
 import os
 import re
 from collections import Counter
@@ -40,6 +41,8 @@ class VllmEngine:
         self._codec = Codec(checkpoint)
         self._llm = _start(checkpoint, identity.dtype, options)
         self._engine: Any = self._llm.llm_engine
+        # Registered last, so run first: Python's own exit waits for a process of the engine's, which waits for this.
+        atexit.register(self._engine.engine_core.shutdown)
         self._end_tokens = self._codec.end_tokens(_own_end_tokens(checkpoint))
         self._label = "base"
         self._engine.set_weight_version(self._label)

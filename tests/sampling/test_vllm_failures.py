@@ -69,9 +69,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 def engine_process(pid: int) -> int:
     """The process in which vLLM's engine lives when it has one of its own."""
-    (found,) = [
-        child for child in descendants(pid) if b"EngineCore" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
+    (found,) = [child for child in descendants(pid) if b"EngineCore" in Path(f"/proc/{child}/cmdline").read_bytes()]
     return found
 
 
