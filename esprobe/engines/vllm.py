@@ -144,8 +144,12 @@ class VllmEngine:
             self._engine.add_request(name, tokens_input(ids), parameters)
 
     def _step(self) -> list[Any]:
+        return [output for output in self._step_all() if output.finished]
+
+    def _step_all(self) -> list[Any]:
         with _alive(RuntimeError):  # torch's out-of-memory error is a RuntimeError
-            return [output for output in self._engine.step() if output.finished]
+            outputs: list[Any] = self._engine.step()
+        return outputs
 
     def _completion(self, request: Request, output: Any) -> Completion:
         (drawn,) = output.outputs
@@ -209,18 +213,22 @@ class VllmEngine:
             ignore_eos=True,
             logprobs=LIKELIEST,
             detokenize=False,
-            output_kind=RequestOutputKind.CUMULATIVE,  # tells when every prompt has been read
+            output_kind=RequestOutputKind.CUMULATIVE,  # tells when the prompt has been read
         )
-        for i, prompt in enumerate(prompts):
-            self._engine.add_request(f"probe-{i}", tokens_input(self._codec.encode(prompt)), parameters)
-        answers: dict[str, Any] = {}
+        # One at a time: an engine in a process of its own may compute two together or not, which moves the last bits.
+        return [self._read(tokens_input(self._codec.encode(prompt)), parameters, decoding) for prompt in prompts]
+
+    def _read(self, prompt: Any, parameters: Any, decoding: Perturbation | None) -> Reading:
+        answer: Any = None
         with ExitStack() as weights:
+            self._engine.add_request("probe", prompt, parameters)
             while self._engine.has_unfinished_requests():
-                answers |= {output.request_id: output.outputs[0] for output in self._engine.step()}
-                if decoding is not None and len(answers) == len(prompts):
+                for output in self._step_all():
+                    answer = output.outputs[0]
+                if decoding is not None and answer is not None:
                     weights.enter_context(self.perturbed(decoding))
                     decoding = None
-        return [_reading(answers[f"probe-{i}"]) for i in range(len(prompts))]
+        return _reading(answer)
 
     def probe_head(self) -> list[float]:
         self._prepare()
