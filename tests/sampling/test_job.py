@@ -11,6 +11,7 @@ from tests.sampling.material import invoke, job
 REFUSED = [
     ("sample-temp", ["--samples", "0"], 2, "--samples 0"),
     ("sample-temp", ["--samples", "-3"], 2, "--samples -3"),
+    ("sample-temp", ["--samples", "1000001"], 2, "--samples 1,000,001 is more than"),
     ("sample-temp", ["--seed", "-1"], 2, "--seed -1 is negative"),
     ("sample-temp", ["--seed", str(2**63 - 1), "--samples", "2"], 2, "past what SQLite can store"),
     ("sample-temp", ["--max-tokens", "0"], 2, "--max-tokens 0"),
@@ -125,3 +126,11 @@ def test_debug_is_twenty_problems_thirty_two_samples_and_the_first_condition(scr
     assert (asked.problems, asked.samples, asked.temperatures) == ((5, 25), 32, (0.4,))
     small = job(script, data, problems=(5, 9), samples=3, temperatures=(), sigmas=(0.1, 0.2)).debug()
     assert (small.problems, small.samples, small.sigmas) == ((5, 9), 3, (0.1,))
+
+
+def test_a_slice_past_the_end_is_said_with_both_numbers(common: list[object]) -> None:
+    done = invoke("sample-temp", *common, "--problems", "40:2200", "--samples", "1", "-t", "1")
+    assert done.code == 0
+    assert "has 50 problems: 10 are used, not 2,160" in done.stderr
+    within = invoke("sample-temp", *common, "--problems", "40:50", "--samples", "1", "-t", "1")
+    assert "past the end" not in within.stderr
