@@ -212,7 +212,8 @@ def test_seeds_that_lie_far_apart_are_told_without_laying_out_what_lies_between(
     assert esprobe("sample-temp", *far, "--problems", "200:210").returncode == 0
     assert esprobe("sample-temp", *far, "--problems", "205:215", "--seed", 5 * 10**9).returncode == 0
     with sqlite3.connect(copied) as connection:
-        connection.execute("DELETE FROM rollout WHERE seed = 5000000001 AND problem_id = (SELECT max(id) FROM problem)")
+        last = "(SELECT max(problem_id) FROM rollout WHERE seed = 5000000001)"
+        connection.execute(f"DELETE FROM rollout WHERE seed = 5000000001 AND problem_id = {last}")
     connection.close()
     told = json.loads(esprobe("report", "--format", "json", "--db", copied).stdout)
     (ours,) = [c for c in told["conditions"] if c["label"] == "T=0.4"]
