@@ -17,6 +17,7 @@ from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.codec import Codec
 from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.probe import LIKELIEST, Reading
+from esprobe.engines.vllm_watch import watch
 from esprobe.errors import EngineError, ModelError, PerturbationError
 from esprobe.spec import Completion, FinishReason, Perturbation, Prompt, Request
 
@@ -41,6 +42,7 @@ class VllmEngine:
         self._codec = Codec(checkpoint)
         self._llm = _start(checkpoint, identity.dtype, options)
         self._engine: Any = self._llm.llm_engine
+        watch(self._engine.engine_core)
         # Registered last, so run first: Python's own exit waits for a process of the engine's, which waits for this.
         atexit.register(self._engine.engine_core.shutdown)
         self._end_tokens = self._codec.end_tokens(_own_end_tokens(checkpoint))
@@ -244,8 +246,9 @@ def _alive(*also: type[Exception]) -> Iterator[None]:
     try:
         yield
     except (EngineDeadError, *also) as err:
+        cause = "a process of its engine died" if isinstance(err, EngineDeadError) else _first_line(err)
         raise EngineError(
-            f"vLLM failed while it was at work ({_first_line(err)}); everything stored so far is safe. Run the same "
+            f"vLLM failed while it was at work ({cause}); everything stored so far is safe. Run the same "
             f"command again to go on, with a smaller --max-num-seqs if memory ran out"
         ) from err
 
