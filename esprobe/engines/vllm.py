@@ -279,6 +279,8 @@ def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
         "gpu_memory_utilization": options.gpu_memory_utilization,
         # The compiled CPU model may keep hold of what it saw at first.
         "enforce_eager": options.enforce_eager or on_cpu,
+        # A prompt read in parts rewinds its request's generator, which torch's CPU generators cannot do.
+        "enable_chunked_prefill": not on_cpu,
         "worker_extension_cls": "esprobe.engines.vllm_worker.WeightExtension",
         "seed": 0,
         "disable_log_stats": True,

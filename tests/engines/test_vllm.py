@@ -74,6 +74,12 @@ class TestVllm(GenerationContract, PerturbationContract):
         assert len(requests) > 2 * 64
         assert len(complete(engine, requests)) == len(requests)
 
+    def test_prompts_that_do_not_fit_into_one_step_are_answered(self, engine: VllmEngine) -> None:
+        """vLLM would read the last of them in two parts, after which its CPU build cannot go on drawing with seeds."""
+        prompts = [Prompt((), f"{i} " + "12 + 34 " * 150) for i in range(24)]
+        assert sum(len(engine._codec.encode(prompt)) for prompt in prompts) > 2 * 4096
+        assert len(complete(engine, drawn(prompts))) == len(prompts)
+
     def test_completions_come_as_they_finish(self, engine: VllmEngine, asked: list[Prompt]) -> None:
         groups = [group for group in engine.generate(drawn(asked), lambda: False) if group]
         assert len(groups) > 3

@@ -55,3 +55,18 @@ def test_sizes_that_vllm_refuses_are_one_line(esprobe: Run) -> None:
     done = esprobe(*ARM, "--max-num-seqs", "100000000")
     assert (done.returncode, done.stdout) == (1, "")
     assert "vLLM cannot serve" in error_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "said"),
+    [
+        (["--model", "./nowhere"], 1, "no folder './nowhere'"),
+        (["--dtype", "float8"], 2, "no dtype is called 'float8'"),
+    ],
+)
+def test_a_model_or_a_dtype_that_is_not_there(changes: list[str], code: int, said: str, esprobe: Run) -> None:
+    done = esprobe(*ARM, *changes)
+    assert (done.returncode, done.stdout) == (code, "")
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert said in line
