@@ -1,4 +1,4 @@
-"""What --stop-loops saves, and which rewards it changes: each condition drawn without it and with it, on the same seeds.
+"""What --stop-loops saves, and which rewards it changes: each condition without it and with it, on the same seeds.
 
 vLLM does not promise the same text in another batch, so a completion that did not end as a loop may differ too; what
 that changes is counted apart.
