@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from esprobe.records import Correctness, Extent, PublishedPoint, SessionRecord, StoredCondition, Totals
+from esprobe.report.detail import Comparison, Detail
 from esprobe.spec import Condition, Kind
+from esprobe.stats.cost import CostMatched
 from esprobe.stats.curve import Curve, estimate_curve
 from esprobe.stats.outcomes import Outcomes
+from esprobe.stats.overlap import Overlap
+from esprobe.stats.selection import Selection
+from esprobe.stats.verdict import Verdict
 
 TELLING = (
     "model_fingerprint", "data_digest", "prompt", "prompt_digest", "dtype", "engine", "max_tokens", "top_p", "top_k",
@@ -35,7 +40,9 @@ class ConditionResult:
         samples_min: the fewest rollouts of any such problem; 0 without rollouts.
         samples_max: the most rollouts of any such problem; 0 without rollouts.
         totals: sums over its stored rollouts.
-        curve: pass@k with intervals; without points if nothing is stored.
+        curve: pass@k with intervals that speak about problems like these; without points if nothing is stored.
+        same_problems: the same estimates with intervals that speak about these very problems.
+        detail: what only a report shows; None where a table of pass@k was asked for.
     """
 
     id: int
@@ -48,6 +55,8 @@ class ConditionResult:
     samples_max: int
     totals: Totals
     curve: Curve
+    same_problems: Curve
+    detail: Detail | None = None
 
     @property
     def kind(self) -> Kind:
@@ -81,6 +90,13 @@ class Results:
         nulls: curves of guessing, shown beside the conditions.
         published: figures from elsewhere about this task.
         sessions: the invocations that stored the rollouts.
+        pairs: every two conditions, the earlier one first; empty where a table of pass@k was asked for.
+        against_null: every sampled condition against every null; empty likewise.
+        arms: the solved sets of the temperature arm (A) and the perturbation arm (B), each the union of its
+            conditions; None without both arms.
+        selection: the best of many, judged on problems that no choice has seen; None where it was not asked for.
+        verdict: the fixed rule's answer; None where it was not asked for.
+        cost_matched: pass@k at equal tokens, then at equal engine-seconds where they are recorded.
     """
 
     task: str
@@ -89,6 +105,12 @@ class Results:
     nulls: tuple[NullResult, ...] = ()
     published: tuple[PublishedPoint, ...] = ()
     sessions: tuple[SessionRecord, ...] = ()
+    pairs: tuple[Comparison, ...] = ()
+    against_null: tuple[Comparison, ...] = ()
+    arms: Overlap | None = None
+    selection: Selection | None = None
+    verdict: Verdict | None = None
+    cost_matched: tuple[CostMatched, ...] = ()
 
     @property
     def greedy(self) -> tuple[ConditionResult, ...]:
@@ -155,6 +177,7 @@ def condition_result(
     """
     outcomes = Outcomes(correctness.correct, correctness.stored)
     kind = stored.condition.kind
+    ks = (1,) if kind == "greedy" else ks
     return ConditionResult(
         id=stored.id,
         condition=stored.condition,
@@ -165,7 +188,8 @@ def condition_result(
         samples_min=outcomes.n_min,
         samples_max=int(outcomes.n.max()) if outcomes.problems else 0,
         totals=totals,
-        curve=estimate_curve(outcomes, kind, (1,) if kind == "greedy" else ks),
+        curve=estimate_curve(outcomes, kind, ks),
+        same_problems=estimate_curve(outcomes, kind, ks, "these problems"),
     )
 
 
