@@ -5,6 +5,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any, Literal
 
 from esprobe.report.charts.model import Axis, Chart, Series
+from esprobe.report.text import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +50,7 @@ def draw(chart: Chart, title: str, form: Literal["png", "svg"]) -> bytes:
         for reference in chart.references:
             across = axes.axvline if reference.vertical else axes.axhline
             colour = reference.style.colour or INK
-            across(reference.value, color=colour, ls=DASHES[reference.style.dash], lw=1.3, label=reference.label)
+            across(reference.value, color=colour, ls=DASHES[reference.style.dash], lw=1.3, label=plain(reference.label))
         _axis(axes, chart.x, "x")
         _axis(axes, chart.y, "y")
         if chart.y.scale == "linear":
@@ -96,8 +97,8 @@ def _lines(axes: "Axes", all_series: tuple[Series, ...]) -> None:
             low = [float("nan") if value is None else value for value in series.low]
             high = [float("nan") if value is None else value for value in series.high]
             axes.fill_between(x, low, high, color=_colour(series), alpha=BAND, lw=0)
-        style = {"color": _colour(series), "ls": DASHES[series.style.dash], "lw": 1.6, "ms": 5}
-        axes.plot(x, series.y, marker=MARKERS.get(series.style.marker), label=series.label, **style)
+        style: dict[str, Any] = {"color": _colour(series), "ls": DASHES[series.style.dash], "lw": 1.6, "ms": 5}
+        axes.plot(x, series.y, marker=MARKERS.get(series.style.marker), label=plain(series.label), **style)
 
 
 def _points(axes: "Axes", all_series: tuple[Series, ...]) -> None:
@@ -105,9 +106,13 @@ def _points(axes: "Axes", all_series: tuple[Series, ...]) -> None:
         x: Any = series.x
         if series.low:
             axes.errorbar(x, series.y, yerr=_errors(series), fmt="none", ecolor=INK, lw=1)
-        axes.scatter(x, series.y, s=50, color=_colour(series), marker=MARKERS[series.style.marker], label=series.label)
+        axes.scatter(
+            x, series.y, s=50, color=_colour(series), marker=MARKERS[series.style.marker], label=plain(series.label)
+        )
         for place, text in enumerate(series.texts):
-            axes.annotate(text, (x[place], series.y[place]), xytext=(0, 7), textcoords="offset points", fontsize=8)
+            axes.annotate(
+                plain(text), (x[place], series.y[place]), xytext=(0, 7), textcoords="offset points", fontsize=8
+            )
 
 
 def _bars(axes: "Axes", all_series: tuple[Series, ...]) -> None:
@@ -115,8 +120,13 @@ def _bars(axes: "Axes", all_series: tuple[Series, ...]) -> None:
     for number, series in enumerate(all_series):
         places = [i - 0.4 + (number + 0.5) * width for i in range(len(series.x))]
         errors = _errors(series) if any(value is not None for value in series.low) else None
-        style = {"color": _colour(series), "edgecolor": INK, "lw": 0.5, "error_kw": {"ecolor": INK, "lw": 0.9}}
-        axes.bar(places, series.y, width, yerr=errors, label=series.label, **style)
+        style: dict[str, Any] = {
+            "color": _colour(series),
+            "edgecolor": INK,
+            "lw": 0.5,
+            "error_kw": {"ecolor": INK, "lw": 0.9},
+        }
+        axes.bar(places, series.y, width, yerr=errors, label=plain(series.label), **style)
     _words(axes, all_series)
 
 
@@ -124,7 +134,7 @@ def _stacked(axes: "Axes", all_series: tuple[Series, ...]) -> None:
     bottom = [0.0] * (len(all_series[0].y) if all_series else 0)
     for series in all_series:
         axes.bar(
-            range(len(series.x)), series.y, 0.7, bottom=bottom, label=series.label, color=_colour(series),
+            range(len(series.x)), series.y, 0.7, bottom=bottom, label=plain(series.label), color=_colour(series),
             edgecolor="white", lw=0.7,
         )  # fmt: skip
         bottom = [below + value for below, value in zip(bottom, series.y, strict=True)]
@@ -132,7 +142,7 @@ def _stacked(axes: "Axes", all_series: tuple[Series, ...]) -> None:
 
 
 def _words(axes: "Axes", all_series: tuple[Series, ...]) -> None:
-    words = [textwrap.fill(str(word), 14) for word in all_series[0].x] if all_series else []
+    words = [textwrap.fill(plain(str(word)), 14) for word in all_series[0].x] if all_series else []
     axes.set_xticks(range(len(words)), labels=words, fontsize=8)
 
 

@@ -1,8 +1,10 @@
 """Charts as Plotly's figure JSON, for the page. Needs nothing of Plotly to do so."""
 
+from html import escape
 from typing import Any
 
 from esprobe.report.charts.model import Axis, Chart, Reference, Series, Style
+from esprobe.report.text import plain
 
 MARKERS = {
     "circle": "circle", "square": "square", "triangle": "triangle-up", "cross": "x", "diamond": "diamond",
@@ -12,6 +14,11 @@ BAND = 0.16
 """How opaque an interval's band is; the band that holds everywhere at once is half of that."""
 INK = "#555555"
 """Where the text's own colour is asked for; the page puts in that of the reader's colour scheme."""
+
+
+def safe(text: str) -> str:
+    """Text that Plotly shows as it is: it reads a small part of HTML, links included, in whatever it writes."""
+    return escape(plain(text), quote=False)
 
 
 def as_plotly(chart: Chart) -> dict[str, Any]:
@@ -35,7 +42,7 @@ def as_plotly(chart: Chart) -> dict[str, Any]:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    made: dict[str, Any] = {"title": {"text": axis.title}, "type": axis.scale, "automargin": True}
+    made: dict[str, Any] = {"title": {"text": safe(axis.title)}, "type": axis.scale, "automargin": True}
     if axis.percent:
         made["tickformat"] = ".2~%"
     if axis.ticks:
@@ -45,11 +52,11 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 def _common(series: Series) -> dict[str, Any]:
     return {
-        "name": series.label,
+        "name": safe(series.label),
         "legendgroup": series.label,
-        "x": list(series.x),
+        "x": [safe(x) if isinstance(x, str) else x for x in series.x],
         "y": list(series.y),
-        "hovertext": list(series.words),
+        "hovertext": list(map(safe, series.words)),
         "hoverinfo": "text" if series.words else "all",
         "meta": series.condition,
     }
@@ -99,7 +106,7 @@ def _band(series: Series, x: list[Any], low: list[float], high: list[float], opa
             "hoverinfo": "skip",
             "legendgroup": series.label,
             "showlegend": False,
-            "name": f"{series.label}, interval",
+            "name": safe(f"{series.label}, interval"),
             "meta": series.condition,
         }
     ]
@@ -118,7 +125,7 @@ def _points(chart: Chart, series: Series) -> list[dict[str, Any]]:
     made: dict[str, Any] = {
         "type": "scatter",
         "mode": "markers+text" if series.texts else "markers",
-        "text": list(series.texts),
+        "text": list(map(safe, series.texts)),
         "textposition": "top center",
         "marker": _marker(series.style) | {"size": 11},
         "error_y": _errors(series),
@@ -159,11 +166,11 @@ def _reference(chart: Chart, reference: Reference) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": reference.label,
+        "name": safe(reference.label),
         "x": across if reference.vertical else ends,
         "y": ends if reference.vertical else across,
         "line": {"color": reference.style.colour or INK, "dash": reference.style.dash, "width": 1.5},
-        "hovertext": f"{reference.label}: {shown}",
+        "hovertext": safe(f"{reference.label}: {shown}"),
         "hoverinfo": "text",
         "meta": None,
     }

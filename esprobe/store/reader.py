@@ -1,13 +1,13 @@
 """Reading a database: conditions, what is stored of them, their verdicts and texts."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 from sqlmodel import Session, col, select
 
 from esprobe.errors import StoreError
@@ -157,8 +157,31 @@ class RolloutStore:
         values = {"condition": condition_id, "problem": problem_index}
         with translated(self.path), self._engine.begin() as connection:
             for row in connection.execution_options(yield_per=1000).execute(text(query), values):
-                index, seed, completion, reward, correct, *rest = row
-                yield StoredRollout(index, seed, completion, reward, bool(correct), *rest)
+                yield _rollout(row)
+
+    def excerpts(self, condition_id: int, wanted: Sequence[tuple[int, int]]) -> Iterator[StoredRollout]:
+        """Those rollouts of a condition that are named by (problem index, seed), in no particular order.
+
+        One that is not stored is left out.
+        """
+        # One statement, however many are wanted. CROSS JOIN fixes the order: each is found by its key, where SQLite
+        # would otherwise read the whole condition.
+        query = (
+            "SELECT problem_index, rollout.seed, text, reward, correct, answer, failure, token_count, finish_reason "
+            "FROM json_each(:wanted) AS one CROSS JOIN rollout ON condition_id = :condition "
+            "AND rollout.seed = json_extract(one.value, '$[1]') AND problem_id = json_extract(one.value, '$[0]') "
+            "JOIN problem ON problem.id = problem_id JOIN completion ON completion.id = completion_id"
+        )
+        with translated(self.path), self._engine.begin() as connection:
+            ids = {problem.index: problem.id for problem in _problems(connection, condition_id)}
+            keys = json.dumps([(ids[index], seed) for index, seed in wanted if index in ids])
+            for row in connection.execute(text(query), {"condition": condition_id, "wanted": keys}):
+                yield _rollout(row)
+
+
+def _rollout(row: Row[Any]) -> StoredRollout:
+    index, seed, completion, reward, correct, *rest = tuple(row)
+    return StoredRollout(index, seed, completion, reward, bool(correct), *rest)
 
 
 def _condition(path: Path, row: ConditionRow) -> StoredCondition:
