@@ -15,6 +15,7 @@ MARKERS = {
     "hexagon": "h",
 }  # fmt: skip
 DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+HATCHES = {"solid": "", "dash": "//", "dot": "..", "dashdot": "xx"}
 INK = "#333333"
 BAND = 0.16
 SETTINGS = {
@@ -48,9 +49,8 @@ def draw(chart: Chart, title: str, form: Literal["png", "svg"]) -> bytes:
         paint = {"lines": _lines, "points": _points, "bars": _bars, "stacked": _stacked}[chart.kind]
         paint(axes, chart.series)
         for reference in chart.references:
-            across = axes.axvline if reference.vertical else axes.axhline
-            colour = reference.style.colour or INK
-            across(reference.value, color=colour, ls=DASHES[reference.style.dash], lw=1.3, label=plain(reference.label))
+            style: dict[str, Any] = {"color": reference.style.colour or INK, "ls": DASHES[reference.style.dash]}
+            axes.axhline(reference.value, lw=1.3, label=plain(reference.label), **style)
         _axis(axes, chart.x, "x")
         _axis(axes, chart.y, "y")
         if chart.y.scale == "linear":
@@ -103,7 +103,7 @@ def _lines(axes: "Axes", all_series: tuple[Series, ...]) -> None:
 
 def _points(axes: "Axes", all_series: tuple[Series, ...]) -> None:
     for series in all_series:
-        x: Any = series.x
+        x: Any = [textwrap.fill(plain(v), 14) if isinstance(v, str) else v for v in series.x]
         if series.low:
             axes.errorbar(x, series.y, yerr=_errors(series), fmt="none", ecolor=INK, lw=1)
         axes.scatter(
@@ -133,10 +133,9 @@ def _bars(axes: "Axes", all_series: tuple[Series, ...]) -> None:
 def _stacked(axes: "Axes", all_series: tuple[Series, ...]) -> None:
     bottom = [0.0] * (len(all_series[0].y) if all_series else 0)
     for series in all_series:
-        axes.bar(
-            range(len(series.x)), series.y, 0.7, bottom=bottom, label=plain(series.label), color=_colour(series),
-            edgecolor="white", lw=0.7,
-        )  # fmt: skip
+        style: dict[str, Any] = {"color": _colour(series), "edgecolor": "white", "lw": 0.7}
+        style |= {"hatch": HATCHES[series.style.dash], "label": plain(series.label)}
+        axes.bar(range(len(series.x)), series.y, 0.7, bottom=bottom, **style)
         bottom = [below + value for below, value in zip(bottom, series.y, strict=True)]
     _words(axes, all_series)
 

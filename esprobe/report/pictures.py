@@ -45,6 +45,5 @@ def picture_lines(report: str, figure: Figure) -> list[str]:
 def _of(report: str, figure: Figure) -> Iterator[Picture]:
     for number, key in enumerate(figure.filed):
         picked = [choice.options[option] for choice, option in zip(figure.choices, key, strict=True)]
-        named = [f"{c.label} {option}" for c, option in zip(figure.choices, picked, strict=True)]
         stem = f"{report}-{figure.name}" + (f"-{number + 1}" if number else "")
-        yield Picture(stem, f"{figure.title} ({', '.join(named)})" if named else figure.title, figure.charts[key])
+        yield Picture(stem, ": ".join([figure.title, *filter(None, [", ".join(picked)])]), figure.charts[key])

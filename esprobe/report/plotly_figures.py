@@ -1,5 +1,6 @@
 """Charts as Plotly's figure JSON, for the page. Needs nothing of Plotly to do so."""
 
+import textwrap
 from html import escape
 from typing import Any
 
@@ -10,8 +11,12 @@ MARKERS = {
     "circle": "circle", "square": "square", "triangle": "triangle-up", "cross": "x", "diamond": "diamond",
     "star": "star", "pentagon": "pentagon", "hexagon": "hexagon",
 }  # fmt: skip
+PATTERNS = {"solid": "", "dash": "/", "dot": ".", "dashdot": "x"}
+"""What dashes are to lines, hatching is to bars."""
+
 BAND = 0.16
 """How opaque an interval's band is; the band that holds everywhere at once is half of that."""
+WORD_WIDTH = 18
 INK = "#555555"
 """Where the text's own colour is asked for; the page puts in that of the reader's colour scheme."""
 
@@ -19,6 +24,11 @@ INK = "#555555"
 def safe(text: str) -> str:
     """Text that Plotly shows as it is: it reads a small part of HTML, links included, in whatever it writes."""
     return escape(plain(text), quote=False)
+
+
+def _word(word: float | str) -> float | str:
+    """A value of x; words of a category axis in lines short enough to stand side by side."""
+    return "<br>".join(map(safe, textwrap.wrap(word, WORD_WIDTH))) if isinstance(word, str) else word
 
 
 def as_plotly(chart: Chart) -> dict[str, Any]:
@@ -54,7 +64,7 @@ def _common(series: Series) -> dict[str, Any]:
     return {
         "name": safe(series.label),
         "legendgroup": series.label,
-        "x": [safe(x) if isinstance(x, str) else x for x in series.x],
+        "x": list(map(_word, series.x)),
         "y": list(series.y),
         "hovertext": list(map(safe, series.words)),
         "hoverinfo": "text" if series.words else "all",
@@ -137,7 +147,11 @@ def _bars(chart: Chart, series: Series) -> list[dict[str, Any]]:
     # A line around each bar in the text's colour keeps neighbours apart in grey print.
     made: dict[str, Any] = {
         "type": "bar",
-        "marker": {"color": series.style.colour or INK, "line": {"width": 0.5, "color": INK}},
+        "marker": {
+            "color": series.style.colour or INK,
+            "line": {"width": 0.5, "color": INK},
+            "pattern": {"shape": PATTERNS[series.style.dash], "solidity": 0.15, "fgcolor": "#FFFFFF"},
+        },
         "error_y": _errors(series),
     }
     return [_common(series) | made]
@@ -158,19 +172,22 @@ def _errors(series: Series) -> dict[str, Any]:
 
 
 def _reference(chart: Chart, reference: Reference) -> dict[str, Any]:
-    """A line as long as the axis that it crosses: a trace, so that the legend can hide it."""
-    values = [float(x) for series in chart.series for x in (series.y if reference.vertical else series.x)]
-    ends = [min(values, default=0.0), max(values, default=1.0)]
-    across = [reference.value, reference.value]
+    """A line over every x that the chart has: a trace, so that the legend can hide it and it can be pointed at."""
+    places = list(dict.fromkeys(x for series in chart.series for x in series.x))
+    if chart.x.scale != "category":
+        places.sort(key=float)
+    colour = reference.style.colour or INK
     shown = f"{100 * reference.value:.3g} %" if chart.y.percent else f"{reference.value:g}"
     return {
         "type": "scatter",
-        "mode": "lines",
+        # A dash at each place too, for a line over a single one has no length.
+        "mode": "lines+markers",
         "name": safe(reference.label),
-        "x": across if reference.vertical else ends,
-        "y": ends if reference.vertical else across,
-        "line": {"color": reference.style.colour or INK, "dash": reference.style.dash, "width": 1.5},
+        "x": list(map(_word, places)),
+        "y": [reference.value] * len(places),
+        "line": {"color": colour, "dash": reference.style.dash, "width": 1.5},
+        "marker": {"symbol": "line-ew", "size": 14, "line": {"color": colour, "width": 1.5}},
         "hovertext": safe(f"{reference.label}: {shown}"),
         "hoverinfo": "text",
-        "meta": None,
+        "meta": reference.condition,
     }

@@ -5,6 +5,7 @@ from esprobe.report.charts.model import Axis, Chart, Figure, Series, Style
 from esprobe.report.charts.style import styles
 from esprobe.report.results import Results
 from esprobe.report.text import count, within
+from esprobe.stats.extrapolation import Forecast
 
 
 def extrapolation(results: Results) -> Figure:
@@ -16,7 +17,9 @@ def extrapolation(results: Results) -> Figure:
             continue
         forecast = True
         series.append(line(label, r.curve, looks[r.id], condition=r.id))
-        ahead = made.forecasts
+        # The forecast goes on from the last point that was measured.
+        last = r.curve.points[-1]
+        ahead = (Forecast(last.k, last.estimate, None, None), *made.forecasts)
         series.append(
             Series(
                 label=f"{label}, forecast",

@@ -53,7 +53,7 @@ def references(results: Results) -> Iterator[Reference]:
     """The greedy baselines, and published figures of models that this report has too."""
     for r in results.greedy:
         if r.curve.points:
-            yield Reference(results.labels[r.id], r.curve.points[0].estimate, GREEDY)
+            yield Reference(results.labels[r.id], r.curve.points[0].estimate, GREEDY, r.id)
     here = {r.condition.model for r in results.conditions}
     for point in results.published:
         if point.model in here:

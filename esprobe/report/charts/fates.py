@@ -1,7 +1,7 @@
 """What became of rollouts, and what they say when they vote."""
 
 from esprobe.report.charts.curves import NOTHING
-from esprobe.report.charts.model import Axis, Chart, Choice, Figure, Series, Style
+from esprobe.report.charts.model import Axis, Chart, Choice, Figure, Series
 from esprobe.report.charts.style import PARTS, styles
 from esprobe.report.results import Results
 from esprobe.report.text import count, share, within
@@ -38,7 +38,7 @@ def _fates(found: list[tuple[str, Taxonomy]], group: str) -> Chart:
     series = tuple(
         Series(
             label=word,
-            style=Style(PARTS[place % len(PARTS)]),
+            style=PARTS[place % len(PARTS)],
             x=tuple(label for label, _, _ in tables),
             y=tuple(fates.get(word, 0) / whole for _, whole, fates in tables),
             words=tuple(

@@ -76,12 +76,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Reference:
-    """A value to compare with, drawn across the chart: along y, or at an x."""
+    """A value of y to compare with, drawn across the chart; ``condition`` as in ``Series``."""
 
     label: str
     value: float
     style: Style
-    vertical: bool = False
+    condition: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

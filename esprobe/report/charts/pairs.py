@@ -12,6 +12,7 @@ from esprobe.stats.overlap import Overlap, OverlapRow
 
 NO_PAIR = "There are no two conditions to compare."
 LOOK = Style("#0072B2", "solid", "circle")
+NEITHER = Style("#BBBBBB")
 ZERO = Reference("no difference", 0.0, Style("", "dot"))
 ARMS = "any temperature against any perturbation"
 
@@ -145,7 +146,7 @@ def _sets(made: Overlap) -> Chart:
     series = tuple(
         Series(
             label=piece,
-            style=Style((*PARTS[:3], "#BBBBBB")[place]),
+            style=(*PARTS[:3], NEITHER)[place],
             x=tuple(row.group for row in rows),
             y=tuple(part[place] / _whole(row) for part, row in zip(parts, rows, strict=True)),
             words=tuple(

@@ -13,8 +13,10 @@ from esprobe.report.results import Results
 COOL = ("#0072B2", "#56B4E9", "#009E73", "#7570B3")
 WARM = ("#D55E00", "#E69F00", "#CC79A7", "#A6761D")
 GREY = "#8A8A8A"
-PARTS = ("#009E73", "#0072B2", "#D55E00", "#E69F00", "#CC79A7", "#56B4E9", "#A6761D", "#7570B3", "#8A8A8A")
-"""For the parts of a whole, in their order."""
+HATCHED: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
+_PART_COLOURS = ("#009E73", "#0072B2", "#D55E00", "#E69F00", "#CC79A7", "#56B4E9", "#A6761D", "#7570B3")
+PARTS = tuple(Style(colour, HATCHED[place % 4]) for place, colour in enumerate(_PART_COLOURS))
+"""For the parts of a whole, in their order; neighbours differ in hatching too."""
 
 MARKERS = ("circle", "square", "triangle", "cross", "diamond", "star", "pentagon", "hexagon")
 NULL = Style("", "dot")

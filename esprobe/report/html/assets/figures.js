@@ -14,8 +14,9 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: "system-ui, sans-serif", size: 13, color: ink },
       xaxis: { ...layout.xaxis, ...axis }, yaxis: { ...layout.yaxis, ...axis },
-      legend: { orientation: "h", y: -0.25, groupclick: "togglegroup" },
-      margin: { l: 60, r: 20, t: 20, b: 60 },
+      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", groupclick: "togglegroup" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink },
+      margin: { l: 60, r: 20, t: 30, b: 60 },
       autosize: true,
     };
   }
