@@ -6,7 +6,7 @@ group ``esprobe.tasks``: ``loader(data: str | None) -> Task``.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from esprobe.spec import Problem, Prompt, Score
 
@@ -43,3 +43,37 @@ class Task(Protocol):
 
     def score(self, problem: Problem, completion: str, scorer: str) -> Score:
         """One scorer's verdict on a completion; never raises, whatever a model wrote."""
+
+
+@runtime_checkable
+class Guessable(Protocol):
+    """What a task may add: how often guessing without any model is right.
+
+    A report sets the curve of guessing beside the conditions', and says so where they lie below it.
+    """
+
+    @property
+    def null_label(self) -> str:
+        """How tables name the guessing, such as "random expressions"."""
+
+    @property
+    def null_description(self) -> str:
+        """Its definition in one sentence, printed with its curve."""
+
+    def null_probabilities(self, problems: Sequence[Problem]) -> Sequence[float | None]:
+        """The exact chance that one guess at each problem is correct, None where it is not worked out.
+
+        Problems come from a database and need not be those of this task's data; their inputs are of its form.
+        """
+
+
+@runtime_checkable
+class Valued(Protocol):
+    """What a task may add: the value that a canonical answer stands for.
+
+    Majority vote counts values, since different expressions of one value are one answer to vote for. Without this
+    the canonical answers themselves are voted on.
+    """
+
+    def value(self, answer: str) -> str | None:
+        """The value of a canonical answer, equal for equal values; None if it has none."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from esprobe.errors import DataError
 from esprobe.spec import Problem, Prompt, Score
-from esprobe.tasks.countdown import prompts
+from esprobe.tasks.countdown import null, prompts
 from esprobe.tasks.countdown.data import read_rows
 from esprobe.tasks.countdown.download import ES_PAPER_FILE, ES_PAPER_SHA256, ES_PAPER_URL, cache_folder, fetch
 from esprobe.tasks.countdown.generate import generated_rows
@@ -23,7 +23,7 @@ ES_PAPER = "es-paper"
 
 @dataclass(frozen=True)
 class CountdownTask:
-    """Reach a target from numbers, each used exactly once. Implements ``esprobe.tasks.base.Task``.
+    """Reach a target from numbers, each used exactly once. Implements ``Task`` and ``Guessable`` of ``tasks.base``.
 
     Attributes:
         data: where the rows came from, for people.
@@ -65,6 +65,21 @@ class CountdownTask:
     def score(self, problem: Problem, completion: str, scorer: str) -> Score:
         """One scorer's verdict on a completion."""
         return score(completion, problem.inputs["numbers"], problem.inputs["target"], scorer)
+
+    @property
+    def null_label(self) -> str:
+        """How tables name guessing."""
+        return null.LABEL
+
+    @property
+    def null_description(self) -> str:
+        """What a random expression is."""
+        return null.DESCRIPTION
+
+    def null_probabilities(self, problems: Sequence[Problem]) -> Sequence[float | None]:
+        """The chance of a random expression at each problem."""
+        given = [problem.inputs for problem in problems]
+        return null.null_chances([inputs["numbers"] for inputs in given], [inputs["target"] for inputs in given])
 
 
 def load(data: str | None = None) -> CountdownTask:
