@@ -150,7 +150,12 @@ def _bars(chart: Chart, series: Series) -> list[dict[str, Any]]:
         "marker": {
             "color": series.style.colour or INK,
             "line": {"width": 0.5, "color": INK},
-            "pattern": {"shape": PATTERNS[series.style.dash], "solidity": 0.15, "fgcolor": "#FFFFFF"},
+            "pattern": {
+                "shape": PATTERNS[series.style.dash],
+                "solidity": 0.15,
+                "fillmode": "overlay",
+                "fgcolor": "#FFFFFF",
+            },
         },
         "error_y": _errors(series),
     }

@@ -16,7 +16,7 @@
     rows.forEach((entry, place) => { entry.value = numbers[place]; });
     rows.sort((a, b) => {
       if (numeric && (a.value === null || b.value === null)) return (a.value === null) - (b.value === null);
-      const order = numeric ? a.value - b.value : a.text.localeCompare(b.text, "en", { numeric: true });
+      const order = numeric ? a.value - b.value : a.text.localeCompare(b.text, "en");
       return down ? -order : order;
     });
     body.append(...rows.map(({ row }) => row));
