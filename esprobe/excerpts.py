@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import chain, islice
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from esprobe.records import Correctness, StoredProblem, StoredRollout
 from esprobe.report.explorer import COMPLETIONS, Excerpt, ExploredProblem, Explorer, clipped
@@ -17,66 +17,61 @@ from esprobe.store import RolloutStore
 LONGEST_INPUT = 80
 """Characters of one input that are shown; longer ones, such as whole prompts, are left out."""
 
-Key = tuple[str, int]
-"""A problem: the data set's digest and the index in it."""
+
+@dataclass
+class _Found:
+    """One problem while conditions are gone through; the mappings are by condition id."""
+
+    problem: StoredProblem
+    n: dict[int, int] = field(default_factory=dict)
+    c: dict[int, int] = field(default_factory=dict)
+    seeds: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
+    """The first seeds whose rollout is correct, and those whose rollout is wrong."""
 
 
 def load_explorer(database: Path, results: Results, most: int = COMPLETIONS) -> Explorer:
     """Every problem of the report's conditions with its counts and at most ``most`` completions.
 
-    Of each condition in turn the first correct rollout is taken, then of each the first wrong one, then the second
-    ones, and so on: what is looked at does not depend on what is found in it.
+    Of each condition in turn the first correct rollout by seed is taken, then of each the first wrong one, then the
+    second ones, and so on.
 
     Raises:
         StoreError: the file cannot be read.
     """
     ids = tuple(r.id for r in results.conditions)
-    digests = {r.id: r.condition.data_digest for r in results.conditions}
-    problems: dict[Key, StoredProblem] = {}
-    counts: dict[Key, dict[int, tuple[int, int]]] = {}
-    seeds: dict[Key, dict[int, list[list[int]]]] = {}
-    with RolloutStore.open(database) as store:
+    found: dict[int, _Found] = {}
+    with RolloutStore.open(database) as store, store.snapshot():
         for id_ in ids:
-            problems |= {(digests[id_], problem.index): problem for problem in store.problems(id_)}
             matrix = store.correctness(id_)
-            n, c = matrix.stored.sum(axis=1), matrix.correct.sum(axis=1)
-            for row, index in enumerate(matrix.problems.tolist()):
-                key = (digests[id_], index)
-                counts.setdefault(key, {})[id_] = (int(n[row]), int(c[row]))
-                seeds.setdefault(key, {})[id_] = _first(matrix, row, most)
-        chosen = {key: _in_turn(of, ids, most) for key, of in seeds.items()}
-        texts = {id_: _texts(store, id_, digests[id_], chosen) for id_ in ids}
+            for row, problem in enumerate(store.problems(id_)):
+                _add(found.setdefault(problem.id, _Found(problem)), id_, matrix, row, most)
+        chosen = {key: _in_turn(one.seeds, ids, most) for key, one in found.items()}
+        texts = {id_: _texts(store, id_, chosen) for id_ in ids}
+    digests = {id_: r.condition.data_digest for id_, r in zip(ids, results.conditions, strict=True)}
     several = len(set(digests.values())) > 1
-    return Explorer(
-        ids,
-        tuple(
-            ExploredProblem(
-                name=f"{key[1]} of {key[0][:8]}" if several else str(key[1]),
-                group=problems[key].group,
-                inputs=_asked(problems[key].inputs),
-                n=tuple(counts[key].get(id_, (0, 0))[0] for id_ in ids),
-                c=tuple(counts[key].get(id_, (0, 0))[1] for id_ in ids),
-                excerpts=tuple(
-                    _excerpt(id_, found)
-                    for id_, seed in chosen[key]
-                    if (found := texts[id_].get((key[1], seed))) is not None
-                ),
-            )
-            for key in sorted(counts, key=lambda key: (key[1], key[0]))
-            if key in problems
-        ),
-        most,
-    )
+    problems = [
+        ExploredProblem(
+            name=f"{one.problem.index} of {digests[next(iter(one.n))][:8]}" if several else str(one.problem.index),
+            group=one.problem.group,
+            inputs=_asked(one.problem.inputs),
+            n=tuple(one.n.get(id_, 0) for id_ in ids),
+            c=tuple(one.c.get(id_, 0) for id_ in ids),
+            excerpts=tuple(_excerpt(id_, texts[id_][one.problem.index, seed]) for id_, seed in chosen[key]),
+        )
+        for key, one in sorted(found.items(), key=lambda item: (item[1].problem.index, item[0]))
+    ]
+    return Explorer(ids, tuple(problems), most)
 
 
-def _first(matrix: Correctness, row: int, most: int) -> list[list[int]]:
-    """The first seeds whose rollout is correct, and those whose rollout is wrong."""
-    right: NDArray[np.bool_] = matrix.correct[row]
+def _add(one: _Found, id_: int, matrix: Correctness, row: int, most: int) -> None:
+    right = matrix.correct[row]
     wrong = matrix.stored[row] & ~right
-    return [matrix.seeds[np.flatnonzero(which)[:most]].tolist() for which in (right, wrong)]
+    one.n[id_], one.c[id_] = int(matrix.stored[row].sum()), int(right.sum())
+    first = [matrix.seeds[np.flatnonzero(which)[:most]].tolist() for which in (right, wrong)]
+    one.seeds[id_] = (first[0], first[1])
 
 
-def _in_turn(seeds: Mapping[int, list[list[int]]], ids: Sequence[int], most: int) -> list[tuple[int, int]]:
+def _in_turn(seeds: Mapping[int, tuple[list[int], list[int]]], ids: Sequence[int], most: int) -> list[tuple[int, int]]:
     """(condition, seed): each condition's first correct one, then each one's first wrong one, then the second ones."""
     rounds = (
         (id_, seeds[id_][verdict][number])
@@ -89,14 +84,11 @@ def _in_turn(seeds: Mapping[int, list[list[int]]], ids: Sequence[int], most: int
 
 
 def _texts(
-    store: RolloutStore, id_: int, digest: str, chosen: Mapping[Key, Sequence[tuple[int, int]]]
+    store: RolloutStore, id_: int, chosen: Mapping[int, Sequence[tuple[int, int]]]
 ) -> dict[tuple[int, int], StoredRollout]:
-    wanted = chain.from_iterable(
-        ((key[1], seed) for condition, seed in pairs if condition == id_)
-        for key, pairs in chosen.items()
-        if key[0] == digest
-    )
-    return {(found.problem, found.seed): found for found in store.excerpts(id_, list(wanted))}
+    """A condition's chosen rollouts by problem index and seed."""
+    wanted = [(problem, seed) for problem, pairs in chosen.items() for condition, seed in pairs if condition == id_]
+    return {(found.problem, found.seed): found for found in store.excerpts(id_, wanted)}
 
 
 def _excerpt(id_: int, found: StoredRollout) -> Excerpt:

@@ -50,12 +50,16 @@ class Extent:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over a condition's stored rollouts."""
+    """Sums over a condition's stored rollouts.
+
+    ``checksum`` names which rollouts have which verdicts; None for a file that records none.
+    """
 
     rollouts: int
     correct: int
     tokens: int
     cut_off: int
+    checksum: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,12 @@
 """Where the sets of solved problems differ."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esprobe.stats.mcnemar import mcnemar
 
 
 @dataclass(frozen=True)
@@ -50,3 +56,37 @@ class Overlap:
     def total(self) -> OverlapRow:
         """The row of all problems."""
         return self.rows[-1]
+
+
+def overlap(
+    indices: NDArray[np.int64],
+    groups: Sequence[str],
+    solved_a: NDArray[np.bool_],
+    solved_b: NDArray[np.bool_],
+    samples_a: tuple[int, int],
+    samples_b: tuple[int, int],
+) -> Overlap:
+    """The solved sets of two conditions.
+
+    Args:
+        indices: (P,) problem indices, ascending.
+        groups: their classes.
+        solved_a: (P,) whether the first solves a problem at least once.
+        solved_b: likewise the second.
+        samples_a: fewest and most rollouts per problem of the first.
+        samples_b: of the second.
+    """
+    sets = {
+        "only_a": solved_a & ~solved_b,
+        "only_b": solved_b & ~solved_a,
+        "both": solved_a & solved_b,
+        "neither": ~solved_a & ~solved_b,
+    }
+    classes = np.array(groups, dtype=object)
+    masks = {group: classes == group for group in sorted(set(groups))} | {"all": np.ones(len(indices), np.bool_)}
+    rows = tuple(
+        OverlapRow(group, **{name: int((chosen & mask).sum()) for name, chosen in sets.items()})
+        for group, mask in masks.items()
+    )
+    members = {name: tuple(indices[chosen].tolist()) for name, chosen in sets.items()}
+    return Overlap(samples_a, samples_b, rows, mcnemar(rows[-1].only_a, rows[-1].only_b), **members)

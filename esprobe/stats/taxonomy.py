@@ -1,9 +1,34 @@
 """What became of rollouts: correct, or why not; and the format bonus against the answer."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 CORRECT, TRUNCATED, LOOP = "correct", "truncated", "loop"
 """Fates that no scorer names: correct, ended by the token limit before an answer, ended as a repetition."""
+
+
+NO_ANSWER = "no-answer"
+"""The word with which scorers say that there is nothing to score, which the way a completion ended can explain."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Equal rollouts and how many there are.
+
+    Attributes:
+        group: problem class.
+        failure: the scorer's word; None if correct.
+        finish_reason: "stop", "length" or "loop".
+        bonus: reward beyond the answer's own.
+        rollouts: how many.
+    """
+
+    group: str
+    failure: str | None
+    finish_reason: str
+    bonus: float
+    rollouts: int
 
 
 @dataclass(frozen=True)
@@ -53,3 +78,42 @@ class Taxonomy:
     group_rollouts: tuple[int, ...]
     fates: tuple[Fate, ...]
     formats: tuple[FormatCell, ...]
+
+
+def taxonomy(tallies: Iterable[Tally]) -> Taxonomy:
+    """What became of the rollouts that were tallied.
+
+    A completion without an answer that was cut off or ended as a repetition counts as that; one that gave an answer
+    before counts by its answer.
+    """
+    by_fate: Counter[tuple[str, str]] = Counter()
+    formats: Counter[tuple[float, bool]] = Counter()
+    by_group: Counter[str] = Counter()
+    for tally in tallies:
+        by_fate[_word(tally), tally.group] += tally.rollouts
+        formats[tally.bonus, tally.failure is None] += tally.rollouts
+        by_group[tally.group] += tally.rollouts
+    groups = sorted(by_group)
+    words: Counter[str] = Counter()
+    for (word, _), rollouts in by_fate.items():
+        words[word] += rollouts
+    words.setdefault(CORRECT, 0)
+    order = sorted(words, key=lambda word: (word != CORRECT, -words[word], word))
+    return Taxonomy(
+        rollouts=by_group.total(),
+        groups=tuple(groups),
+        group_rollouts=tuple(by_group[group] for group in groups),
+        fates=tuple(Fate(word, words[word], tuple(by_fate[word, group] for group in groups)) for word in order),
+        formats=tuple(
+            FormatCell(bonus, correct, formats[bonus, correct])
+            for bonus, correct in sorted(formats, key=lambda key: (-key[0], not key[1]))
+        ),
+    )
+
+
+def _word(tally: Tally) -> str:
+    if tally.failure is None:
+        return CORRECT
+    if tally.failure == NO_ANSWER and tally.finish_reason != "stop":
+        return TRUNCATED if tally.finish_reason == "length" else LOOP
+    return tally.failure

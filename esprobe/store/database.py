@@ -94,7 +94,7 @@ def _in_words(path: Path, error: sqlite3.Error) -> str:
                 f"close what holds it (an open transaction in sqlite3 or a browser?) and run the same command again"
             )
         case sqlite3.SQLITE_CORRUPT:
-            return _damaged(path, str(error))
+            return damaged(path, str(error))
         case sqlite3.SQLITE_IOERR:
             return f"reading or writing {path} failed ({error}); check the disk, then run the same command again"
         case sqlite3.SQLITE_CANTOPEN:
@@ -102,7 +102,8 @@ def _in_words(path: Path, error: sqlite3.Error) -> str:
     return f"SQLite could not use {path}: {error}"
 
 
-def _damaged(path: Path, reason: str) -> str:
+def damaged(path: Path, reason: str) -> str:
+    """What is said of a file that does not hold what was written into it."""
     return (
         f"{path} is damaged ({reason}), so no figure from it can be trusted; restore a copy, or salvage what is "
         f"readable with: sqlite3 {path} .recover | sqlite3 salvaged.db"
@@ -180,7 +181,7 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
     names = migrations.applied(connection)
     page: Any = connection.exec_driver_sql("PRAGMA page_size").scalar()
     if os.stat(path).st_size % page and _is_settled(Path(os.path.realpath(path))):
-        raise StoreError(_damaged(path, "its last page is cut off"))  # SQLite would read zeros in its place
+        raise StoreError(damaged(path, "its last page is cut off"))  # SQLite would read zeros in its place
     owner: Any = connection.exec_driver_sql("PRAGMA application_id").scalar()
     newer = [name for name in names if name not in migrations.MIGRATIONS]
     if newer and owner == APPLICATION_ID:
@@ -194,8 +195,3 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
             raise StoreError(f"{path} is an SQLite database, but not one of esprobe's; name another file with --db")
         if mode == "read":
             raise StoreError(f"{path} is empty: nothing has been sampled into it; name another file with --db")
-    elif mode == "read" and len(names) < len(migrations.MIGRATIONS):
-        raise StoreError(
-            f"{path} was written by an older esprobe (its last schema step is {names[-1]}) and lacks what is read "
-            f"here; any sampling command on it brings it up to date, and leaves its rollouts as they are"
-        )

@@ -4,9 +4,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from esprobe.errors import UsageError
-from esprobe.tasks.base import Guessable, Task, Valued
+from esprobe.tasks.base import AnswerForms, Guessable, Task
 
-__all__ = ["Guessable", "Task", "Valued", "load_task"]
+__all__ = ["AnswerForms", "Guessable", "Task", "load_task"]
 
 BUILT_IN = {"countdown": "esprobe.tasks.countdown:load"}
 

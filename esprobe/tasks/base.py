@@ -6,6 +6,7 @@ group ``esprobe.tasks``: ``loader(data: str | None) -> Task``.
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Protocol, runtime_checkable
 
 from esprobe.spec import Problem, Prompt, Score
@@ -68,12 +69,21 @@ class Guessable(Protocol):
 
 
 @runtime_checkable
-class Valued(Protocol):
-    """What a task may add: the value that a canonical answer stands for.
+class AnswerForms(Protocol):
+    """What a task may have besides: when two answers are the same. Ask with ``isinstance(task, AnswerForms)``.
 
-    Majority vote counts values, since different expressions of one value are one answer to vote for. Without this
-    the canonical answers themselves are voted on.
+    A task without it has its answers told apart by their text, which ``Score`` asks to be canonical.
     """
 
-    def value(self, answer: str) -> str | None:
-        """The value of a canonical answer, equal for equal values; None if it has none."""
+    def value(self, problem: Problem, answer: str | None) -> Fraction | None:
+        """The exact value that a rollout's stored ``answer`` spells, for majority votes; None if it spells none.
+
+        None stands for every answer that may not vote: missing, malformed, or not made of what the problem gives.
+        """
+
+    def expression(self, problem: Problem, completion: str) -> str | None:
+        """One spelling for all ways to write the same answer, for counting distinct ones; None without an answer.
+
+        Two completions give equal spellings if and only if they answer in the same way, by the task's own definition.
+        Bounded time, whatever a model wrote; raises nothing.
+        """

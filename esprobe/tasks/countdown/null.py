@@ -52,9 +52,9 @@ def null_chances(numbers: Sequence[Sequence[int]], targets: Sequence[str | float
             continue
         for start in range(0, len(rows), _AT_ONCE):
             part = rows[start : start + _AT_ONCE]
-            given = np.array([numbers[row] for row in part], dtype=np.float64).T
+            drawn = np.array([numbers[row] for row in part], dtype=np.float64).T
             goals = np.array([float(targets[row]) for row in part])
-            for row, chance in zip(part, _enumerate(list(given), goals), strict=True):
+            for row, chance in zip(part, _enumerate(list(drawn), goals), strict=True):
                 chances[row] = float(chance)
     return chances
 

@@ -5,12 +5,13 @@ Owns how the parts meet. Does not know their insides.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
 from esprobe.errors import DataError
 from esprobe.spec import Problem, Prompt, Score
-from esprobe.tasks.countdown import null, prompts
+from esprobe.tasks.countdown import canonical, null, prompts
 from esprobe.tasks.countdown.data import read_rows
 from esprobe.tasks.countdown.download import ES_PAPER_FILE, ES_PAPER_SHA256, ES_PAPER_URL, cache_folder, fetch
 from esprobe.tasks.countdown.generate import generated_rows
@@ -23,7 +24,7 @@ ES_PAPER = "es-paper"
 
 @dataclass(frozen=True)
 class CountdownTask:
-    """Reach a target from numbers, each used exactly once. Implements ``Task`` and ``Guessable`` of ``tasks.base``.
+    """Reach a target from numbers, each used exactly once: ``Task``, ``AnswerForms`` and ``Guessable`` of tasks.base.
 
     Attributes:
         data: where the rows came from, for people.
@@ -65,6 +66,14 @@ class CountdownTask:
     def score(self, problem: Problem, completion: str, scorer: str) -> Score:
         """One scorer's verdict on a completion."""
         return score(completion, problem.inputs["numbers"], problem.inputs["target"], scorer)
+
+    def value(self, problem: Problem, answer: str | None) -> Fraction | None:
+        """The exact value of a stored answer; None if it spells none. The problem does not matter here."""
+        return canonical.value(answer)
+
+    def expression(self, problem: Problem, completion: str) -> str | None:
+        """One spelling for all expressions that differ in order, grouping and place of signs only; None without one."""
+        return canonical.expression(completion, problem.inputs["numbers"])
 
     @property
     def null_label(self) -> str:
