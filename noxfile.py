@@ -40,8 +40,15 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
-    session.install("-e", ".[hf]", *group("test"))
-    session.run("pytest", "-m", "not vllm", *session.posargs)
+    session.install("-e", ".[hf,plot]", *group("test"))
+    session.run("pytest", "-m", "not vllm and not browser", *session.posargs)
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """The HTML report in headless Chromium; needs Debian's packages chromium and chromium-driver."""
+    session.install("-e", ".[plot]", *group("test"), *group("browser"))
+    session.run("pytest", "-m", "browser", "tests/browser", *session.posargs)
 
 
 @nox.session

@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 from esprobe.report.charts.model import Axis, Chart, Series
@@ -41,11 +42,13 @@ def draw(chart: Chart, title: str, form: Literal["png", "svg"]) -> bytes:
 
     if chart.absent:
         raise ValueError(f"nothing to draw: {chart.absent}")
-    with matplotlib.rc_context(SETTINGS):
+    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes; the tables have it in words.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure = Figure(figsize=(8, 4.8), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        axes.set_title(title, loc="left", fontsize=12)
+        axes.set_title(plain(title), loc="left", fontsize=12)
         paint = {"lines": _lines, "points": _points, "bars": _bars, "stacked": _stacked}[chart.kind]
         paint(axes, chart.series)
         for reference in chart.references:
@@ -73,7 +76,7 @@ def _axis(axes: "Axes", axis: Axis, which: Literal["x", "y"]) -> None:
     from matplotlib.ticker import NullLocator, PercentFormatter
 
     own = axes.xaxis if which == "x" else axes.yaxis
-    axes.set(**{f"{which}label": axis.title})
+    axes.set(**{f"{which}label": plain(axis.title)})
     if axis.scale == "log":
         axes.set(**{f"{which}scale": "log"})
         own.set_minor_locator(NullLocator())
@@ -107,7 +110,12 @@ def _points(axes: "Axes", all_series: tuple[Series, ...]) -> None:
         if series.low:
             axes.errorbar(x, series.y, yerr=_errors(series), fmt="none", ecolor=INK, lw=1)
         axes.scatter(
-            x, series.y, s=50, color=_colour(series), marker=MARKERS[series.style.marker], label=plain(series.label)
+            x,
+            series.y,
+            s=50,
+            color=_colour(series),
+            marker=MARKERS.get(series.style.marker, "o"),
+            label=plain(series.label),
         )
         for place, text in enumerate(series.texts):
             axes.annotate(

@@ -63,7 +63,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
 def _common(series: Series) -> dict[str, Any]:
     return {
         "name": safe(series.label),
-        "legendgroup": series.label,
+        "legendgroup": safe(series.label),
         "x": list(map(_word, series.x)),
         "y": list(series.y),
         "hovertext": list(map(safe, series.words)),
@@ -114,7 +114,7 @@ def _band(series: Series, x: list[Any], low: list[float], high: list[float], opa
             "fillcolor": _faded(series.style.colour or INK, opacity),
             "line": {"width": 0},
             "hoverinfo": "skip",
-            "legendgroup": series.label,
+            "legendgroup": safe(series.label),
             "showlegend": False,
             "name": safe(f"{series.label}, interval"),
             "meta": series.condition,
@@ -128,7 +128,7 @@ def _faded(colour: str, opacity: float) -> str:
 
 
 def _marker(look: Style) -> dict[str, Any]:
-    return {"symbol": MARKERS[look.marker], "size": 8, "color": look.colour or INK}
+    return {"symbol": MARKERS.get(look.marker, "circle"), "size": 8, "color": look.colour or INK}
 
 
 def _points(chart: Chart, series: Series) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.filled import fill, mixed, report
+
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
@@ -53,11 +55,4 @@ def page(bare_page: "Page") -> "Iterator[Page]":
 @pytest.fixture(scope="session")
 def full(chromium: "Chrome", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of both arms over 30 problems, some solved often, some seldom, some never."""
-    from tests.browser.material import HOSTILE, fill, report, solutions
-
-    right = solutions()
-    script = {"*": ["no", HOSTILE, " </think>\n<answer>1 + 1</answer>"]}
-    for place, (index, answer) in enumerate(right.items()):
-        if place % 3:
-            script[index] = [answer] + ["no", HOSTILE, " </think>\n<answer>1 + 1</answer>"] * (place % 5)
-    return report(fill(tmp_path_factory.mktemp("full"), script))
+    return report(fill(tmp_path_factory.mktemp("full"), mixed()))

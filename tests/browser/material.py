@@ -1,10 +1,8 @@
-"""Databases that the real command line filled, and an open page with what a reader can do to it."""
+"""An open page, with what a reader can do to it."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,51 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
-from esprobe.tasks.countdown.generate import GENERATED_SEED, candidates, distinct
-from tests.conftest import run_esprobe
-
-HOSTILE = (
-    "</script><script>window.hacked = 1</script><img src='https://example.org/x' onerror='window.hacked = 2'>"
-    "<!--<script> \x00 \x1b[31mred \u202egnp.exe \ud800 `${window.hacked = 3}` &lt;b&gt; $$x$$"
-)
 INSIDE = ("file:", "data:", "blob:", "chrome:", "about:")
-
-
-def fill(
-    folder: Path, script: dict[str, list[str]], *, problems: str = "200:230", samples: int = 16, commands: str = "tp"
-) -> Path:
-    """A database with two temperatures (t) and two sigmas (p), each arm with its baseline."""
-    (folder / "model.json").write_text(json.dumps(script))
-    path = folder / "filled.db"
-    common = ["--engine", "scripted", "--model", "model.json", "--problems", problems, "--samples", samples]
-    if "t" in commands:
-        done = run_esprobe(folder, "sample-temp", *common, "-t", "0.4", "-t", "0.8", "--db", path)
-        assert done.returncode == 0, done.stderr
-    if "p" in commands:
-        done = run_esprobe(
-            folder, "sample-perturb", *common, "--sigma", "0.005", "--sigma", "0.01", "--no-baseline", "--db", path
-        )
-        assert done.returncode == 0, done.stderr
-    return path
-
-
-def solutions(first: int = 200, stop: int = 230) -> dict[str, str]:
-    """A right answer for each generated problem, by index."""
-    rows = islice(distinct(candidates(GENERATED_SEED)), first, stop)
-    return {str(first + i): f" </think>\n<answer>{row.solution}</answer>" for i, row in enumerate(rows)}
-
-
-def change(path: Path, statement: str) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute(statement)
-    connection.close()
-
-
-def report(path: Path, *options: str) -> Path:
-    page = path.with_suffix(".html")
-    done = run_esprobe(path.parent, "report", "--db", path, "--format", "html", "-o", page, *options)
-    assert done.returncode == 0, done.stderr
-    return page
 
 
 class Page:

@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("selenium")
 
-from tests.browser.material import Page, change, fill, report, solutions
+from tests.browser.material import Page
+from tests.filled import change, fill, report, solutions
 
 pytestmark = pytest.mark.browser
 NO = {"*": ["no"]}

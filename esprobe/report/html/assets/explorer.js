@@ -2,7 +2,7 @@
 // Problems by which of two conditions (or arms) solves them, and the embedded completions of one problem at a time.
 (() => {
   const home = document.getElementById("explorer");
-  const { problems, conditions, completions, arms, first } = embedded.explorer;
+  const { problems, conditions, completions, fields, arms, first } = embedded.explorer;
   if (!problems.length) return;
   const PAGE = 15;
   const SETS = ["all", "both", "only A", "only B", "neither"];
@@ -92,7 +92,7 @@
       panel.querySelector(".turn").replaceChildren();
       return;
     }
-    const one = found[state.completion];
+    const one = Object.fromEntries(fields.map((field, place) => [field, found[state.completion][place]]));
     facts.replaceChildren(
       element("span", one.correct ? "correct" : `wrong${one.failure ? ": " + one.failure : ""}`,
         { class: one.correct ? "right" : "wrong" }),
