@@ -49,7 +49,7 @@ def report(
     from esprobe.analysis import load_results
     from esprobe.report import markdown, report_json
 
-    results = load_results(db, condition or (), k)
+    results = load_results(db, condition or (), k, whole=True)
     beside: dict[str, bytes] = {}
     if format is Format.json:
         text = report_json.as_report_json(results)
@@ -74,7 +74,7 @@ def _page(db: Path, results: "Results", completions: int) -> str:
         from plotly.offline import get_plotlyjs
     except ImportError as err:
         raise LibraryError(f"plotly, which draws the page's figures, {NEEDED}") from err
-    from esprobe.excerpts import load_explorer
+    from esprobe.analysis.excerpts import load_explorer
     from esprobe.report.html.page import as_page
 
     return as_page(results, load_explorer(db, results, completions), get_plotlyjs())

@@ -3,26 +3,20 @@
 Does not know how anything is printed, nor the database.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from esprobe.records import Correctness, Extent, PublishedPoint, SessionRecord, StoredCondition, Totals
 from esprobe.report.detail import Comparison, Detail
+from esprobe.report.labels import distinct_labels
 from esprobe.spec import Condition, Kind
 from esprobe.stats.cost import CostMatched
-from esprobe.stats.curve import Curve, estimate_curve
+from esprobe.stats.curve import Curve, GroupCurve, estimate_curve
 from esprobe.stats.outcomes import Outcomes
 from esprobe.stats.overlap import Overlap
 from esprobe.stats.selection import Selection
 from esprobe.stats.verdict import Verdict
-
-TELLING = (
-    "model_fingerprint", "data_digest", "prompt", "prompt_digest", "dtype", "engine", "max_tokens", "top_p", "top_k",
-    "noise", "scope", "temperature", "sigma",
-)  # fmt: skip
-"""What can tell two conditions of one label apart, in the order in which people would look."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +37,7 @@ class ConditionResult:
         curve: pass@k with intervals that speak about problems like these; without points if nothing is stored.
         same_problems: the same estimates with intervals that speak about these very problems.
         detail: what only a report shows; None where a table of pass@k was asked for.
+        by_group: the curve by problem class, sorted; empty likewise.
     """
 
     id: int
@@ -57,6 +52,7 @@ class ConditionResult:
     curve: Curve
     same_problems: Curve
     detail: Detail | None = None
+    by_group: tuple[GroupCurve, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -72,11 +68,13 @@ class NullResult:
         label: how tables name it.
         description: one sentence for the report: what draws the answers, and over which problems.
         curve: its pass@k; see ``expected_curve``.
+        by_group: the same by problem class, sorted.
     """
 
     label: str
     description: str
     curve: Curve
+    by_group: tuple[GroupCurve, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,22 +122,8 @@ class Results:
 
     @cached_property
     def labels(self) -> dict[int, str]:
-        """A label for each condition id, no two alike.
-
-        The model is named wherever conditions of several models stand side by side; whatever else differs is
-        named only between conditions that would share a label.
-        """
-        several = len({c.condition.model for c in self.conditions}) > 1
-        plain = {c.id: _label(c.condition, several) for c in self.conditions}
-        shared = Counter(plain.values())
-        labels = dict(plain)
-        for label in (label for label, uses in shared.items() if uses > 1):
-            group = [c for c in self.conditions if plain[c.id] == label]
-            telling = [key for key in TELLING if len({getattr(c.condition, key) for c in group}) > 1]
-            for c in group:
-                labels[c.id] = f"{label} ({', '.join(_short(key, c.condition) for key in telling)})"
-        uses = Counter(labels.values())
-        return {i: label if uses[label] == 1 else f"{label} #{i}" for i, label in labels.items()}
+        """A label for each condition id, no two alike."""
+        return distinct_labels({c.id: c.condition for c in self.conditions})
 
     @property
     def ks(self) -> tuple[int, ...]:
@@ -191,14 +175,3 @@ def condition_result(
         curve=estimate_curve(outcomes, kind, ks),
         same_problems=estimate_curve(outcomes, kind, ks, "these problems"),
     )
-
-
-def _label(condition: Condition, name_model: bool) -> str:
-    return f"{condition.label}, {condition.model}" if name_model else condition.label
-
-
-def _short(key: str, condition: Condition) -> str:
-    value = getattr(condition, key)
-    if value is None:
-        return f"no {key}"
-    return f"{key}={value[:12] if key.endswith(('digest', 'fingerprint')) else value}"

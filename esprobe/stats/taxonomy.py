@@ -4,31 +4,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from esprobe.records import Tally
+
 CORRECT, TRUNCATED, LOOP = "correct", "truncated", "loop"
 """Fates that no scorer names: correct, ended by the token limit before an answer, ended as a repetition."""
 
 
 NO_ANSWER = "no-answer"
 """The word with which scorers say that there is nothing to score, which the way a completion ended can explain."""
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Equal rollouts and how many there are.
-
-    Attributes:
-        group: problem class.
-        failure: the scorer's word; None if correct.
-        finish_reason: "stop", "length" or "loop".
-        bonus: reward beyond the answer's own.
-        rollouts: how many.
-    """
-
-    group: str
-    failure: str | None
-    finish_reason: str
-    bonus: float
-    rollouts: int
 
 
 @dataclass(frozen=True)

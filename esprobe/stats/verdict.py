@@ -59,3 +59,24 @@ class Verdict:
     against_null: tuple[Finding, ...]
     against_zero: tuple[Finding, ...]
     missing: tuple[str, ...]
+
+
+def outcome_of(
+    estimate: float, ci_low: float | None, ci_high: float | None, p_holm: float | None, level: float = 0.95
+) -> Outcome | None:
+    """The rule for one contrast; None without an interval.
+
+    Args:
+        estimate: B minus A.
+        ci_low: lower end of the interval.
+        ci_high: upper end.
+        p_holm: p adjusted for the contrasts that were declared together.
+        level: the share of intervals that should cover.
+    """
+    if ci_low is None or ci_high is None or p_holm is None:
+        return None
+    if p_holm <= 1 - level and estimate != 0:
+        return "B ahead" if estimate > 0 else "A ahead"
+    if ci_low > -MARGIN and ci_high < MARGIN:
+        return "alike"
+    return "not told apart"

@@ -126,7 +126,7 @@ def test_without_matplotlib_the_report_is_words(
 
 def test_completions_in_the_page_are_those_of_the_database(filled: Path) -> None:
     from esprobe.analysis import load_results
-    from esprobe.excerpts import load_explorer
+    from esprobe.analysis.excerpts import load_explorer
 
     explorer = load_explorer(filled, load_results(filled), most=7)
     with sqlite3.connect(filled) as connection:

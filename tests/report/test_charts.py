@@ -22,7 +22,7 @@ from tests.report.material import HOSTILE, condition, result
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return load_results(fill(tmp_path_factory.mktemp("full"), mixed()))
+    return load_results(fill(tmp_path_factory.mktemp("full"), mixed()), whole=True)
 
 
 def test_every_chart_is_valid_for_plotly(full: Results) -> None:
