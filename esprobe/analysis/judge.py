@@ -126,9 +126,9 @@ def _arms(primary: Sequence[Finding]) -> str:
     words: dict[Outcome | None, str] = {
         "B ahead": "weight space reaches more than token space",
         "A ahead": "token space reaches more than weight space",
-        "alike": "the two reach the same to within 2 points",
-        "not told apart": "the data do not tell them apart",
-        None: "nothing can be said of them",
+        "alike": "the two arms reach the same to within 2 points",
+        "not told apart": "the data do not tell the two arms apart",
+        None: "nothing can be said of the two arms",
     }
     by_outcome: dict[Outcome | None, list[int]] = {}
     for finding in primary:

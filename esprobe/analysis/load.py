@@ -19,6 +19,7 @@ from esprobe.report.labels import distinct_labels
 from esprobe.report.results import ConditionResult, Results, condition_result
 from esprobe.stats.cost import CostMatched, cost_matched
 from esprobe.store import RolloutStore
+from esprobe.store.choice import choose_conditions
 from esprobe.tasks.published import published_points
 
 
@@ -38,7 +39,7 @@ def load_results(
         UsageError: a filter matches nothing, or a k is not between 1 and the rollouts of every problem.
     """
     with RolloutStore.open(database) as store, store.snapshot():
-        chosen = filtered(known_conditions(store, database), filters)
+        chosen = choose_conditions(known_conditions(store, database), filters)
         if ks is not None and set(ks) != {1} and all(c.condition.kind == "greedy" for c in chosen):
             raise UsageError("a greedy baseline has one rollout per problem, so only --k 1 can be told; leave --k out")
         loaded = load(store, chosen)
@@ -112,25 +113,6 @@ def _cost_matched(results: Results, sampled: Sequence[Loaded]) -> tuple[CostMatc
     if seconds.keys() == costs.keys():
         found.append(cost_matched("engine-seconds", seconds, outcomes))
     return tuple(table for table in found if table is not None)
-
-
-def filtered(known: list[StoredCondition], filters: Sequence[str]) -> list[StoredCondition]:
-    """The conditions that any filter names by id, label or kind; all without filters.
-
-    Raises:
-        UsageError: a filter names none.
-    """
-
-    def names(stored: StoredCondition) -> set[str]:
-        return {str(stored.id), stored.condition.label, stored.condition.kind}
-
-    for wanted in filters:
-        if not any(wanted in names(stored) for stored in known):
-            there = ", ".join(f"{stored.id} ({stored.condition.label})" for stored in known)
-            raise UsageError(
-                f"--condition {wanted} is not in this database, so there is nothing to show; it has: {there}"
-            )
-    return [stored for stored in known if not filters or names(stored) & set(filters)]
 
 
 def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None, whole: bool) -> ConditionResult:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,7 @@ def known_nulls(store: RolloutStore, loaded: Sequence[Loaded]) -> tuple[Null, ..
     return tuple(found)
 
 
+@cache
 def find_task(name: str) -> Task | None:
     """The task of that name with its default data; None where it cannot be had."""
     try:

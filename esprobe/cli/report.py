@@ -23,6 +23,7 @@ class Format(StrEnum):
     markdown = "markdown"
     html = "html"
     json = "json"
+    csv = "csv"
 
 
 def report(
@@ -47,12 +48,14 @@ def report(
 ) -> None:
     """Setup, pass@k with intervals, baselines, what is incomplete, and provenance."""
     from esprobe.analysis import load_results
-    from esprobe.report import markdown, report_json
+    from esprobe.report import markdown, report_csv, report_json
 
     results = load_results(db, condition or (), k, whole=True)
     beside: dict[str, bytes] = {}
     if format is Format.json:
         text = report_json.as_report_json(results)
+    elif format is Format.csv:
+        text = report_csv.as_report_csv(results)
     elif format is Format.html:
         text = _page(db, results, completions)
     elif _pictured(output, figures):
@@ -63,7 +66,7 @@ def report(
     if output is None:
         typer.echo(text, nl=False)
         return
-    from esprobe.cli.output import write
+    from esprobe.cli.files import write
 
     write(output, text, beside, db)
     typer.echo(f"report written to {output}" + (f", with {len(beside)} figure files beside it" if beside else ""))
@@ -84,7 +87,7 @@ def _pictured(output: Path | None, wanted: bool | None) -> bool:
     """Whether to draw: as told, or else where files can lie beside the output and matplotlib is there."""
     from importlib.util import find_spec
 
-    from esprobe.cli.output import takes_files_beside
+    from esprobe.cli.files import takes_files_beside
 
     possible = output is not None and takes_files_beside(output)
     installed = find_spec("matplotlib") is not None

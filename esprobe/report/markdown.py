@@ -5,11 +5,20 @@ from typing import Any
 
 from esprobe.records import SessionRecord
 from esprobe.report.charts.model import Figure
+from esprobe.report.contrast_text import null_section, overlap_section, pairs_section
+from esprobe.report.detail_text import (
+    cost_section,
+    depth_section,
+    extrapolation_section,
+    taxonomy_section,
+    vote_section,
+)
 from esprobe.report.passk_table import baseline_lines, markdown_table, note_lines, value_columns
 from esprobe.report.pictures import picture_lines
 from esprobe.report.placing import placed
 from esprobe.report.results import ConditionResult, Results
 from esprobe.report.text import count, markdown, plural, share, span
+from esprobe.report.verdict_text import selection_section, verdict_section
 
 
 def as_report(results: Results, pictured: Sequence[Figure] = (), stem: str = "") -> str:
@@ -31,9 +40,19 @@ def sections(results: Results) -> list[list[str]]:
     """The report's parts, each a list of lines that begins with its heading; those without content are left out."""
     parts = [
         ["# pass@k on " + markdown(results.task)],
+        verdict_section(results),
         _setup(results),
         _curves(results),
         _nulls(results),
+        null_section(results),
+        selection_section(results),
+        pairs_section(results),
+        overlap_section(results),
+        depth_section(results),
+        taxonomy_section(results),
+        vote_section(results),
+        cost_section(results),
+        extrapolation_section(results),
         _published(results),
         _incomplete(results),
         _lengths(results),

@@ -162,36 +162,38 @@ def _missing(a: Side, b: Side, target: Target) -> DifferenceNote | None:
 
 
 def _paired(a: Side, b: Side, target: Target, shared_seeds: bool) -> _Paired:
-    clusters = min(side.clusters for side in (a, b))
     seeds_a, seeds_b = seed_covariance(a), seed_covariance(b)
     rollouts_a, rollouts_b = rollout_covariance(a), rollout_covariance(b)
+    like_a = _two_way(_between(a.values), seeds_a, rollouts_a)
+    like_b = _two_way(_between(b.values), seeds_b, rollouts_b)
     if shared_seeds:
         seeds, rollouts = shared_seed_covariance(a, b), shared_rollout_covariance(a, b)
     else:
-        seeds, rollouts = seeds_a + seeds_b, rollouts_a + rollouts_b
-    if target == "these problems":
-        # Perturbations are the luck of a perturbed side, its own rollouts that of a sampled one.
-        return _Paired(
-            a,
-            b,
-            _luck(a, seeds_a, rollouts_a),
-            _luck(b, seeds_b, rollouts_b),
-            seeds if shared_seeds else _luck(a, seeds_a, rollouts_a) + _luck(b, seeds_b, rollouts_b),
-            clusters,
-        )
-    if not shared_seeds:
-        rollouts = sum(
-            (r for side, r in ((a, rollouts_a), (b, rollouts_b)) if side.kind == "perturbation"),
-            np.zeros_like(rollouts),
-        )
+        seeds = seeds_a + seeds_b
+        # What rollouts contribute is taken off where perturbations already hold it.
+        rollouts = rollouts_a * (a.kind == "perturbation") + rollouts_b * (b.kind == "perturbation")
+    like = _two_way(_between(b.values - a.values), seeds, rollouts)
+    clusters = min(side.clusters for side in (a, b))
+    if target == "problems like these":
+        return _Paired(a, b, like_a, like_b, like, clusters)
+    luck_a, luck_b = _luck(a, seeds_a, rollouts_a), _luck(b, seeds_b, rollouts_b)
+    luck = seeds if shared_seeds else luck_a + luck_b
+    several = len(a.values) > 1
     return _Paired(
         a,
         b,
-        _two_way(_between(a.values), seeds_a, rollouts_a),
-        _two_way(_between(b.values), seeds_b, rollouts_b),
-        _two_way(_between(b.values - a.values), seeds, rollouts),
+        _capped(luck_a, like_a) if several else luck_a,
+        _capped(luck_b, like_b) if several else luck_b,
+        _capped(luck, like) if several else luck,
         clusters,
     )
+
+
+def _capped(covariance: NDArray[np.float64], most: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variances never above ``most``: at k near n the jackknife overstates them."""
+    scale = np.sqrt(np.minimum(1.0, np.diag(most) / np.maximum(np.diag(covariance), 1e-300)))
+    capped: NDArray[np.float64] = covariance * np.outer(scale, scale)
+    return capped
 
 
 def _luck(side: Side, seeds: NDArray[np.float64], rollouts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -247,7 +249,9 @@ def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[floa
     df = max(pair.clusters - 1, 1)
 
     def around(critical: float) -> tuple[float, float] | None:
-        alpha = two_sided(critical, df)
+        # Only the bounds at the ends need it, and it is by far the slowest part.
+        extreme = any(p in (0, 1) or f < 1 for p, f in zip((point.a, point.b), failures, strict=True))
+        alpha = max(two_sided(critical, df), 1e-300) if extreme else math.nan
         ends = []
         for side, p, failing, variance in (
             (pair.a, point.a, failures[0], v_a),
@@ -256,7 +260,7 @@ def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[floa
             if variance == 0 and (side.fixed or 0 < p < 1):
                 ends.append((p, p))
                 continue
-            found = limits(p, failing, variance, side.clusters, critical, max(alpha, 1e-300))
+            found = limits(p, failing, variance, side.clusters, critical, alpha)
             assert found.low is not None and found.high is not None
             ends.append((found.low, found.high))
         (low_a, high_a), (low_b, high_b) = ends

@@ -54,15 +54,19 @@ class VarianceParts:
         """(K,) variance of the estimate for a target; NaN where it cannot be estimated.
 
         For perturbations met by problems like these it is inclusion-exclusion over the two clusterings (Cameron,
-        Gelbach & Miller 2011), never below the variance between problems.
+        Gelbach & Miller 2011), never below the variance between problems. That of these very problems is never above
+        that of problems like these: at k near n the jackknife overstates it.
         """
-        if target == "these problems":
-            if kind == "greedy":
-                return np.full_like(self.by_problem, np.nan)
-            return self.by_seed if kind == "perturbation" else self.by_rollout
-        if kind != "perturbation":
-            return self.by_problem
-        return np.maximum(self.by_problem + self.by_seed - self.by_rollout, self.by_problem)
+        like_these = self.by_problem
+        if kind == "perturbation":
+            like_these = np.maximum(self.by_problem + self.by_seed - self.by_rollout, self.by_problem)
+        if target == "problems like these":
+            return like_these
+        if kind == "greedy":
+            return np.full_like(self.by_problem, np.nan)
+        luck = self.by_seed if kind == "perturbation" else self.by_rollout
+        # Not a minimum: one problem has no spread to be below of.
+        return np.where(luck > like_these, like_these, luck)
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,12 @@ def answers(store: RolloutStore, condition_id: int, verdicts: Correctness) -> An
 
 def texts(store: RolloutStore, condition_id: int, keys: Sequence[tuple[int, int]]) -> list[tuple[int, str]]:
     """(problem index, completion) of some rollouts, named by (problem index, seed); in no order."""
+    # CROSS JOIN: SQLite would rather scan every rollout than look up those that are wanted.
     query = (
-        "SELECT problem_index, text FROM json_each(:keys) AS wanted "
-        "JOIN rollout ON condition_id = :condition AND seed = json_extract(wanted.value, '$[1]') "
+        "SELECT json_extract(wanted.value, '$[0]'), text FROM json_each(:keys) AS wanted "
+        "CROSS JOIN rollout ON condition_id = :condition AND seed = json_extract(wanted.value, '$[1]') "
         "AND problem_id = json_extract(wanted.value, '$[2]') "
-        "JOIN problem ON problem.id = problem_id JOIN completion ON completion.id = completion_id"
+        "CROSS JOIN completion ON completion.id = completion_id"
     )
     ids = {problem.index: problem.id for problem in store.problems(condition_id)}
     wanted = [(index, seed, ids[index]) for index, seed in keys]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Protocol, runtime_checkable
 
+from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
 
 
@@ -86,4 +87,17 @@ class AnswerForms(Protocol):
 
         Two completions give equal spellings if and only if they answer in the same way, by the task's own definition.
         Bounded time, whatever a model wrote; raises nothing.
+        """
+
+
+@runtime_checkable
+class Audited(Protocol):
+    """What a task may have besides: checks of its own data, for ``esprobe data check``."""
+
+    def audit(self, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
+        """What is wrong or odd in the problems of a slice of indices.
+
+        Args:
+            problems: first and stop index of the problems to audit; at least one of them exists.
+            training: first and stop index of the problems that a model may have been trained on.
         """

@@ -129,6 +129,9 @@ def test_a_figure_without_data_is_words_in_markdown() -> None:
 
 def test_a_stem_with_spaces_is_still_one_link(results: Results, tmp_path: Path) -> None:
     line = picture_lines("my [report]", pass_at_k(results))[4]
-    assert line == "[![pass@k: rollouts](my%20%5Breport%5D-pass-at-k.png)](my%20%5Breport%5D-pass-at-k.svg)".replace(
-        "pass@k", "pass&#64;k"
+    assert (
+        line
+        == "[![pass@k: rollouts, all](my%20%5Breport%5D-pass-at-k.png)](my%20%5Breport%5D-pass-at-k.svg)".replace(
+            "pass@k", "pass&#64;k"
+        )
     )

@@ -14,12 +14,14 @@ from esprobe.report.charts.pairs import best_of_arms
 from esprobe.report.explorer import LONGEST, Excerpt, Explorer
 from esprobe.report.html.embed import as_data, asset, policy, readable
 from esprobe.report.markdown import sections
-from esprobe.report.placing import CURVES, placed
+from esprobe.report.placing import placed
 from esprobe.report.plotly_figures import as_plotly
 from esprobe.report.results import Results
 from esprobe.report.text import count, plain, plural
 
 SCRIPTS = ("data.js", "figures.js", "tables.js", "explorer.js")
+
+TOGGLES = '<fieldset class="toggles" id="toggles"><legend>Conditions shown in figures</legend></fieldset>'
 
 
 def as_page(results: Results, explorer: Explorer, plotly: str) -> str:
@@ -42,19 +44,16 @@ def as_page(results: Results, explorer: Explorer, plotly: str) -> str:
         title=escape(f"pass@k on {plain(results.task)}"),
         css=asset("page.css"),
         contents="".join(f'<li><a href="#{_slug(title)}">{escape(title)}</a></li>' for title in titles),
-        body="\n".join([*body, _explorer(results, explorer)]),
+        body="\n".join([body[0], TOGGLES, *body[1:], _explorer(results, explorer)]),
         data=as_data(_data(results, drawn, explorer)),
         scripts="\n".join(f"<script>{script}</script>" for script in scripts),
     )
 
 
 def _section(lines: Sequence[str], under: Sequence[Figure]) -> str:
-    toggles = ""
-    if lines[0].lstrip("# ") == CURVES:
-        toggles = '<fieldset class="toggles" id="toggles"><legend>Conditions shown in figures</legend></fieldset>'
     shown = "\n".join(map(_figure, under))
     heading, rest = _html(lines[:1]), _html(lines[1:])
-    return f"<section>{heading}{toggles}{shown}{rest}</section>"
+    return f"<section>{heading}{shown}{rest}</section>"
 
 
 def _figure(figure: Figure) -> str:
