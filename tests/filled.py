@@ -15,7 +15,7 @@ HOSTILE = (
 
 
 def fill(
-    folder: Path, script: dict[str, list[str]], *, problems: str = "200:230", samples: int = 16, commands: str = "tp"
+    folder: Path, script: dict[str, list[str]], *, problems: str = "200:245", samples: int = 16, commands: str = "tp"
 ) -> Path:
     """A database with two temperatures (t) and two sigmas (p), each arm with its baseline."""
     (folder / "model.json").write_text(json.dumps(script))
@@ -33,7 +33,7 @@ def fill(
 
 
 def mixed() -> dict[str, list[str]]:
-    """A script for 30 problems: some are solved often, some seldom, some never; texts are hostile."""
+    """A script for 45 problems: some are solved often, some seldom, some never; texts are hostile."""
     others = ["no", HOSTILE, " </think>\n<answer>1 + 1</answer>"]
     script = {"*": others}
     for place, (index, answer) in enumerate(solutions().items()):
@@ -42,7 +42,7 @@ def mixed() -> dict[str, list[str]]:
     return script
 
 
-def solutions(first: int = 200, stop: int = 230) -> dict[str, str]:
+def solutions(first: int = 200, stop: int = 245) -> dict[str, str]:
     """A right answer for each generated problem, by index."""
     rows = islice(distinct(candidates(GENERATED_SEED)), first, stop)
     return {str(first + i): f" </think>\n<answer>{row.solution}</answer>" for i, row in enumerate(rows)}

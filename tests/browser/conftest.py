@@ -54,5 +54,5 @@ def page(bare_page: "Page") -> "Iterator[Page]":
 
 @pytest.fixture(scope="session")
 def full(chromium: "Chrome", tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of both arms over 30 problems, some solved often, some seldom, some never."""
+    """The report of both arms over 45 problems, some solved often, some seldom, some never."""
     return report(fill(tmp_path_factory.mktemp("full"), mixed()))

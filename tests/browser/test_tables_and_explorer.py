@@ -46,17 +46,18 @@ def test_tables_sort_by_number_and_by_word_and_back(page: Page, full: Path) -> N
 def test_the_explorer_counts_every_problem_once_and_pages_through_them(page: Page, full: Path) -> None:
     page.open(full)
     numbers = {b.get_attribute("data-set"): int(b.text.split("(")[1][:-1]) for b in page.all("#explorer .sets button")}
-    assert numbers["all"] == 30
-    assert sum(numbers.values()) == 60
+    assert numbers["all"] == 45
+    assert sum(numbers.values()) == 90
     assert numbers["both"] > 0 < numbers["neither"]
-    first = page.texts("#explorer .problems tbody td:first-child")
-    page.press(page.one("#explorer .pages [data-turn='1']"))
-    second = page.texts("#explorer .problems tbody td:first-child")
-    assert [int(name) for name in first + second] == list(range(200, 230))
-    assert not page.one("#explorer .pages [data-turn='1']").is_enabled()
+    seen = page.texts("#explorer .problems tbody td:first-child")
+    while page.one("#explorer .pages [data-turn='1']").is_enabled():
+        page.press(page.one("#explorer .pages [data-turn='1']"))
+        seen += page.texts("#explorer .problems tbody td:first-child")
+    assert [int(name) for name in seen] == list(range(200, 245))
+    assert "page 3 of 3" in page.one("#explorer .pages").text
     page.press(page.one("#explorer [data-set='neither']"))
     never = page.texts("#explorer .problems tbody td:first-child")
-    assert len(never) == numbers["neither"]
+    assert len(never) == min(numbers["neither"], 15)
     assert all((int(name) - 200) % 3 == 0 for name in never)  # the script never solves those
     page.pick("#explorer", "A", "T=0.4")
     page.pick("#explorer", "B", "T=0.4")

@@ -10,12 +10,13 @@ from esprobe.stats.extrapolation import Forecast
 
 def extrapolation(results: Results) -> Figure:
     """Each condition's curve, and its forecasts by a fit to the counts."""
-    looks, series, forecast = styles(results), [], False
+    looks, series = styles(results), []
+    reasons: dict[str, None] = {}
     for r in results.sampled:
         label, made = results.labels[r.id], None if r.detail is None else r.detail.extrapolation
         if made is None or not made.forecasts:
+            reasons |= {made.note: None} if made is not None and made.note is not None else {}
             continue
-        forecast = True
         series.append(line(label, r.curve, looks[r.id], condition=r.id))
         # The forecast goes on from the last point that was measured.
         last = r.curve.points[-1]
@@ -34,7 +35,7 @@ def extrapolation(results: Results) -> Figure:
                 condition=r.id,
             )
         )
-    absent = "No forecast could be made: the words beside the table say why."
+    absent = f"No forecast could be made: {', '.join(reasons)}."
     stored = any(r.problems for r in results.sampled)
     return Figure(
         name="extrapolation",
@@ -46,7 +47,7 @@ def extrapolation(results: Results) -> Figure:
                 x=Axis("k, rollouts per problem", "log"),
                 y=SHARE,
                 series=tuple(series),
-                absent="" if forecast else absent if stored else NOTHING,
+                absent="" if series else absent if stored else NOTHING,
             )
         },
     )
