@@ -44,7 +44,7 @@ def compare(database: Path, a: str, b: str, ks: Sequence[int] | None = None) -> 
                 check_ks(ks, one)
         if a != NULL:
             return _conditions(found[0], found[1], ks)
-        nulls = known_nulls(store, found)
+        nulls = known_nulls(found)
     told = [compare_null(null, found[0], ks) for null in nulls]
     if not told or told[0] is None:
         raise UsageError(

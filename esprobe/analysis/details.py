@@ -63,7 +63,7 @@ def curves_by_group(loaded: Loaded) -> tuple[GroupCurve, ...]:
 
 def _vote(store: RolloutStore, loaded: Loaded) -> Vote:
     found = tallies.answers(store, loaded.id, loaded.correctness)
-    codes = _values(store, loaded, found)
+    codes = _values(loaded, found)
     stored = int(loaded.outcomes.n.sum())
     missing = int((codes[loaded.correctness.stored] == NO_VALUE).sum())
     whole = loaded.correctness.stored.all(axis=0)
@@ -71,13 +71,13 @@ def _vote(store: RolloutStore, loaded: Loaded) -> Vote:
     return Vote(points, missing / stored if stored else 0.0)
 
 
-def _values(store: RolloutStore, loaded: Loaded, found: Answers) -> NDArray[np.int32]:
+def _values(loaded: Loaded, found: Answers) -> NDArray[np.int32]:
     """(P, S) a code for each rollout's value: what the task says an answer stands for, else the answer itself."""
     task = find_task(loaded.condition.task)
     if not isinstance(task, AnswerForms):
         return found.codes
     codes = np.full_like(found.codes, NO_VALUE)
-    for row, problem in enumerate(_problems(store, loaded)):
+    for row, problem in enumerate(_problems(loaded)):
         given, ranks = np.unique(found.codes[row], return_inverse=True)
         names: dict[object, int] = {}
         of_code = [
@@ -103,13 +103,13 @@ def _diversity(store: RolloutStore, loaded: Loaded) -> Diversity:
 def _spelled(store: RolloutStore, loaded: Loaded, keys: list[tuple[int, int]]) -> Iterator[tuple[int, str]]:
     """(problem, the one spelling of its answer) of some rollouts."""
     task = find_task(loaded.condition.task)
-    problems = {problem.index: problem for problem in _problems(store, loaded)}
-    for index, completion in tallies.texts(store, loaded.id, keys):
+    problems = {problem.index: problem for problem in _problems(loaded)}
+    for index, completion in tallies.texts(store, loaded.id, loaded.problems, keys):
         spelled = task.expression(problems[index], completion) if isinstance(task, AnswerForms) else completion
         if spelled is not None:
             yield index, spelled
 
 
-def _problems(store: RolloutStore, loaded: Loaded) -> list[Problem]:
+def _problems(loaded: Loaded) -> list[Problem]:
     """The condition's problems, in the order of its rows."""
-    return [Problem(p.index, p.inputs, p.group) for p in store.problems(loaded.id)]
+    return [Problem(p.index, p.inputs, p.group) for p in loaded.problems]

@@ -43,7 +43,7 @@ def load_results(
         if ks is not None and set(ks) != {1} and all(c.condition.kind == "greedy" for c in chosen):
             raise UsageError("a greedy baseline has one rollout per problem, so only --k 1 can be told; leave --k out")
         loaded = load(store, chosen)
-        nulls = known_nulls(store, loaded)
+        nulls = known_nulls(loaded)
         conditions = tuple(_result(store, one, ks, whole) for one in loaded)
         sessions = {s.id: s for condition in chosen for s in store.sessions(condition.id)}
     tasks = tuple(dict.fromkeys(condition.condition.task for condition in chosen))
@@ -78,7 +78,9 @@ def known_conditions(store: RolloutStore, database: Path) -> list[StoredConditio
 def load(store: RolloutStore, chosen: Sequence[StoredCondition]) -> list[Loaded]:
     """Conditions with their verdicts, under labels of which no two are alike."""
     labels = distinct_labels({stored.id: stored.condition for stored in chosen})
-    return [Loaded(stored, store.correctness(stored.id), labels[stored.id]) for stored in chosen]
+    return [
+        Loaded(stored, store.correctness(stored.id), store.problems(stored.id), labels[stored.id]) for stored in chosen
+    ]
 
 
 def _with_comparisons(results: Results, loaded: Sequence[Loaded], nulls: Sequence[Null]) -> Results:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from esprobe.records import Correctness, StoredCondition
+from esprobe.records import Correctness, StoredCondition, StoredProblem
 from esprobe.spec import Condition, Kind
 from esprobe.stats.curve import default_ks
 from esprobe.stats.outcomes import Outcomes
@@ -20,11 +20,13 @@ class Loaded:
     Attributes:
         stored: the condition and its id.
         correctness: its verdicts as the store hands them out.
+        problems: its problems, in the order of the rows.
         label: how tables name it.
     """
 
     stored: StoredCondition
     correctness: Correctness
+    problems: Sequence[StoredProblem]
     label: str
     _sides: dict[tuple[bytes, tuple[int, ...]], Side] = field(default_factory=dict)
 

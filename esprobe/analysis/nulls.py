@@ -12,7 +12,6 @@ from esprobe.errors import EsprobeError
 from esprobe.report.results import NullResult
 from esprobe.spec import Condition, Problem
 from esprobe.stats.curve import GroupCurve, expected_curve
-from esprobe.store import RolloutStore
 from esprobe.tasks import Guessable, Task, load_task
 
 
@@ -51,7 +50,7 @@ class Null:
         return NullResult(self.label, self.description, expected_curve(self.chances, ks), by_group)
 
 
-def known_nulls(store: RolloutStore, loaded: Sequence[Loaded]) -> tuple[Null, ...]:
+def known_nulls(loaded: Sequence[Loaded]) -> tuple[Null, ...]:
     """A null for each data set of the conditions, where its task brings one.
 
     A task that is not installed here, or whose own data cannot be read, brings none: a database is analysed all the
@@ -65,7 +64,7 @@ def known_nulls(store: RolloutStore, loaded: Sequence[Loaded]) -> tuple[Null, ..
     for (name, digest), conditions in sets.items():
         task = find_task(name)
         if isinstance(task, Guessable):
-            null = _null(store, task, name, digest, conditions)
+            null = _null(task, name, digest, conditions)
             if null is not None:
                 found.append(null if len(sets) == 1 else _told_apart(null))
     return tuple(found)
@@ -80,8 +79,8 @@ def find_task(name: str) -> Task | None:
         return None
 
 
-def _null(store: RolloutStore, task: Guessable, name: str, digest: str, conditions: Sequence[Loaded]) -> Null | None:
-    problems = {p.index: Problem(p.index, p.inputs, p.group) for c in conditions for p in store.problems(c.id)}
+def _null(task: Guessable, name: str, digest: str, conditions: Sequence[Loaded]) -> Null | None:
+    problems = {p.index: Problem(p.index, p.inputs, p.group) for c in conditions for p in c.problems}
     ordered = [problems[index] for index in sorted(problems)]
     chances = task.null_probabilities(ordered)
     known = [(p, chance) for p, chance in zip(ordered, chances, strict=True) if chance is not None]

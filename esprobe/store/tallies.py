@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from esprobe.records import Answers, Correctness, Spending, Tally
+from esprobe.records import Answers, Correctness, Spending, StoredProblem, Tally
 from esprobe.store.reader import RolloutStore
 
 if TYPE_CHECKING:
@@ -58,8 +58,13 @@ def answers(store: RolloutStore, condition_id: int, verdicts: Correctness) -> An
     return Answers(codes, tuple(answer for answer in found if answer is not None))
 
 
-def texts(store: RolloutStore, condition_id: int, keys: Sequence[tuple[int, int]]) -> list[tuple[int, str]]:
-    """(problem index, completion) of some rollouts, named by (problem index, seed); in no order."""
+def texts(
+    store: RolloutStore, condition_id: int, problems: Sequence[StoredProblem], keys: Sequence[tuple[int, int]]
+) -> list[tuple[int, str]]:
+    """(problem index, completion) of some rollouts, named by (problem index, seed); in no order.
+
+    ``problems`` are the condition's, as ``RolloutStore.problems`` gives them.
+    """
     # CROSS JOIN: SQLite would rather scan every rollout than look up those that are wanted.
     query = (
         "SELECT json_extract(wanted.value, '$[0]'), text FROM json_each(:keys) AS wanted "
@@ -67,7 +72,7 @@ def texts(store: RolloutStore, condition_id: int, keys: Sequence[tuple[int, int]
         "AND problem_id = json_extract(wanted.value, '$[2]') "
         "CROSS JOIN completion ON completion.id = completion_id"
     )
-    ids = {problem.index: problem.id for problem in store.problems(condition_id)}
+    ids = {problem.index: problem.id for problem in problems}
     wanted = [(index, seed, ids[index]) for index, seed in keys]
     with store._reading() as connection:
         values = {"condition": condition_id, "keys": json.dumps(wanted)}
