@@ -46,7 +46,7 @@ def report(
         int, typer.Option("--completions", min=0, help="HTML: completions of each problem that the page holds.")
     ] = 8,
 ) -> None:
-    """Setup, pass@k with intervals, baselines, what is incomplete, and provenance."""
+    """All that a database says: verdict, curves, comparisons, selection, costs, what is incomplete, provenance."""
     from esprobe.analysis import load_results
     from esprobe.report import markdown, report_csv, report_json
 
