@@ -23,7 +23,7 @@ def group(name: str) -> list[str]:
 def demo(session: nox.Session) -> None:
     """The main job on a laptop: both arms and the baseline with the bundled model, pass@k, a written report."""
     session.install(TORCH)
-    session.install("-e", ".[hf]")
+    session.install("-e", ".[hf,plot]")
     folder = Path("demo").absolute()
     folder.mkdir(exist_ok=True)
     database = str(folder / "esprobe.db")
@@ -34,6 +34,8 @@ def demo(session: nox.Session) -> None:
     session.run("esprobe", "sample-perturb", *common, "--sigma", "0.005")
     session.run("esprobe", "passk", "--db", database)
     session.run("esprobe", "report", "--db", database, "--output", str(folder / "report.md"))
+    page = str(folder / "report.html")
+    session.run("esprobe", "report", "--db", database, "--format", "html", "--output", page)
 
 
 @nox.session

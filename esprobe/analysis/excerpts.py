@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from esprobe.records import Correctness, StoredProblem, StoredRollout
-from esprobe.report.explorer import COMPLETIONS, Excerpt, ExploredProblem, Explorer, clipped
+from esprobe.report.explorer import COMPLETIONS, LONGEST, Excerpt, ExploredProblem, Explorer, clipped
 from esprobe.report.results import Results
 from esprobe.store import RolloutStore
 
@@ -29,8 +29,10 @@ class _Found:
     """The first seeds whose rollout is correct, and those whose rollout is wrong."""
 
 
-def load_explorer(database: Path, results: Results, most: int = COMPLETIONS) -> Explorer:
+def load_explorer(database: Path, results: Results, most: int = COMPLETIONS, longest: int = LONGEST) -> Explorer:
     """Every problem of the report's conditions with its counts and at most ``most`` completions.
+
+    Of a completion with more than ``longest`` characters the beginning and the end are taken.
 
     Of each condition in turn the first correct rollout by seed is taken, then of each the first wrong one, then the
     second ones, and so on.
@@ -56,11 +58,11 @@ def load_explorer(database: Path, results: Results, most: int = COMPLETIONS) -> 
             inputs=_asked(one.problem.inputs),
             n=tuple(one.n.get(id_, 0) for id_ in ids),
             c=tuple(one.c.get(id_, 0) for id_ in ids),
-            excerpts=tuple(_excerpt(id_, texts[id_][one.problem.index, seed]) for id_, seed in chosen[key]),
+            excerpts=tuple(_excerpt(id_, texts[id_][one.problem.index, seed], longest) for id_, seed in chosen[key]),
         )
         for key, one in sorted(found.items(), key=lambda item: (item[1].problem.index, item[0]))
     ]
-    return Explorer(ids, tuple(problems), most)
+    return Explorer(ids, tuple(problems), most, longest)
 
 
 def _add(one: _Found, id_: int, matrix: Correctness, row: int, most: int) -> None:
@@ -91,7 +93,7 @@ def _texts(
     return {(found.problem, found.seed): found for found in store.excerpts(id_, wanted)}
 
 
-def _excerpt(id_: int, found: StoredRollout) -> Excerpt:
+def _excerpt(id_: int, found: StoredRollout, longest: int) -> Excerpt:
     return Excerpt(
         condition=id_,
         seed=found.seed,
@@ -100,7 +102,7 @@ def _excerpt(id_: int, found: StoredRollout) -> Excerpt:
         failure=found.failure,
         tokens=found.token_count,
         finish=found.finish_reason,
-        text=clipped(found.completion),
+        text=clipped(found.completion, longest),
     )
 
 

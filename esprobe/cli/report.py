@@ -45,6 +45,9 @@ def report(
     completions: Annotated[
         int, typer.Option("--completions", min=0, help="HTML: completions of each problem that the page holds.")
     ] = 8,
+    characters: Annotated[
+        int, typer.Option("--characters", min=0, help="HTML: characters of each completion that the page holds.")
+    ] = 1000,
 ) -> None:
     """All that a database says: verdict, curves, comparisons, selection, costs, what is incomplete, provenance."""
     from esprobe.analysis import load_results
@@ -57,7 +60,7 @@ def report(
     elif format is Format.csv:
         text = report_csv.as_report_csv(results)
     elif format is Format.html:
-        text = _page(db, results, completions)
+        text = _page(db, results, completions, characters)
     elif _pictured(output, figures):
         assert output is not None
         text, beside = _with_pictures(results, output.resolve().stem)
@@ -72,7 +75,7 @@ def report(
     typer.echo(f"report written to {output}" + (f", with {len(beside)} figure files beside it" if beside else ""))
 
 
-def _page(db: Path, results: "Results", completions: int) -> str:
+def _page(db: Path, results: "Results", completions: int, characters: int) -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as err:
@@ -80,7 +83,7 @@ def _page(db: Path, results: "Results", completions: int) -> str:
     from esprobe.analysis.excerpts import load_explorer
     from esprobe.report.html.page import as_page
 
-    return as_page(results, load_explorer(db, results, completions), get_plotlyjs())
+    return as_page(results, load_explorer(db, results, completions, characters), get_plotlyjs())
 
 
 def _pictured(output: Path | None, wanted: bool | None) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 COMPLETIONS = 8
 """Completions of each problem that a page holds where nothing else is asked for."""
 
-LONGEST = 4000
-"""Characters of a completion that a page holds; of a longer one its beginning and its end."""
+LONGEST = 1000
+"""Characters of a completion that a page holds where nothing else is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Excerpt:
         failure: a word of the scorer's failure taxonomy; None if correct.
         tokens: generated.
         finish: why it ended.
-        text: at most ``LONGEST`` characters, and a sentence where some are left out.
+        text: its beginning and its end, and a sentence where something between them is left out.
     """
 
     condition: int
@@ -66,17 +66,20 @@ class Explorer:
         conditions: ids, in the order of every problem's counts.
         problems: by index.
         most: completions of one problem that were let in.
+        longest: characters of a completion that were let in.
     """
 
     conditions: tuple[int, ...]
     problems: tuple[ExploredProblem, ...]
     most: int
+    longest: int = LONGEST
 
 
-def clipped(text: str, longest: int = LONGEST) -> str:
+def clipped(text: str, longest: int) -> str:
     """A text, or the beginning and the end of a longer one with the number of characters between them."""
     left_out = len(text) - longest
     if left_out <= 0:
         return text
     half = longest // 2
-    return f"{text[:half]}\n[... {left_out:,} characters are not in this page ...]\n{text[-half:]}"
+    end = text[len(text) - (longest - half) :]
+    return f"{text[:half]}\n[... {left_out:,} characters are not in this page ...]\n{end}"

@@ -102,9 +102,10 @@ def test_lines_and_tabs_stay_and_the_rest_is_spelled_out() -> None:
 
 def test_a_long_completion_keeps_its_ends() -> None:
     assert clipped("x" * 10, 10) == "x" * 10
-    assert clipped("a" * 1500 + "b" * 1500, 1000) == (
-        "a" * 500 + "\n[... 2,000 characters are not in this page ...]\n" + "b" * 500
+    assert clipped("a" * 1500 + "b" * 1500, 1001) == (
+        "a" * 500 + "\n[... 1,999 characters are not in this page ...]\n" + "b" * 501
     )
+    assert clipped("abc", 0) == "\n[... 3 characters are not in this page ...]\n"
 
 
 def test_words_and_tables_are_those_of_the_markdown_report(results: Results) -> None:

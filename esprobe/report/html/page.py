@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from esprobe.report.charts import figures
 from esprobe.report.charts.model import Figure
 from esprobe.report.charts.pairs import best_of_arms
-from esprobe.report.explorer import LONGEST, Excerpt, Explorer
+from esprobe.report.explorer import Excerpt, Explorer
 from esprobe.report.html.embed import as_data, asset, policy, readable
 from esprobe.report.markdown import sections
 from esprobe.report.placing import placed
@@ -91,7 +91,7 @@ def _explorer(results: Results, explorer: Explorer) -> str:
         )
     return Template(asset("explorer.html")).substitute(
         bound=f"This page holds {plural(held, 'completion')}, at most {count(explorer.most)} of a problem and "
-        f"{count(LONGEST)} characters of each.",
+        f"{count(explorer.longest)} characters of each.",
         heads="".join(f"<th>{escape(plain(head))}</th>" for head in heads),
     )
 
