@@ -64,6 +64,8 @@ def bare(session: nox.Session) -> None:
     session.run("esprobe", "report", "--db", str(database), silent=True)
     absent = "import importlib.util as u; assert not any(map(u.find_spec, ('torch', 'transformers', 'vllm', 'yaml')))"
     session.run("python", "-c", absent)
+    # What the page is made of ships with the package.
+    session.run("python", "-c", "from esprobe.report.html.embed import asset; assert asset('page.html')")
 
 
 @nox.session(default=False)
