@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,32 +48,40 @@ def interval(share: float) -> tuple[float, float]:
     return -math.expm1(-hazard * math.exp(-half)), -math.expm1(-hazard * math.exp(half))
 
 
-def main(path: Path) -> None:
-    rows = json.loads(path.read_text())[200 : 200 + PROBLEMS]
+def tables(rows: list[dict[str, Any]]) -> str:
+    """The published conditions under guessing, and what their overlap says."""
     chances = np.array(null_chances([row["numbers"] for row in rows], [row["target"] for row in rows]), float)
     null = {p.k: p for p in expected_curve(chances, KS).points}
-    print("| condition | pass@1 | pass@64 | pass@512 | 95 % interval of pass@512 |")
-    print("| --- | --- | --- | --- | --- |")
-    cells = (f"{100 * null[k].estimate:.2f} %" if k == 1 else f"{100 * null[k].estimate:.1f} %" for k in KS)
-    low, high = null[512].ci_low, null[512].ci_high
-    print(f"| **random expressions** | {' | '.join(cells)} | [{100 * low:.1f}, {100 * high:.1f}] |")
+    lines = [
+        "| condition | pass@1 | pass@64 | pass@512 | 95 % interval of pass@512 |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    first, *others = (100 * null[k].estimate for k in KS)
+    low, high = null[512].ci_low or 0.0, null[512].ci_high or 1.0
+    cells = [f"{first:.2f} %", *(f"{value:.1f} %" for value in others), f"[{100 * low:.1f}, {100 * high:.1f}]"]
+    lines.append(f"| **random expressions** | {' | '.join(cells)} |")
     for label, values in PUBLISHED.items():
         low, high = (100 * end for end in interval(values[2] / 100))
         given = f"{values[0]:.2f} % | {values[1]:.1f} % | {values[2]:.1f} %"
-        print(f"| {label} | {given} | [{low:.1f}, {high:.1f}] |")
-    print()
-    solved_t, solved_s = ONLY_TEMPERATURE + BOTH, ONLY_PERTURBATION + BOTH
+        lines.append(f"| {label} | {given} | [{low:.1f}, {high:.1f}] |")
     d = np.repeat([-1.0, 1.0, 0.0], [ONLY_TEMPERATURE, ONLY_PERTURBATION, BOTH + NEITHER])
     half = t_quantile(0.975, PROBLEMS - 1) * d.std(ddof=1) / math.sqrt(PROBLEMS)
+    around = f"[{100 * (d.mean() - half):+.1f}, {100 * (d.mean() + half):+.1f}]"
     p = mcnemar(ONLY_TEMPERATURE, ONLY_PERTURBATION)
     pairs = TEMPERATURES * SIGMAS
-    print(f"solved by the best temperature {solved_t}, by the best sigma {solved_s} of {PROBLEMS}")
-    print(f"difference {100 * d.mean():+.1f} points, by problem alone [{100 * (d.mean() - half):+.1f}, "
-          f"{100 * (d.mean() + half):+.1f}]; McNemar p {p:.3f}, times {pairs} pairs {min(1, pairs * p):.2f}")  # fmt: skip
-    expected = (1 - (1 - chances) ** 512).sum()
-    spread = math.sqrt(((1 - (1 - chances) ** 512) * (1 - chances) ** 512).sum())
-    print(f"random expressions solve {expected:.1f} of {PROBLEMS} at 512, give or take {spread:.1f}")
+    reached = 1 - (1 - chances) ** SAMPLES
+    lines += [
+        "",
+        f"solved by the best temperature {ONLY_TEMPERATURE + BOTH}, by the best sigma {ONLY_PERTURBATION + BOTH} "
+        f"of {PROBLEMS}",
+        f"difference {100 * d.mean():+.1f} points, by problem alone {around}; McNemar p {p:.3f}, "
+        f"times {pairs} pairs {min(1, pairs * p):.2f}",
+        f"random expressions solve {reached.sum():.1f} of {PROBLEMS} at {SAMPLES}, give or take "
+        f"{math.sqrt((reached * (1 - reached)).sum()):.1f}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    published = json.loads(Path(sys.argv[1]).read_text())
+    sys.stdout.write(tables(published[200 : 200 + PROBLEMS]))

@@ -2,4 +2,6 @@
 
 from esprobe.cli.main import main
 
-main()
+# Guarded, because processes that a report starts load this file again under another name.
+if __name__ == "__main__":
+    main()

@@ -103,7 +103,19 @@ def loaded_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "sample-temp", "sample-perturb", "passk", "report", "show", "rescore", "doctor", "save-model", "data check"],
+    [
+        "",
+        "sample-temp",
+        "sample-perturb",
+        "passk",
+        "compare",
+        "report",
+        "show",
+        "rescore",
+        "doctor",
+        "save-model",
+        "data check",
+    ],
     ids=lambda words: words or "top",
 )
 def test_help_loads_neither_numpy_nor_a_model_library(command: str) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from esprobe.analysis.choose import field_of, select
-from esprobe.analysis.details import curves_by_group, detail
+from esprobe.analysis.details import curves_by_group
 from esprobe.analysis.judge import judge
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.nulls import Null, known_nulls
 from esprobe.analysis.pairs import all_pairs, arms_overlap, compare_null, with_holm
+from esprobe.analysis.workers import details
 from esprobe.errors import StoreError, UsageError
 from esprobe.records import Correctness, Extent, StoredCondition
 from esprobe.report.labels import distinct_labels
@@ -24,7 +25,12 @@ from esprobe.tasks.published import published_points
 
 
 def load_results(
-    database: Path, filters: Sequence[str] = (), ks: Sequence[int] | None = None, *, whole: bool = False
+    database: Path,
+    filters: Sequence[str] = (),
+    ks: Sequence[int] | None = None,
+    *,
+    whole: bool = False,
+    workers: int = 1,
 ) -> Results:
     """Everything a table or report shows of ``database``.
 
@@ -33,6 +39,8 @@ def load_results(
         filters: ids, labels or kinds of conditions to show; all if empty.
         ks: the k of pass@k; powers of two up to each condition's n if None.
         whole: whether a report is wanted, with comparisons, selection, verdict and all; else curves and nulls alone.
+        workers: processes that may work on a report of millions of rollouts. More than one only where the program
+            that calls this can be loaded again (``if __name__ == "__main__"``).
 
     Raises:
         StoreError: the file cannot be read, or holds no condition.
@@ -44,7 +52,9 @@ def load_results(
             raise UsageError("a greedy baseline has one rollout per problem, so only --k 1 can be told; leave --k out")
         loaded = load(store, chosen)
         nulls = known_nulls(loaded)
-        conditions = tuple(_result(store, one, ks, whole) for one in loaded)
+        conditions = tuple(_result(store, one, ks) for one in loaded)
+        if whole:
+            conditions = _detailed(store, conditions, loaded, workers)
         sessions = {s.id: s for condition in chosen for s in store.sessions(condition.id)}
     tasks = tuple(dict.fromkeys(condition.condition.task for condition in chosen))
     results = Results(
@@ -103,8 +113,8 @@ def _with_comparisons(results: Results, loaded: Sequence[Loaded], nulls: Sequenc
 
 def _cost_matched(results: Results, sampled: Sequence[Loaded]) -> tuple[CostMatched, ...]:
     """At equal tokens, and at equal engine-seconds if every condition's are recorded."""
-    costs = {c.id: c.detail.cost for c in results.sampled if c.detail is not None and c.problems}
     outcomes = {one.id: one.outcomes for one in sampled}
+    costs = {c.id: c.detail.cost for c in results.sampled if c.detail is not None and c.id in outcomes}
     tokens = {i: cost.tokens_per_rollout for i, cost in costs.items() if cost.tokens_per_rollout}
     seconds = {
         i: cost.seconds_per_rollout + (cost.switch_seconds_per_rollout or 0.0)
@@ -117,15 +127,21 @@ def _cost_matched(results: Results, sampled: Sequence[Loaded]) -> tuple[CostMatc
     return tuple(table for table in found if table is not None)
 
 
-def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None, whole: bool) -> ConditionResult:
+def _detailed(
+    store: RolloutStore, conditions: Sequence[ConditionResult], loaded: Sequence[Loaded], workers: int
+) -> tuple[ConditionResult, ...]:
+    """The same with all that a report shows of single conditions."""
+    tasks = [(one, result.totals, result.curve) for one, result in zip(loaded, conditions, strict=True)]
+    found = zip(conditions, loaded, details(store, tasks, workers), strict=True)
+    return tuple(replace(result, detail=told, by_group=curves_by_group(one)) for result, one, told in found)
+
+
+def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> ConditionResult:
     plan = _plan(store.extents(one.id), one.correctness)
     if ks is not None and one.outcomes.problems:
         check_ks(ks, one)
     totals = store.totals(one.id)
-    result = condition_result(one.stored, one.correctness, totals, ks=ks, **plan)
-    if not whole:
-        return result
-    return replace(result, detail=detail(store, one, totals, result.curve), by_group=curves_by_group(one))
+    return condition_result(one.stored, one.correctness, totals, ks=ks, **plan)
 
 
 def check_ks(ks: Sequence[int], one: Loaded) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from esprobe import __version__
 from esprobe.cli import compare, data, doctor, passk, report, rescore, sample, save_model, show
-from esprobe.cli.output import guard_standard_output
+from esprobe.cli.stdout import guard_standard_output
 from esprobe.errors import EsprobeError, StoppedError, UsageError
 
 

@@ -1,5 +1,6 @@
 """``report``: all that a database says, as one document."""
 
+import os
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -53,7 +54,7 @@ def report(
     from esprobe.analysis import load_results
     from esprobe.report import markdown, report_csv, report_json
 
-    results = load_results(db, condition or (), k, whole=True)
+    results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
     beside: dict[str, bytes] = {}
     if format is Format.json:
         text = report_json.as_report_json(results)

@@ -132,9 +132,9 @@ def test_a_label_of_several_conditions_asks_for_an_id(esprobe: Run, database: Pa
 def test_the_report_has_every_part(esprobe: Run, database: Path) -> None:
     text = esprobe("report", "--db", database).stdout
     for heading in (
-        "Verdict", "pass@k", "Above guessing, or not", "The best of many, on problems it was not chosen on", "Differences",
-        "Whose problems are whose", "How deep, how reliable, how alike", "What became of rollouts", "Majority vote",
-        "Cost", "Beyond n",
+        "Verdict", "pass@k", "Above guessing, or not", "The best of many, on problems it was not chosen on",
+        "Differences", "Whose problems are whose", "How deep, how reliable, how alike", "What became of rollouts",
+        "Majority vote", "Cost", "Beyond n",
     ):  # fmt: skip
         assert f"\n## {heading}\n" in text, heading
     assert "sigma 0, which is numerical noise alone" in text
