@@ -54,6 +54,9 @@ def report(
     from esprobe.analysis import load_results
     from esprobe.report import markdown, report_csv, report_json
 
+    # What is missing is said before minutes are spent on numbers.
+    plotly = _plotly() if format is Format.html else ""
+    pictured = format is Format.markdown and _pictured(output, figures)
     results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
     beside: dict[str, bytes] = {}
     if format is Format.json:
@@ -61,9 +64,11 @@ def report(
     elif format is Format.csv:
         text = report_csv.as_report_csv(results)
     elif format is Format.html:
-        text = _page(db, results, completions, characters)
-    elif _pictured(output, figures):
-        assert output is not None
+        from esprobe.analysis.excerpts import load_explorer
+        from esprobe.report.html.page import as_page
+
+        text = as_page(results, load_explorer(db, results, completions, characters), plotly)
+    elif pictured and output is not None:
         text, beside = _with_pictures(results, output.resolve().stem)
     else:
         text = markdown.as_report(results)
@@ -76,15 +81,14 @@ def report(
     typer.echo(f"report written to {output}" + (f", with {len(beside)} figure files beside it" if beside else ""))
 
 
-def _page(db: Path, results: "Results", completions: int, characters: int) -> str:
+def _plotly() -> str:
+    """The text of plotly.min.js."""
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as err:
         raise LibraryError(f"plotly, which draws the page's figures, {NEEDED}") from err
-    from esprobe.analysis.excerpts import load_explorer
-    from esprobe.report.html.page import as_page
-
-    return as_page(results, load_explorer(db, results, completions, characters), get_plotlyjs())
+    script: str = get_plotlyjs()
+    return script
 
 
 def _pictured(output: Path | None, wanted: bool | None) -> bool:
