@@ -34,7 +34,7 @@ def install_vllm(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """The main job on a laptop: both arms and the baseline with the bundled model, pass@k, a written report."""
     session.install(TORCH)
-    session.install("-e", ".[hf]")
+    session.install("-e", ".[hf,plot]")
     folder = Path("demo").absolute()
     folder.mkdir(exist_ok=True)
     database = str(folder / "esprobe.db")
@@ -45,14 +45,23 @@ def demo(session: nox.Session) -> None:
     session.run("esprobe", "sample-perturb", *common, "--sigma", "0.005")
     session.run("esprobe", "passk", "--db", database)
     session.run("esprobe", "report", "--db", database, "--output", str(folder / "report.md"))
+    page = str(folder / "report.html")
+    session.run("esprobe", "report", "--db", database, "--format", "html", "--output", page)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
-    session.install("-e", ".[hf]", *group("test"))
-    session.run("pytest", "-m", "not vllm and not triton", *session.posargs)
+    session.install("-e", ".[hf,plot]", *group("test"))
+    session.run("pytest", "-m", "not vllm and not triton and not browser", *session.posargs)
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """The HTML report in headless Chromium; needs Debian's packages chromium and chromium-driver."""
+    session.install("-e", ".[plot]", *group("test"), *group("browser"))
+    session.run("pytest", "-m", "browser", "tests/browser", *session.posargs)
 
 
 @nox.session
@@ -66,6 +75,8 @@ def bare(session: nox.Session) -> None:
     session.run("esprobe", "report", "--db", str(database), silent=True)
     absent = "import importlib.util as u; assert not any(map(u.find_spec, ('torch', 'transformers', 'vllm', 'yaml')))"
     session.run("python", "-c", absent)
+    # What the page is made of ships with the package.
+    session.run("python", "-c", "from esprobe.report.html.embed import asset; assert asset('page.html')")
 
 
 @nox.session(default=False)

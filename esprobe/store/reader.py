@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 from sqlmodel import Session, col, select
 
 from esprobe.errors import StoreError
@@ -169,8 +169,29 @@ class RolloutStore:
         values = {"condition": condition_id, "problem": problem_index}
         with self._reading() as connection:
             for row in connection.execute(text(query), values, execution_options={"yield_per": 1000}):
-                index, seed, completion, reward, correct, *rest = row
-                yield StoredRollout(index, seed, completion, reward, bool(correct), *rest)
+                yield _rollout(row)
+
+    def excerpts(self, condition_id: int, wanted: Sequence[tuple[int, int]]) -> Iterator[StoredRollout]:
+        """Those rollouts of a condition that are named by (problem id, seed), in no particular order.
+
+        One that is not stored is left out.
+        """
+        # One statement, however many are wanted. CROSS JOIN fixes the order: each is found by its key, where SQLite
+        # would otherwise read the whole condition.
+        query = (
+            "SELECT problem_index, rollout.seed, text, reward, correct, answer, failure, token_count, finish_reason "
+            "FROM json_each(:wanted) AS one CROSS JOIN rollout ON condition_id = :condition "
+            "AND rollout.seed = json_extract(one.value, '$[1]') AND problem_id = json_extract(one.value, '$[0]') "
+            "JOIN problem ON problem.id = problem_id JOIN completion ON completion.id = completion_id"
+        )
+        with self._reading() as connection:
+            for row in connection.execute(text(query), {"condition": condition_id, "wanted": json.dumps(wanted)}):
+                yield _rollout(row)
+
+
+def _rollout(row: Row[Any]) -> StoredRollout:
+    index, seed, completion, reward, correct, *rest = tuple(row)
+    return StoredRollout(index, seed, completion, reward, bool(correct), *rest)
 
 
 def _condition(path: Path, row: ConditionRow) -> StoredCondition:
