@@ -86,6 +86,41 @@ class SessionRecord:
 
 
 @dataclass(frozen=True)
+class ConditionStatus:
+    """How far a condition is.
+
+    Attributes:
+        stored: the condition and its id.
+        planned: rollouts that any session asked for; 0 if nobody asked for a plan (imported rollouts).
+        totals: sums over what is stored.
+        planned_problems: problems that any session asked for.
+        incomplete_problems: those of them that lack a planned rollout.
+        session_id: the last session that drew some of it; None if none did.
+        rate: rollouts of this condition per second of that session; None if it was too short to tell.
+    """
+
+    stored: StoredCondition
+    planned: int
+    totals: Totals
+    planned_problems: int
+    incomplete_problems: int
+    session_id: int | None
+    rate: float | None
+
+    @property
+    def missing(self) -> int:
+        """Planned rollouts that are not stored."""
+        return max(self.planned - self.totals.rollouts, 0)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds that the missing rollouts take at the last session's rate; None if that is not known."""
+        if not self.missing:
+            return 0.0
+        return self.missing / self.rate if self.rate else None
+
+
+@dataclass(frozen=True)
 class Correctness:
     """Every stored verdict of one condition.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from esprobe import __version__
-from esprobe.cli import doctor, passk, report, sample, save_model
+from esprobe.cli import doctor, passk, report, sample, save_model, status
 from esprobe.errors import EsprobeError, StoppedError, UsageError
 
 
@@ -43,6 +43,7 @@ app.command("sample-temp")(sample.sample_temp)
 app.command("sample-perturb")(sample.sample_perturb)
 app.command("passk")(passk.passk)
 app.command("report")(report.report)
+app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("save-model")(save_model.save_model)
 

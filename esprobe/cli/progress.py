@@ -91,12 +91,13 @@ def _rates(progress: Progress) -> str:
     tokens = progress.tokens / progress.elapsed_s if progress.elapsed_s else 0.0
     left = (progress.total - progress.done) / per_second if per_second else 0.0
     return (
-        f"{per_second:,.1f} rollouts/s, {tokens:,.0f} tokens/s, ETA {_duration(left)}, "
+        f"{per_second:,.1f} rollouts/s, {tokens:,.0f} tokens/s, ETA {duration(left)}, "
         f"pass@1 {progress.pass_at_1:.1%}, cut off {progress.cut_off:.1%}"
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds, "1:02:03"."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:d}:{minutes:02d}:{seconds:02d}"

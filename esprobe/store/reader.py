@@ -66,7 +66,7 @@ class RolloutStore:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Inside, everything read shows one state of the file, whatever a sampler writes meanwhile."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             self._shared = connection
             try:
                 yield
@@ -74,7 +74,8 @@ class RolloutStore:
                 self._shared = None
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """A connection in a transaction of its own, or in that of the snapshot; for the modules of this room."""
         with translated(self.path):
             if self._shared is not None:
                 yield self._shared
@@ -84,29 +85,36 @@ class RolloutStore:
 
     def conditions(self) -> list[StoredCondition]:
         """Every condition, in the order in which they were first asked for; empty if there is none."""
-        with self._reading() as connection, Session(connection) as session:
+        with self.reading() as connection, Session(connection) as session:
             rows = session.exec(select(ConditionRow).order_by(col(ConditionRow.id))).all()
             return [_condition(self.path, row) for row in rows]
 
     def problems(self, condition_id: int) -> list[StoredProblem]:
         """The problems of which a condition has at least one rollout, by index."""
         query = "SELECT DISTINCT problem_id FROM rollout WHERE condition_id = :condition"
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(text(query), {"condition": condition_id}).scalars().all()
             return _problems(connection, self.path, found)
 
     def sessions(self, condition_id: int | None = None) -> list[SessionRecord]:
         """Every session, oldest first; with ``condition_id`` those that were asked for that condition."""
-        with self._reading() as connection, Session(connection) as session:
+        with self.reading() as connection, Session(connection) as session:
             query = select(SessionRow, ScorerRow.name).join(ScorerRow).order_by(col(SessionRow.id))
             if condition_id is not None:
                 mine = select(WorkRow.session_id).where(WorkRow.condition_id == condition_id)
                 query = query.where(col(SessionRow.id).in_(mine))
             return [_session(row, scorer) for row, scorer in session.exec(query)]
 
+    def last_session(self) -> SessionRecord | None:
+        """The session that began last; None if nothing was ever sampled."""
+        with self.reading() as connection, Session(connection) as session:
+            query = select(SessionRow, ScorerRow.name).join(ScorerRow).order_by(col(SessionRow.id).desc()).limit(1)
+            found = session.exec(query).first()
+            return _session(*found) if found is not None else None
+
     def extents(self, condition_id: int) -> list[Extent]:
         """What each session that asked for a condition asked for, oldest first; equal ones once."""
-        with self._reading() as connection, Session(connection) as session:
+        with self.reading() as connection, Session(connection) as session:
             query = select(WorkRow).where(WorkRow.condition_id == condition_id).order_by(col(WorkRow.session_id))
             asked = [
                 Extent(row.first_index, row.stop_index, row.first_seed, row.samples, row.problems)
@@ -120,7 +128,7 @@ class RolloutStore:
             "SELECT count(*), coalesce(sum(correct), 0), coalesce(sum(token_count), 0), "
             "coalesce(sum(finish_reason = 'length'), 0) FROM rollout WHERE condition_id = :condition"
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             recorded = _recorded(connection, condition_id)
             return recorded or Totals(*connection.execute(text(query), {"condition": condition_id}).one())
 
@@ -143,7 +151,7 @@ class RolloutStore:
 
         from esprobe.store.verdicts import read_verdicts
 
-        with self._reading() as connection:
+        with self.reading() as connection:
             recorded = _recorded(connection, condition_id)
             verdicts = read_verdicts(connection, condition_id, recorded)
             if verdicts is None:
@@ -167,7 +175,7 @@ class RolloutStore:
             "ORDER BY seed, problem_id"
         )
         values = {"condition": condition_id, "problem": problem_index}
-        with self._reading() as connection:
+        with self.reading() as connection:
             for row in connection.execute(text(query), values, execution_options={"yield_per": 1000}):
                 index, seed, completion, reward, correct, *rest = row
                 yield StoredRollout(index, seed, completion, reward, bool(correct), *rest)
