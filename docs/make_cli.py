@@ -11,6 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 from typer.utils import get_params_from_function
 
@@ -51,10 +52,18 @@ _VALUES: dict[type, str] = {Path: "PATH", str: "TEXT", int: "N", float: "NUMBER"
 def page() -> str:
     """The whole page."""
     sections = [INTRODUCTION]
-    for command in app.registered_commands:
-        assert command.name and command.callback
-        sections.append(_section(command.name, command.callback))
+    sections += [_section(name, callback) for name, callback in commands(app)]
     return "\n".join(sections)
+
+
+def commands(group: Typer, prefix: str = "") -> Iterator[tuple[str, Callable[..., Any]]]:
+    """(name as typed, function) of every command, those of groups after the others."""
+    for command in group.registered_commands:
+        assert command.name and command.callback
+        yield prefix + command.name, command.callback
+    for inner in group.registered_groups:
+        assert inner.name and inner.typer_instance
+        yield from commands(inner.typer_instance, f"{prefix}{inner.name} ")
 
 
 def _section(name: str, callback: Callable[..., Any]) -> str:

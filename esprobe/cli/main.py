@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from esprobe import __version__
-from esprobe.cli import doctor, passk, report, sample, save_model, status
+from esprobe.cli import backup, data, doctor, merge, passk, report, rescore, sample, save_model, show, status, verify
+from esprobe.cli.output import guard_standard_output
 from esprobe.errors import EsprobeError, StoppedError, UsageError
 
 
@@ -44,13 +45,20 @@ app.command("sample-perturb")(sample.sample_perturb)
 app.command("passk")(passk.passk)
 app.command("report")(report.report)
 app.command("status")(status.status)
+app.command("verify")(verify.verify)
+app.command("backup")(backup.backup)
+app.command("merge")(merge.merge)
 app.command("doctor")(doctor.doctor)
 app.command("save-model")(save_model.save_model)
+app.command("show")(show.show)
+app.command("rescore")(rescore.rescore)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:
     """Entry point of the ``esprobe`` script. Anything but an EsprobeError is a bug, and surfaces as a traceback."""
     try:
+        guard_standard_output()
         for word in sys.argv[1:]:
             if not word.isascii() and word != word.encode(errors="replace").decode():
                 raise UsageError(f"the argument {word!r} is not UTF-8, so it could not be recorded; rename the file")

@@ -59,7 +59,7 @@ ConditionFilter = Annotated[
 ]
 
 
-def parse_slice(text: str) -> tuple[int, int]:
+def parse_slice(text: str, option: str = "--problems") -> tuple[int, int]:
     """(first, stop) of ``FIRST:STOP``.
 
     Raises:
@@ -75,5 +75,5 @@ def parse_slice(text: str) -> tuple[int, int]:
         and stop.isascii()
         and stop.isdecimal()
     ):
-        raise UsageError(f"--problems {text!r} is no slice of indices; use FIRST:STOP, such as 200:2200")
+        raise UsageError(f"{option} {text!r} is no slice of indices; use FIRST:STOP, such as 200:2200")
     return int(first), int(stop)

@@ -1,6 +1,7 @@
 """One sampling command from job to summary: what it finds, what it owes, what it draws."""
 
 import re
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, digest_of
 from esprobe.store import RolloutWriter
 from esprobe.tasks import load_task
+from esprobe.tasks.selection import past_the_end
 
 Outcome = Literal["complete", "done", "stopped"]
 
@@ -48,6 +50,8 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         )
     task = load_task(job.task, job.data)
     problems = job.chosen_problems(task)
+    if (note := past_the_end(task, *job.problems)) is not None:
+        observer.notice(note)
     scorer = task.scorers[0]
     with ExitStack() as stack:
         # A database that is there is asked first: to be told that it is in use should not take a download. A new one
@@ -72,6 +76,13 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
 
         if plan.stored == plan.total:
             return summary("complete", 0)
+        others = {session.scorer for c in conditions for session in store.sessions(c.condition_id)} - {scorer}
+        if others:
+            observer.warning(
+                f"the stored rollouts are scored by {', '.join(sorted(others))}, new ones are by {scorer}, and figures "
+                f"would mix the two; when this run is done: esprobe rescore --db {shlex.quote(str(database))} "
+                f"--scorer {min(others)} --write"
+            )
         if plan.stored:
             observer.notice(f"resuming: {plan.stored:,} of {plan.total:,} stored")
         observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")

@@ -87,7 +87,7 @@ def sums(store: RolloutStore) -> Iterator[str]:
             query = "SELECT coalesce(sum(token_count), 0) FROM rollout WHERE condition_id = ?"
             tokens = connection.exec_driver_sql(query, (stored.id,)).scalar_one()
         if tokens != (recorded := store.totals(stored.id).tokens):
-            yield f"condition {stored.id} ({stored.condition.label}) holds {tokens:,} tokens, and {recorded:,} were written"
+            yield f"condition {stored.id} ({stored.condition.label}) holds {tokens:,} tokens of {recorded:,} written"
 
 
 def holes(store: RolloutStore) -> Iterator[str]:
