@@ -6,7 +6,22 @@ from typing import Annotated
 import typer
 
 from esprobe import __version__
-from esprobe.cli import backup, data, doctor, merge, passk, report, rescore, sample, save_model, show, status, verify
+from esprobe.cli import (
+    backup,
+    data,
+    doctor,
+    export,
+    import_,
+    merge,
+    passk,
+    report,
+    rescore,
+    sample,
+    save_model,
+    show,
+    status,
+    verify,
+)
 from esprobe.cli.output import guard_standard_output
 from esprobe.errors import EsprobeError, StoppedError, UsageError
 
@@ -48,6 +63,8 @@ app.command("status")(status.status)
 app.command("verify")(verify.verify)
 app.command("backup")(backup.backup)
 app.command("merge")(merge.merge)
+app.command("export")(export.export)
+app.command("import")(import_.import_)
 app.command("doctor")(doctor.doctor)
 app.command("save-model")(save_model.save_model)
 app.command("show")(show.show)

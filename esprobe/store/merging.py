@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from esprobe.errors import RolloutConflictError, UsageError
+from esprobe.errors import RolloutConflictError, StoreError, UsageError
 from esprobe.records import StoredCondition
-from esprobe.store.database import Mode, translated
+from esprobe.store.database import Mode, damaged, translated
 from esprobe.store.reader import RolloutStore
 from esprobe.store.writer import RolloutWriter
 
