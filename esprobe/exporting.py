@@ -41,9 +41,9 @@ def rows(store: RolloutStore, conditions: Sequence[StoredCondition]) -> Iterator
     for stored in conditions:
         given = stored.condition
         for drawn in store.rollouts(stored.id):
-            values = (stored.id, given.digest, given.label, given.kind, given.temperature, given.sigma, given.model)
-            values += (given.task, drawn.problem, drawn.seed, drawn.completion, drawn.reward, drawn.correct)
-            values += (drawn.answer, drawn.failure, drawn.token_count, drawn.finish_reason)
+            told = (stored.id, given.digest, given.label, given.kind, given.temperature, given.sigma, given.model)
+            drew = (given.task, drawn.problem, drawn.seed, drawn.completion, drawn.reward, drawn.correct, drawn.answer)
+            values = (*told, *drew, drawn.failure, drawn.token_count, drawn.finish_reason)
             yield dict(zip(COLUMNS, values, strict=True))
 
 

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "esprobe"
 
 # From the top down; a room may import the rooms that its line names, and itself.
 ROOMS: dict[str, set[str]] = {
-    "__main__": {"cli"},
+    "__main__": {"cli", "sampling"},
     "cli": {
         *(
             "verification",

@@ -23,6 +23,9 @@ from esprobe.store.lock import network_file_system
 APPLICATION_ID = 0x65737062  # "espb", so that file(1) and esprobe can tell whose database it is
 BUSY_TIMEOUT_S = 10.0
 
+_SMALL = ("condition", "problem", "scorer", "session", "work")
+"""Tables that are looked through whenever a file is opened: types and structure, in milliseconds."""
+
 Mode = Literal["read", "write", "untouched"]
 """To read; to write; or to read without so much as folding a write-ahead log into the file."""
 
@@ -68,6 +71,8 @@ def translated(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError as err:
+        raise StoreError(damaged(path, f"a text is not UTF-8: {err.reason}")) from err
     except (DBAPIError, sqlite3.Error) as err:
         cause = err.orig if isinstance(err, DBAPIError) else err
         if isinstance(cause, sqlite3.IntegrityError) or not isinstance(cause, sqlite3.Error):
@@ -94,7 +99,7 @@ def _in_words(path: Path, error: sqlite3.Error) -> str:
                 f"{path} has been locked by another program for {BUSY_TIMEOUT_S:g} s, so it cannot be written; "
                 f"close what holds it (an open transaction in sqlite3 or a browser?) and run the same command again"
             )
-        case sqlite3.SQLITE_CORRUPT:
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_MISMATCH:
             return damaged(path, str(error))
         case sqlite3.SQLITE_IOERR:
             return f"reading or writing {path} failed ({error}); check the disk, then run the same command again"
@@ -187,6 +192,10 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
     if os.stat(path).st_size % page and _is_settled(Path(os.path.realpath(path))):
         raise StoreError(damaged(path, "its last page is cut off"))  # SQLite would read zeros in its place
     owner: Any = connection.exec_driver_sql("PRAGMA application_id").scalar()
+    for table in names and _SMALL:
+        found = connection.exec_driver_sql(f"PRAGMA quick_check({table})").scalar()
+        if found != "ok":
+            raise StoreError(damaged(path, f"{table}: {found}"))
     newer = [name for name in names if name not in migrations.MIGRATIONS]
     if newer and owner == APPLICATION_ID:
         raise StoreError(

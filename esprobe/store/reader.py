@@ -103,14 +103,14 @@ class RolloutStore:
             if condition_id is not None:
                 mine = select(WorkRow.session_id).where(WorkRow.condition_id == condition_id)
                 query = query.where(col(SessionRow.id).in_(mine))
-            return [_session(row, scorer) for row, scorer in session.exec(query)]
+            return [_session(self.path, row, scorer) for row, scorer in session.exec(query)]
 
     def last_session(self) -> SessionRecord | None:
         """The session that began last; None if nothing was ever sampled."""
         with self.reading() as connection, Session(connection) as session:
             query = select(SessionRow, ScorerRow.name).join(ScorerRow).order_by(col(SessionRow.id).desc()).limit(1)
             found = session.exec(query).first()
-            return _session(*found) if found is not None else None
+            return _session(self.path, *found) if found is not None else None
 
     def extents(self, condition_id: int) -> list[Extent]:
         """What each session that asked for a condition asked for, oldest first; equal ones once."""
@@ -182,15 +182,28 @@ class RolloutStore:
 
 
 def _condition(path: Path, row: ConditionRow) -> StoredCondition:
-    identity = {k: v for k, v in json.loads(row.identity).items() if k != "kind"}
-    unknown = identity.keys() - {field.name for field in fields(Condition)}
-    if unknown:
+    with _parsed(path, f"condition {row.id}"):
+        identity = {k: v for k, v in json.loads(row.identity).items() if k != "kind"}
+        unknown = identity.keys() - {field.name for field in fields(Condition)}
+        condition = None if unknown else Condition(model=row.model, **identity)
+    if condition is None:
         raise StoreError(
             f"{path} was written by a newer esprobe (condition {row.id} has {', '.join(sorted(unknown))}, unknown "
             f"here), so this one could misread it; upgrade: pip install --upgrade esprobe"
         )
+    if condition.digest != row.digest:
+        raise StoreError(damaged(path, f"condition {row.id} is not what its digest says"))
     assert row.id is not None
-    return StoredCondition(row.id, Condition(model=row.model, **identity))
+    return StoredCondition(row.id, condition)
+
+
+@contextmanager
+def _parsed(path: Path, what: str) -> Iterator[None]:
+    """Around the reading of JSON that esprobe wrote: if it cannot be read, the file has changed."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as err:
+        raise StoreError(damaged(path, f"{what} cannot be read: {err}")) from err
 
 
 def _problems(connection: Connection, path: Path, ids: Sequence[int]) -> list[StoredProblem]:
@@ -198,7 +211,8 @@ def _problems(connection: Connection, path: Path, ids: Sequence[int]) -> list[St
     rows = connection.exec_driver_sql(
         "SELECT id, problem_index, problem_group, inputs FROM problem ORDER BY problem_index"
     )
-    found = [StoredProblem(row[0], row[1], row[2], json.loads(row[3])) for row in rows if row[0] in wanted]
+    with _parsed(path, "a problem"):
+        found = [StoredProblem(row[0], row[1], row[2], json.loads(row[3])) for row in rows if row[0] in wanted]
     if len(found) < len(wanted):
         raise StoreError(damaged(path, f"{len(wanted) - len(found):,} problems that rollouts name are not there"))
     return found
@@ -213,20 +227,21 @@ def _recorded(connection: Connection, condition_id: int) -> Totals | None:
     return Totals(0, 0, 0, 0, 0) if row is None else Totals(*row)
 
 
-def _session(row: SessionRow, scorer: str) -> SessionRecord:
+def _session(path: Path, row: SessionRow, scorer: str) -> SessionRecord:
     assert row.id is not None
-    return SessionRecord(
-        id=row.id,
-        command=row.command,
-        scorer=scorer,
-        started_utc=row.started_utc,
-        ended_utc=row.ended_utc,
-        outcome=row.outcome,
-        host=row.host,
-        pid=row.pid,
-        rollouts=row.rollouts,
-        tokens=row.tokens,
-        engine=json.loads(row.engine),
-        versions=json.loads(row.versions),
-        hardware=json.loads(row.hardware),
-    )
+    with _parsed(path, f"session {row.id}"):
+        return SessionRecord(
+            id=row.id,
+            command=row.command,
+            scorer=scorer,
+            started_utc=row.started_utc,
+            ended_utc=row.ended_utc,
+            outcome=row.outcome,
+            host=row.host,
+            pid=row.pid,
+            rollouts=row.rollouts,
+            tokens=row.tokens,
+            engine=json.loads(row.engine),
+            versions=json.loads(row.versions),
+            hardware=json.loads(row.hardware),
+        )
