@@ -69,7 +69,8 @@ def _verdicts(store: VerdictReader, sample: int | None) -> Answer:
         except UsageError as err:
             notes[str(err)] = None
             return
-        scorers: dict[int, str | None] = {}
+        scorers: dict[int, str] = {}
+        problems = store.task_problems()
         for session in store.sessions():
             try:
                 for task in store.tasks(session.id):
@@ -78,8 +79,8 @@ def _verdicts(store: VerdictReader, sample: int | None) -> Answer:
                 notes[str(err)] = None
         for session_id, text in _texts(store, sample):
             scorer = scorers.get(session_id)
-            if scorer is None:
-                continue
+            if scorer is None or text.problem_id not in problems:
+                continue  # that a problem is not there has been found already
             derived += 1
             if (verdict := judge.verdict(text, scorer)) != text.score:
                 yield (

@@ -192,10 +192,6 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
     if os.stat(path).st_size % page and _is_settled(Path(os.path.realpath(path))):
         raise StoreError(damaged(path, "its last page is cut off"))  # SQLite would read zeros in its place
     owner: Any = connection.exec_driver_sql("PRAGMA application_id").scalar()
-    for table in names and _SMALL:
-        found = connection.exec_driver_sql(f"PRAGMA quick_check({table})").scalar()
-        if found != "ok":
-            raise StoreError(damaged(path, f"{table}: {found}"))
     newer = [name for name in names if name not in migrations.MIGRATIONS]
     if newer and owner == APPLICATION_ID:
         raise StoreError(
@@ -208,3 +204,8 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
             raise StoreError(f"{path} is an SQLite database, but not one of esprobe's; name another file with --db")
         if mode != "write":
             raise StoreError(f"{path} is empty: nothing has been sampled into it; name another file with --db")
+        return
+    for table in _SMALL:
+        found = connection.exec_driver_sql(f"PRAGMA quick_check({table})").scalar()
+        if found != "ok":
+            raise StoreError(damaged(path, f"{table}: {found}"))
