@@ -13,20 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "esprobe"
 ROOMS: dict[str, set[str]] = {
     "__main__": {"cli", "sampling"},
     "cli": {
-        *(
-            "verification",
-            "analysis",
-            "rescoring",
-            "report",
-            "sampling",
-            "doctor",
-            "stats",
-            "store",
-            "engines",
-            "tasks",
-            "noise",
-        ),
-        *("records", "spec", "errors", ""),
+        *("analysis", "rescoring", "verification", "exporting", "importing", "report", "sampling", "doctor", "stats"),
+        *("store", "engines", "tasks", "noise", "records", "spec", "errors", ""),
     },
     "verification": {"rescoring", "store", "errors"},
     "exporting": {"store", "records", "errors"},

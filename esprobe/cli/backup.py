@@ -14,7 +14,8 @@ def backup(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older copy.")] = False,
 ) -> None:
     """Copy the database to COPY.db, all of one moment, while a sampler goes on."""
+    from esprobe.report.text import plain
     from esprobe.store.backup import back_up
 
     size = back_up(db, target, overwrite)
-    typer.echo(f"{db} copied to {target} ({size / 1e6:,.1f} MB)")
+    typer.echo(f"{plain(str(db))} copied to {plain(str(target))} ({size / 1e6:,.1f} MB)")

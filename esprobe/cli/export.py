@@ -28,6 +28,7 @@ def export(
 ) -> None:
     """Write every rollout with its text as one flat row, for pandas, datasets and others."""
     from esprobe import exporting
+    from esprobe.report.text import plain
     from esprobe.store import RolloutStore
     from esprobe.store.choice import choose_conditions
 
@@ -40,4 +41,4 @@ def export(
             return
         options.refuse_database(output, db)
         write = exporting.export_json_lines if format is Format.jsonl else exporting.export_parquet
-        typer.echo(f"{write(rows, output.resolve()):,} rollouts written to {output}")
+        typer.echo(f"{write(rows, output.resolve()):,} rollouts written to {plain(str(output))}")

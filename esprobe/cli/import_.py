@@ -24,8 +24,9 @@ def import_(
 ) -> None:
     """Store rollouts made elsewhere as a condition of their own, for the same statistics."""
     from esprobe.importing import Source, import_rollouts
+    from esprobe.report.text import plain
 
     command = shlex.join(["esprobe", *sys.argv[1:]])
     done = import_rollouts(Source(file, label, model, task, data, temperature, command), db)
     typer.echo(f"{done.new:,} rollouts of {done.problems:,} problems imported, {done.known:,} were there already")
-    typer.echo(f"next: esprobe passk --db {shlex.quote(str(db))}")
+    typer.echo(f"next: esprobe passk --db {shlex.quote(plain(str(db)))}")

@@ -12,8 +12,9 @@ def merge(
     into: Annotated[Path, typer.Option("--into", help="Where everything goes; made, or added to.")],
 ) -> None:
     """Copy what the databases hold into one. Again is harmless; contradicting rollouts are refused by name."""
+    from esprobe.report.text import plain
     from esprobe.store.merging import merge as run
 
     for merged in run(inputs, into):
-        typer.echo(f"{merged.path}: {merged.copied:,} rollouts copied, {merged.known:,} were there already")
-    typer.echo(f"next: esprobe passk --db {shlex.quote(str(into))}")
+        typer.echo(f"{plain(str(merged.path))}: {merged.copied:,} rollouts copied, {merged.known:,} were there already")
+    typer.echo(f"next: esprobe passk --db {shlex.quote(plain(str(into)))}")

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from esprobe.report.text import plain
 from esprobe.sampling.observer import Progress
 
 _LINE_EVERY_S = 10.0
@@ -52,13 +53,13 @@ class ConsoleObserver:
 
     def warning(self, message: str) -> None:
         """A line that stands out."""
-        self._say(lambda: self._console.print(Text(f"warning: {message}", style="bold yellow")))
+        self._say(lambda: self._console.print(Text(plain(f"warning: {message}"), style="bold yellow")))
 
     def progress(self, progress: Progress) -> None:
         """Move the bar, or write a line if the last one is old."""
         self._last = progress
         if self._task is not None:
-            label = f"{progress.label}  {progress.done:,}/{progress.total:,}"
+            label = f"{plain(progress.label)}  {progress.done:,}/{progress.total:,}"
             move = partial(self._bar.update, self._task, completed=progress.done, total=progress.total)
             self._say(partial(move, description=label, numbers=_rates(progress), visible=True))
             return
@@ -69,7 +70,7 @@ class ConsoleObserver:
             self._shown = progress.done
 
     def _print(self, message: str) -> None:
-        self._say(lambda: self._console.print(Text(message)))
+        self._say(lambda: self._console.print(Text(plain(message))))
 
     def _say(self, speak: Callable[[], object]) -> None:
         """Speak, unless nobody can hear: a full log disk or a closed pipe must not end a run of days."""
