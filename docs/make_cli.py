@@ -28,7 +28,8 @@ INTRODUCTION = """\
 completes commands and options in your shell. `python -m esprobe` is the same as `esprobe`.
 
 Results go to stdout; messages, progress and errors to stderr. Exit codes: 0 done, 1 an error, 2 a value that no run
-could mean, 75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C (see [resume](resume.md)).
+could mean, 75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C (see [resume](resume.md)), 141 if whoever read its
+output has gone (`esprobe show | head`).
 
 ## Configuration files
 
@@ -42,8 +43,9 @@ baseline: false
 ```
 
 The command line wins over environment variables, these over the file, and the file over the defaults. An option that is
-given on the command line replaces the file's whole list. A key that the command does not know is an error, so that a
-typo is seen. Reading such files needs PyYAML, which the extra `hf` brings. [examples](examples) has whole ones.
+given on the command line replaces the file's whole list. A key that the command does not know, or that is set twice, is
+an error, so that a typo is seen. Reading such files needs PyYAML, which the extra `hf` brings. [examples](examples) has
+whole ones.
 """
 
 _VALUES: dict[type, str] = {Path: "PATH", str: "TEXT", int: "N", float: "NUMBER"}

@@ -3,7 +3,8 @@
 Owns which scorer is meant, and what changes under it. Does not know how a task scores, or how rollouts are stored.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,10 +112,12 @@ def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callabl
         tallies: dict[int, _Tally] = {}
         for session in owed:
             scorer = meant[session.id]
-            for batch, changes in _compared(store, judge, session, scorer):
-                tally = tallies.setdefault(batch[0].condition_id, _Tally(scorer))
-                tally.add(session.scorer, batch, changes)
-                advance(len(batch), total)
+            # Closed here, not when memory is tidied up: an error in this loop undoes the session's transaction.
+            with closing(_compared(store, judge, session, scorer)) as compared:
+                for batch, changes in compared:
+                    tally = tallies.setdefault(batch[0].condition_id, _Tally(scorer))
+                    tally.add(session.scorer, batch, changes)
+                    advance(len(batch), total)
         conditions = {stored.id: stored for stored in store.conditions()}
     return Rescored(
         changes=tuple(tally.changes(conditions[id_]) for id_, tally in sorted(tallies.items())),
@@ -132,11 +135,12 @@ def _meant(store: VerdictReader, judge: Judge, session: SessionRecord, wanted: s
 
 def _compared(
     store: VerdictReader, judge: Judge, session: SessionRecord, scorer: str
-) -> Iterator[tuple[Sequence[ScoredText], list[Change]]]:
+) -> Generator[tuple[Sequence[ScoredText], list[Change]]]:
     """A session's rollouts in batches, each with its changes; stored, if the store can write, at the end."""
     if not isinstance(store, VerdictWriter):
-        for batch in store.scored_texts(session.id):
-            yield batch, judge.changes(batch, scorer)
+        with closing(store.scored_texts(session.id)) as batches:
+            for batch in batches:
+                yield batch, judge.changes(batch, scorer)
         return
     with store.replacing(session.id) as verdicts:
         for batch in verdicts.scored_texts():

@@ -26,6 +26,13 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
             f"{path} sets {', '.join(unknown)}, which {context.info_name} does not know, so the run would not be the "
             f"one written there; its options are: {', '.join(o for o in options if o not in ('config', 'help'))}"
         )
+    spelled_as: dict[str, str] = {}
+    for key in map(str, values):
+        other = spelled_as.setdefault(names[key.replace("_", "-")], key)
+        if other != key:
+            raise DataError(
+                f"the configuration {path} sets {other} and {key}, which are one option; remove one of them"
+            )
     chosen = {names[str(key).replace("_", "-")]: value for key, value in values.items() if value is not None}
     repeatable = {parameter.name for parameter in context.command.params if getattr(parameter, "multiple", False)}
     for name in repeatable & chosen.keys():

@@ -22,7 +22,7 @@ from esprobe.cli import (
     status,
     verify,
 )
-from esprobe.cli.output import guard_standard_output
+from esprobe.cli.stdout import guard_standard_output
 from esprobe.errors import EsprobeError, StoppedError, UsageError
 
 

@@ -9,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 from rich.text import Text
 
 from esprobe.report.text import plain
@@ -25,8 +26,11 @@ class ConsoleObserver:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = self._console.is_terminal
         self._deaf = False
-        columns: list[ProgressColumn] = [TextColumn("{task.description}"), TextColumn("{task.fields[numbers]}")]
-        if self._console.width >= _WIDE:  # the figures come first; a narrow terminal has no room for a bar
+        # On a narrow terminal there is no bar, and the figures take a second line: cut short they would hide the last.
+        wide = self._console.width >= _WIDE
+        figures = TextColumn("{task.fields[numbers]}", table_column=Column(no_wrap=wide))
+        columns: list[ProgressColumn] = [TextColumn("{task.description}"), figures]
+        if wide:
             columns.insert(1, BarColumn(bar_width=None))
         self._bar = Bar(*columns, console=self._console)
         self._task = None if not self._live else self._bar.add_task("", total=1, numbers="", visible=False)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -48,11 +49,13 @@ def show(
     for name, value, least in (("limit", limit, 1), ("offset", offset, 0), ("problem", problem, 0), ("seed", seed, 0)):
         if value is not None and not least <= value < 2**63 - 1:
             raise UsageError(f"--{name} {value} shows nothing; use a number of at least {least}")
-    with RolloutBrowser.open(db) as store:
+    with ExitStack() as stack:
+        store = stack.enter_context(RolloutBrowser.open(db))
         chosen = choose_conditions(store.conditions(), condition or ())
         labels = {stored.id: stored.condition.label for stored in chosen}
         selection = Selection(list(labels), problem, seed, correct)
-        found = store.browse(selection, limit + 1, offset)  # one more, to know whether there is more
+        # One more than asked for, to know whether there is more.
+        found = stack.enter_context(closing(store.browse(selection, limit + 1, offset)))
         page = islice(found, limit)
         match format:
             case Format.text:

@@ -10,14 +10,15 @@ from typing import Literal
 from esprobe import engines
 from esprobe.doctor import quick_check
 from esprobe.errors import UsageError
-from esprobe.records import Extent, StoredCondition
+from esprobe.records import Extent
 from esprobe.sampling import provenance
+from esprobe.sampling.announce import announce_new
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
 from esprobe.sampling.observer import Observer
 from esprobe.sampling.plan import Plan, Planned
 from esprobe.sampling.stop import StopSignals
-from esprobe.spec import Condition, digest_of
+from esprobe.spec import digest_of
 from esprobe.store import RolloutWriter
 from esprobe.tasks import load_task
 from esprobe.tasks.selection import past_the_end
@@ -63,7 +64,9 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         wanted = list(job.conditions(task, identity))
         if store is None:
             store = stack.enter_context(RolloutWriter.open(database))
-        _announce_new([condition for condition, _, _ in wanted], store.conditions(), observer)
+        # A command that failed before it drew leaves conditions that nobody needs to hear of.
+        known = [condition for condition in store.conditions() if store.extents(condition.id)]
+        announce_new([condition for condition, _, _ in wanted], known, observer)
         conditions = [Planned(store.register_condition(c), c, first, samples) for c, first, samples in wanted]
         prompted = [(problem, task.prompt(problem, job.prompt)) for problem in problems]
         condition = wanted[0][0]
@@ -131,26 +134,3 @@ def _check_scope(job: Job, identity: engines.ModelIdentity) -> None:
             f"--scope {job.scope!r} matches none of the {len(names)} tensors of {job.model}, so nothing would be "
             f"perturbed; names look like {min(names)}"
         )
-
-
-def _announce_new(wanted: list[Condition], stored: list[StoredCondition], observer: Observer) -> None:
-    """Say of each new condition how it differs from the nearest stored one, so that a typo is seen."""
-    digests = {known.condition.digest for known in stored}
-    for condition in wanted:
-        rivals = [known.condition for known in stored if known.condition.kind == condition.kind]
-        if condition.digest in digests or not rivals:
-            continue
-        nearest = min(rivals, key=lambda rival: len(_differences(condition, rival)))
-        told = ", ".join(f"{key} is {new} and was {old}" for key, new, old in _differences(condition, nearest))
-        observer.notice(f"new condition {condition.label}: unlike the stored {nearest.label}, {told}")
-
-
-def _differences(new: Condition, old: Condition) -> list[tuple[str, str, str]]:
-    keys = dict.fromkeys([*new.identity, *old.identity])
-    pairs = ((key, new.identity.get(key), old.identity.get(key)) for key in keys)
-    return [(key, _short(a), _short(b)) for key, a, b in pairs if a != b]
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text[:12] + "..." if len(text) == 64 else text  # digests

@@ -5,7 +5,7 @@ millions takes milliseconds; only choosing by verdict alone reads along until th
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,14 +49,18 @@ class Selection:
 class RolloutBrowser(RolloutStore):
     """Read access to single rollouts."""
 
-    def browse(self, selection: Selection, limit: int, offset: int = 0) -> Iterator[ShownRollout]:
-        """At most ``limit`` rollouts after the first ``offset``, by condition as given, then by seed and problem."""
+    def browse(self, selection: Selection, limit: int, offset: int = 0) -> Generator[ShownRollout]:
+        """At most ``limit`` rollouts after the first ``offset``, by condition as given, then by seed and problem.
+
+        A transaction is open until the last one; close the generator if you leave it before.
+        """
         with translated(self.path), self._engine.begin() as connection:
             for condition_id in selection.condition_ids:
                 keys, values = _keys(connection, selection, condition_id)
                 query = _SHOWN.format(keys=f"{keys} LIMIT :limit OFFSET :offset")
                 shown = 0
-                for row in _run(connection, query, values | {"limit": limit, "offset": offset}):
+                streaming = connection.execution_options(yield_per=1000)
+                for row in streaming.exec_driver_sql(query, values | {"limit": limit, "offset": offset}):
                     shown += 1
                     yield _shown(condition_id, row)
                 limit -= shown

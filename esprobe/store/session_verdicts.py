@@ -5,7 +5,7 @@ a process that is killed leaves the session as it was. Rollouts pass through in 
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -63,8 +63,11 @@ class VerdictReader(RolloutStore):
         with translated(self.path), self._engine.begin() as connection:
             return {task for (task,) in connection.exec_driver_sql(query, (session_id,))}
 
-    def scored_texts(self, session_id: int) -> Iterator[list[ScoredText]]:
-        """A session's rollouts in batches, by condition, seed and problem; one state of the file throughout."""
+    def scored_texts(self, session_id: int) -> Generator[list[ScoredText]]:
+        """A session's rollouts in batches, by condition, seed and problem; one state of the file throughout.
+
+        A transaction is open until the last batch; close the generator if you leave it before.
+        """
         with translated(self.path), self._engine.begin() as connection:
             yield from _batches(connection, session_id)
 

@@ -168,6 +168,7 @@ def load(data=None):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75), (signal.SIGINT, 130)])
 def test_a_kill_leaves_whole_sessions_and_the_same_command_goes_on(
     esprobe: Run, tmp_path: Path, number: signal.Signals, code: int

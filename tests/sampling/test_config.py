@@ -121,4 +121,6 @@ def test_a_key_that_is_set_twice_is_refused_by_name(common: list[object], config
     done = invoke("sample-temp", *common, "--config", config)
     assert done.code == 1
     assert "sets samples twice, in lines 1 and 3" in done.stderr
+    config.write_text("max-tokens: 3\nmax_tokens: 4\n")
+    assert "sets max-tokens and max_tokens, which are one option" in invoke("sample-temp", "--config", config).stderr
     assert not db.exists()
