@@ -11,11 +11,15 @@ PACKAGE = Path(__file__).parent.parent / "esprobe"
 
 # From the top down; a room may import the rooms that its line names, and itself.
 ROOMS: dict[str, set[str]] = {
-    "__main__": {"cli"},
+    "__main__": {"cli", "sampling"},
     "cli": {
-        *("analysis", "rescoring", "report", "sampling", "doctor", "stats", "store", "engines", "tasks", "noise"),
-        *("records", "spec", "errors", ""),
+        *("analysis", "rescoring", "verification", "exporting", "importing", "report", "sampling", "doctor", "stats"),
+        *("store", "engines", "tasks", "noise", "records", "spec", "errors", ""),
     },
+    "verification": {"rescoring", "store", "errors"},
+    "exporting": {"store", "records", "errors"},
+    "importing": {"imported_rows", "store", "tasks", "records", "spec", "errors", ""},
+    "imported_rows": {"store", "errors"},
     "analysis": {"report", "stats", "store", "tasks", "records", "spec", "errors"},
     "rescoring": {"store", "tasks", "records", "spec", "errors", ""},
     "report": {"stats", "records", "spec"},

@@ -157,7 +157,10 @@ def _sample(job: "Job", db: Path) -> None:
 
         with ConsoleObserver() as observer:
             summary = run(job, db, observer, stop)
-    stored = f"{summary.stored:,} of {summary.total:,} rollouts stored in {db}"
+    from esprobe.report.text import plain
+
+    shown = plain(str(db))
+    stored = f"{summary.stored:,} of {summary.total:,} rollouts stored in {shown}"
     if summary.outcome == "stopped":
         assert stop.received is not None
         raise StoppedError(
@@ -165,10 +168,10 @@ def _sample(job: "Job", db: Path) -> None:
             stop.exit_code,
         )
     if summary.outcome == "complete":
-        typer.echo(f"nothing to do: all {summary.total:,} rollouts are in {db}")
+        typer.echo(f"nothing to do: all {summary.total:,} rollouts are in {shown}")
     else:
         typer.echo(f"{stored} ({summary.drawn:,} now)")
-    typer.echo(f"next: esprobe passk --db {shlex.quote(str(db))}")
+    typer.echo(f"next: esprobe passk --db {shlex.quote(shown)}")
 
 
 def _typed() -> str:
