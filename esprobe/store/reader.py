@@ -193,7 +193,7 @@ class RolloutStore:
             "AND rollout.seed = json_extract(one.value, '$[1]') AND problem_id = json_extract(one.value, '$[0]') "
             "JOIN problem ON problem.id = problem_id JOIN completion ON completion.id = completion_id"
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             for row in connection.execute(text(query), {"condition": condition_id, "wanted": json.dumps(wanted)}):
                 yield _rollout(row)
 
