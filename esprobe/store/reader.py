@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, Row, and_, or_, text
 from sqlmodel import Session, col, select
 
 from esprobe.errors import StoreError
@@ -114,9 +114,19 @@ class RolloutStore:
             return _session(self.path, *found) if found is not None else None
 
     def extents(self, condition_id: int) -> list[Extent]:
-        """What each session that asked for a condition asked for, oldest first; equal ones once."""
+        """What each session that asked for a condition asked for, oldest first; equal ones once.
+
+        A session that failed before its first rollout asked for something that cannot be had, such as more tokens than
+        the model has positions for: it plans nothing.
+        """
+        came_to_nothing = and_(col(SessionRow.outcome) == "failed", col(SessionRow.rollouts) == 0)
         with self.reading() as connection, Session(connection) as session:
-            query = select(WorkRow).where(WorkRow.condition_id == condition_id).order_by(col(WorkRow.session_id))
+            query = (
+                select(WorkRow)
+                .join(SessionRow)
+                .where(WorkRow.condition_id == condition_id, or_(col(SessionRow.outcome).is_(None), ~came_to_nothing))
+                .order_by(col(WorkRow.session_id))
+            )
             asked = [
                 Extent(row.first_index, row.stop_index, row.first_seed, row.samples, row.problems)
                 for row in session.exec(query)
