@@ -13,12 +13,26 @@ PACKAGE = Path(__file__).parent.parent / "esprobe"
 ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {
-        *("analysis", "report", "sampling", "doctor", "stats", "store", "engines", "tasks", "noise", "spec", "errors"),
+        *(
+            "analysis",
+            "report",
+            "sampling",
+            "fleet",
+            "doctor",
+            "stats",
+            "store",
+            "engines",
+            "tasks",
+            "noise",
+            "spec",
+            "errors",
+        ),
         "",
     },
     "analysis": {"report", "store", "tasks", "records", "errors"},
     "report": {"stats", "records", "spec"},
-    "sampling": {"doctor", "engines", "tasks", "store", "noise", "records", "spec", "seeds", "errors", ""},
+    "sampling": {"fleet", "engines", "tasks", "store", "noise", "records", "spec", "errors", ""},
+    "fleet": {"doctor", "engines", "tasks", "spec", "seeds", "errors", ""},
     "doctor": {"engines", "noise", "spec", "errors"},
     "stats": {"spec"},
     "store": {"records", "spec", "errors"},
@@ -85,8 +99,8 @@ def test_only_the_store_speaks_sql() -> None:
         if {module.split(".")[0] for module in imports(path)} & {"sqlite3", "sqlmodel", "sqlalchemy"}
     }
     # provenance reads sqlite3's version number and nothing else
-    assert speakers == {"store", "sampling"}
-    assert "execute" not in (PACKAGE / "sampling" / "provenance.py").read_text()
+    assert speakers == {"store", "fleet"}
+    assert "execute" not in (PACKAGE / "fleet" / "provenance.py").read_text()
 
 
 def test_no_file_outgrows_its_room() -> None:

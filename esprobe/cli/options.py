@@ -51,6 +51,19 @@ BatchInvariant = Annotated[
 StopLoops = Annotated[
     bool, typer.Option("--stop-loops", help="vLLM: end completions that repeat themselves; another condition.")
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Processes with an engine each. Default: one for each visible GPU, at least one."),
+]
+WorkersPerGpu = Annotated[int, typer.Option("--workers-per-gpu", help="Workers that share a GPU, for small models.")]
+ShardName = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        help="Draw this share of the plan only, such as 3/16, into a database of its own; esprobe merge joins them.",
+        metavar="NUMBER/COUNT",
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="First 20 problems, 32 samples, first temperature or sigma only.")]
 Ks = Annotated[list[int] | None, typer.Option("--k", help="A k of pass@k; repeatable. Default: powers of two up to n.")]
 ConditionFilter = Annotated[

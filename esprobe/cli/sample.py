@@ -39,13 +39,18 @@ def sample_temp(
     tensor_parallel_size: options.TensorParallel = 1,
     batch_invariant: options.BatchInvariant = False,
     stop_loops: options.StopLoops = False,
+    workers: options.Workers = None,
+    workers_per_gpu: options.WorkersPerGpu = 1,
+    shard: options.ShardName = None,
     baseline: options.Baseline = True,
     debug: options.Debug = False,
     config: ConfigFile = None,
 ) -> None:
     """Token space: sample the unmodified model at several temperatures. The same command again resumes."""
     from esprobe.engines import EngineOptions
+    from esprobe.fleet.crew import CrewOptions
     from esprobe.sampling.job import Job
+    from esprobe.sampling.shard import WHOLE, Shard
 
     if not temperature:
         raise UsageError("no temperature is named, so there is nothing to sample; use -t 0.8")
@@ -71,6 +76,8 @@ def sample_temp(
             tensor_parallel_size=tensor_parallel_size,
             batch_invariant=batch_invariant,
         ),
+        crew=CrewOptions(workers=workers, workers_per_gpu=workers_per_gpu),
+        shard=Shard.parse(shard) if shard else WHOLE,
         temperatures=tuple(temperature),
         top_p=top_p,
         top_k=top_k,
@@ -106,13 +113,18 @@ def sample_perturb(
     tensor_parallel_size: options.TensorParallel = 1,
     batch_invariant: options.BatchInvariant = False,
     stop_loops: options.StopLoops = False,
+    workers: options.Workers = None,
+    workers_per_gpu: options.WorkersPerGpu = 1,
+    shard: options.ShardName = None,
     baseline: options.Baseline = True,
     debug: options.Debug = False,
     config: ConfigFile = None,
 ) -> None:
     """Weight space: decode greedily under random weight perturbations. The same command again resumes."""
     from esprobe.engines import EngineOptions
+    from esprobe.fleet.crew import CrewOptions
     from esprobe.sampling.job import Job
+    from esprobe.sampling.shard import WHOLE, Shard
 
     if not sigma:
         raise UsageError("no sigma is named, so there is nothing to sample; use --sigma 0.005")
@@ -138,6 +150,8 @@ def sample_perturb(
             tensor_parallel_size=tensor_parallel_size,
             batch_invariant=batch_invariant,
         ),
+        crew=CrewOptions(workers=workers, workers_per_gpu=workers_per_gpu),
+        shard=Shard.parse(shard) if shard else WHOLE,
         sigmas=tuple(sigma),
         noise=noise,
         scope=scope,

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from esprobe.engines import EngineOptions, ModelIdentity
 from esprobe.errors import UsageError
+from esprobe.fleet.crew import CrewOptions
 from esprobe.noise import SCHEMES
+from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import BASELINE_SEED, Condition, Problem, digest_of
 from esprobe.tasks import Task
 
@@ -32,6 +34,8 @@ class Job:
         baseline: whether to draw the greedy baseline too.
         stop_loops: whether completions that repeat themselves end early; part of the condition.
         options: how the engine runs; no part of the condition.
+        crew: who runs engines, likewise.
+        shard: the share of the plan that is drawn.
     """
 
     command: str
@@ -48,6 +52,8 @@ class Job:
     baseline: bool
     stop_loops: bool = False
     options: EngineOptions = EngineOptions()
+    crew: CrewOptions = CrewOptions()
+    shard: Shard = WHOLE
     temperatures: tuple[float, ...] = ()
     top_p: float = 1.0
     top_k: int = -1

@@ -19,6 +19,9 @@ from transformers import GenerationConfig
 from esprobe.cli.progress import ConsoleObserver
 from esprobe.engines import EngineOptions
 from esprobe.engines.transformers import TransformersEngine
+from esprobe.fleet.crew import Solo
+from esprobe.fleet.work import requests_of
+from esprobe.fleet.worker import Worker
 from esprobe.records import Extent
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
@@ -69,13 +72,15 @@ def through_esprobe(engine: TransformersEngine, job: Job, folder: Path) -> tuple
         ]
         prompted = [(problem, task.prompt(problem, job.prompt)) for problem in problems]
         ids = store.register_problems(task.name, "benchmark", prompted)
-        plan = Plan(store, planned, [(ids[problem.index], problem, prompt) for problem, prompt in prompted])
-        work = [(unit.perturbation, list(plan.requests(unit, engine.batch_size))) for unit in plan.units()]
+        plan = Plan(store, planned, {ids[problem.index]: problem.index for problem, _ in prompted})
+        prompts = {problem.index: prompt for problem, prompt in prompted}
+        works = plan.works(engine.batch_size, workers=1)
+        bare_work = [(work.perturbation, requests_of(work, prompts)) for work in works]
         extents = {p.condition_id: Extent(0, len(problems), p.first_seed, p.samples, len(problems)) for p in planned}
         session = store.begin_session("benchmark", task.scorers[0], extents, {}, {}, {})
         loop = Loop(
             plan=plan,
-            engine=engine,
+            crew=Solo(Worker(engine, identity, task, job.prompt)),
             task=task,
             scorer=task.scorers[0],
             store=store,
@@ -85,7 +90,7 @@ def through_esprobe(engine: TransformersEngine, job: Job, folder: Path) -> tuple
         )
         started = time.perf_counter()
         loop.run()
-        return time.perf_counter() - started, work
+        return time.perf_counter() - started, bare_work
 
 
 def main() -> None:
