@@ -70,6 +70,7 @@ class Solo:
     """A crew of one, in this process."""
 
     size = 1
+
     def __init__(self, worker: Worker) -> None:
         self.set_aside: list[Work] = []
         self._worker = worker
