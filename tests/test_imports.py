@@ -32,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "analysis": {"report", "store", "tasks", "records", "errors"},
     "report": {"stats", "records", "spec"},
     "sampling": {"fleet", "engines", "tasks", "store", "noise", "records", "spec", "errors", ""},
+    "scan": {"store", "records", "spec", "errors"},
     "fleet": {"doctor", "engines", "tasks", "spec", "seeds", "errors", ""},
     "doctor": {"engines", "noise", "spec", "errors"},
     "stats": {"spec"},
@@ -116,7 +117,7 @@ def loaded_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["sample-temp"], ["sample-perturb"], ["passk"], ["report"], ["doctor"], ["save-model"]],
+    [[], ["sample-temp"], ["sample-perturb"], ["scan"], ["passk"], ["report"], ["doctor"], ["save-model"]],
     ids=lambda words: " ".join(words) or "top",
 )
 def test_help_loads_neither_numpy_nor_a_model_library(command: list[str]) -> None:

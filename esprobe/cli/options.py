@@ -51,6 +51,12 @@ BatchInvariant = Annotated[
 StopLoops = Annotated[
     bool, typer.Option("--stop-loops", help="vLLM: end completions that repeat themselves; another condition.")
 ]
+NoiseScheme = Annotated[
+    str, typer.Option("--noise", help="iid, or tied: tensors of one size share noise, as in published ES code.")
+]
+Scope = Annotated[
+    str | None, typer.Option("--scope", help="Perturb only tensors whose name matches this regular expression.")
+]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Processes with an engine each. Default: one for each visible GPU, at least one."),

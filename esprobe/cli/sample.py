@@ -1,7 +1,6 @@
 """``sample-temp`` and ``sample-perturb``: draw what is owed, and stop so that the next run can go on."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +8,8 @@ import typer
 
 from esprobe.cli import options
 from esprobe.cli.config import ConfigFile
-from esprobe.errors import StoppedError, UsageError
+from esprobe.cli.drawing import draw, stored, typed
+from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from esprobe.sampling.job import Job
@@ -55,7 +55,7 @@ def sample_temp(
     if not temperature:
         raise UsageError("no temperature is named, so there is nothing to sample; use -t 0.8")
     job = Job(
-        command=_typed(),
+        command=typed(),
         model=model,
         engine=engine,
         task=task,
@@ -91,12 +91,8 @@ def sample_perturb(
     sigma: Annotated[
         list[float], typer.Option("--sigma", help="Standard deviation of the noise on each weight; repeatable.")
     ] = [0.001, 0.003, 0.005, 0.01],  # noqa: B006 - as above
-    noise: Annotated[
-        str, typer.Option("--noise", help="iid, or tied: tensors of one size share noise, as in published ES code.")
-    ] = "iid",
-    scope: Annotated[
-        str | None, typer.Option("--scope", help="Perturb only tensors whose name matches this regular expression.")
-    ] = None,
+    noise: options.NoiseScheme = "iid",
+    scope: options.Scope = None,
     problems: options.ProblemSlice = "200:2200",
     samples: options.Samples = 1024,
     seed: options.Seed = 42,
@@ -129,7 +125,7 @@ def sample_perturb(
     if not sigma:
         raise UsageError("no sigma is named, so there is nothing to sample; use --sigma 0.005")
     job = Job(
-        command=_typed(),
+        command=typed(),
         model=model,
         engine=engine,
         task=task,
@@ -160,27 +156,9 @@ def sample_perturb(
 
 
 def _sample(job: "Job", db: Path) -> None:
-    from esprobe.sampling.stop import StopSignals
-
-    with StopSignals() as stop:
-        from esprobe.cli.progress import ConsoleObserver
-        from esprobe.sampling.run import run
-
-        with ConsoleObserver() as observer:
-            summary = run(job, db, observer, stop)
-    stored = f"{summary.stored:,} of {summary.total:,} rollouts stored in {db}"
-    if summary.outcome == "stopped":
-        assert stop.received is not None
-        raise StoppedError(
-            f"stopped by {stop.received.name}: {stored}, nothing is lost; the same command again goes on",
-            stop.exit_code,
-        )
+    summary = draw(job, db)
     if summary.outcome == "complete":
         typer.echo(f"nothing to do: all {summary.total:,} rollouts are in {db}")
     else:
-        typer.echo(f"{stored} ({summary.drawn:,} now)")
+        typer.echo(f"{stored(summary, db)} ({summary.drawn:,} now)")
     typer.echo(f"next: esprobe passk --db {shlex.quote(str(db))}")
-
-
-def _typed() -> str:
-    return shlex.join(["esprobe", *sys.argv[1:]])

@@ -100,6 +100,11 @@ class Job:
                     f"sigma {sigma:g} is no standard deviation: it must be a number of at least 0, such as 0.005"
                 )
 
+    @property
+    def seeds(self) -> range:
+        """The seeds of each temperature and sigma."""
+        return range(self.seed, self.seed + self.samples)
+
     def debug(self) -> "Job":
         """The same job on the first 20 problems, 32 samples, and its first temperature or sigma only."""
         first, stop = self.problems

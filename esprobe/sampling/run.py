@@ -27,13 +27,16 @@ Outcome = Literal["complete", "done", "stopped"]
 
 @dataclass(frozen=True)
 class Summary:
-    """How a sampling command ended: nothing was owed ("complete"), all was drawn ("done"), or it was "stopped"."""
+    """How a sampling command ended: nothing was owed ("complete"), all was drawn ("done"), or it was "stopped".
+
+    ``conditions`` are the store's ids, in the order of the job; ``problems`` counts the problems of its slice.
+    """
 
     outcome: Outcome
     stored: int
     total: int
     drawn: int
-    conditions: int
+    conditions: tuple[int, ...]
     problems: int
 
 
@@ -70,7 +73,14 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         plan = Plan(store, conditions, {ids[problem.index]: problem.index for problem in problems}, job.shard)
 
         def summary(outcome: Outcome, drawn: int) -> Summary:
-            return Summary(outcome, plan.stored + drawn, plan.total, drawn, len(conditions), len(problems))
+            return Summary(
+                outcome,
+                plan.stored + drawn,
+                plan.total,
+                drawn,
+                tuple(c.condition_id for c in conditions),
+                len(problems),
+            )
 
         if plan.stored == plan.total:
             return summary("complete", 0)
