@@ -117,7 +117,7 @@ def loaded_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["sample-temp"], ["sample-perturb"], ["scan"], ["passk"], ["report"], ["doctor"], ["save-model"]],
+    [[], ["sample-temp"], ["sample-perturb"], ["plan"], ["scan"], ["passk"], ["report"], ["doctor"], ["save-model"]],
     ids=lambda words: " ".join(words) or "top",
 )
 def test_help_loads_neither_numpy_nor_a_model_library(command: list[str]) -> None:

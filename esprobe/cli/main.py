@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from esprobe import __version__
-from esprobe.cli import doctor, passk, report, sample, save_model, scan
+from esprobe.cli import doctor, passk, plan, report, sample, save_model, scan
 from esprobe.errors import EsprobeError, StoppedError, UsageError
 
 
@@ -41,6 +41,7 @@ def esprobe(
 
 app.command("sample-temp")(sample.sample_temp)
 app.command("sample-perturb")(sample.sample_perturb)
+app.command("plan")(plan.plan)
 app.command("scan")(scan.scan)
 app.command("passk")(passk.passk)
 app.command("report")(report.report)

@@ -62,6 +62,14 @@ Workers = Annotated[
     typer.Option("--workers", help="Processes with an engine each. Default: one for each visible GPU, at least one."),
 ]
 WorkersPerGpu = Annotated[int, typer.Option("--workers-per-gpu", help="Workers that share a GPU, for small models.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Run the workers on a Ray cluster: its address, 'auto', or 'local' for this machine.",
+        metavar="ADDRESS|local",
+    ),
+]
 ShardName = Annotated[
     str | None,
     typer.Option(

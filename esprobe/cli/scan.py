@@ -53,6 +53,7 @@ def scan(
     gpu_memory_utilization: options.GpuMemory = 0.85,
     workers: options.Workers = None,
     workers_per_gpu: options.WorkersPerGpu = 1,
+    ray: options.RayAddress = None,
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Draw the scan too; the ending names the form (png, svg, pdf).")
     ] = None,
@@ -88,7 +89,7 @@ def scan(
         options=EngineOptions(
             batch_size=batch_size, max_num_seqs=max_num_seqs, gpu_memory_utilization=gpu_memory_utilization
         ),
-        crew=CrewOptions(workers=workers, workers_per_gpu=workers_per_gpu),
+        crew=CrewOptions(workers=workers, workers_per_gpu=workers_per_gpu, ray=ray),
         sigmas=values if space is Space.weight else (),
         temperatures=values if space is Space.token else (),
         noise=noise,

@@ -159,6 +159,10 @@ class Job:
             max_tokens=self.max_tokens,
             stop_loops=self.stop_loops or None,
         )
+        yield from self.drawn_like(greedy)
+
+    def drawn_like(self, greedy: Condition) -> Iterator[tuple[Condition, int, int]]:
+        """As ``conditions``, where the greedy baseline's condition is known."""
         if self.baseline:
             yield greedy, BASELINE_SEED, 1
         for temperature in dict.fromkeys(self.temperatures):
