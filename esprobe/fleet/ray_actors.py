@@ -6,6 +6,7 @@ decided by the team as for processes. An actor yields into a stream that holds f
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ _UNREAD = 4
 """Messages of one actor that wait to be read."""
 
 _LOCAL_STORE_BYTES = 256 * 2**20
-_CLOSING_S = 10.0
+_ANSWER_S = 20.0
 
 
 class Actor:
@@ -172,17 +173,32 @@ def _connected(address: str, workers: int | None) -> Any:
             "--ray needs Ray, which this environment lacks; install with: pip install 'esprobe[ray]', or use --workers "
             "on this machine alone"
         ) from err
+    _check_reachable(address)
     cpus = max(os.cpu_count() or 1, workers or 1)
     local: Mapping[str, Any] = {"num_cpus": cpus, "object_store_memory": _LOCAL_STORE_BYTES, "include_dashboard": False}
     try:
         with _own_signals():
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **(local if address == LOCAL else {}))
     except (ConnectionError, ValueError, RuntimeError) as err:
-        raise EngineError(
-            f"no Ray cluster answers at {address!r} ({_first_line(err)}), so nobody could draw; start one with: ray "
-            f"start --head, or use --ray local"
-        ) from err
+        raise _unreachable(address, err) from err
     return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes, without a word."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+        except OSError as err:
+            raise _unreachable(address, err) from err
+
+
+def _unreachable(address: str, error: Exception) -> EngineError:
+    return EngineError(
+        f"no Ray cluster answers at {address!r} ({_first_line(error)}), so nobody could draw; start one with: "
+        f"ray start --head, or use --ray local"
+    )
 
 
 @contextmanager

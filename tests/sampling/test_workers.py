@@ -110,13 +110,13 @@ def test_a_unit_that_ends_every_worker_is_set_aside_and_the_exit_code_says_so(tm
     script.write_text(json.dumps({"*": [ANSWER], "3": [" " * 10**8]}))
     common = ["--engine", "scripted", "--model", str(script), "--data", str(data), "--db", str(db)]
     done = subprocess.run(
-        [*(sys.executable, "-m", "esprobe", "sample-perturb", "--sigma", "0.1", "--samples", "2", "--no-baseline"),
+        [*(sys.executable, "-m", "esprobe", "sample-perturb", "--sigma", "0.1", "--samples", "1", "--no-baseline"),
          *common, "--problems", "0:3", "--workers", "2"],
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     limited = subprocess.run(
-        [*(sys.executable, "-m", "esprobe", "sample-perturb", "--sigma", "0.1", "--samples", "2", "--no-baseline"),
+        [*(sys.executable, "-m", "esprobe", "sample-perturb", "--sigma", "0.1", "--samples", "1", "--no-baseline"),
          *common, "--problems", "0:6", "--workers", "2"],
         capture_output=True, text=True, check=False, timeout=120,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9)),
@@ -125,10 +125,10 @@ def test_a_unit_that_ends_every_worker_is_set_aside_and_the_exit_code_says_so(tm
     assert "MemoryError" in limited.stderr  # the worker's own words
     assert f"this has ended {DEADLY} workers in a row and is set aside" in limited.stderr
     last = limited.stderr.splitlines()[-1]
-    assert last.startswith("error: 6 rollouts are missing")
-    assert "sigma=0.1, seed 42, problems 3 to 5; sigma=0.1, seed 43, problems 3 to 5" in last
+    assert last.startswith("error: 3 rollouts are missing")
+    assert "sigma=0.1, seed 42, problems 3 to 5." in last
     assert query(db, "SELECT outcome FROM session ORDER BY id") == [("done",), ("failed",)]
-    assert query(db, "SELECT count(*) FROM rollout") == [(6,)]
+    assert query(db, "SELECT count(*) FROM rollout") == [(3,)]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
