@@ -41,7 +41,15 @@ def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
     session.install("-e", ".[hf]", *group("test"))
-    session.run("pytest", "-m", "not vllm", *session.posargs)
+    session.run("pytest", "-m", "not vllm and not storm", *session.posargs)
+
+
+@nox.session(default=False)
+def storm(session: nox.Session) -> None:
+    """Two hundred SIGKILLs at random moments over both arms, each followed by a resume."""
+    session.install(TORCH)
+    session.install("-e", ".[hf]", *group("test"))
+    session.run("pytest", "-m", "storm", "tests/sampling", *session.posargs)
 
 
 @nox.session
@@ -99,6 +107,13 @@ def benchmarks(session: nox.Session) -> None:
     session.install("-e", ".[hf]")
     session.env["OMP_NUM_THREADS"] = "1"  # threads that wait for each other make two runs hard to compare
     session.run("python", "-m", "tests.benchmarks.loop_overhead", *session.posargs)
+
+
+@nox.session(default=False)
+def fill(session: nox.Session) -> None:
+    """A database that grows to the study's size through the real write path; printed, never asserted."""
+    session.install("-e", ".")
+    session.run("python", "-m", "tests.benchmarks.fill", *session.posargs)
 
 
 @nox.session(default=False)

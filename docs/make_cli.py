@@ -11,6 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 from typer.utils import get_params_from_function
 
@@ -27,7 +28,8 @@ INTRODUCTION = """\
 completes commands and options in your shell. `python -m esprobe` is the same as `esprobe`.
 
 Results go to stdout; messages, progress and errors to stderr. Exit codes: 0 done, 1 an error, 2 a value that no run
-could mean, 75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C (see [resume](resume.md)).
+could mean, 75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C (see [resume](resume.md)), 141 if whoever read its
+output has gone (`esprobe show | head`).
 
 ## Configuration files
 
@@ -41,8 +43,9 @@ baseline: false
 ```
 
 The command line wins over environment variables, these over the file, and the file over the defaults. An option that is
-given on the command line replaces the file's whole list. A key that the command does not know is an error, so that a
-typo is seen. Reading such files needs PyYAML, which the extra `hf` brings. [examples](examples) has whole ones.
+given on the command line replaces the file's whole list. A key that the command does not know, or that is set twice, is
+an error, so that a typo is seen. Reading such files needs PyYAML, which the extra `hf` brings. [examples](examples) has
+whole ones.
 """
 
 _VALUES: dict[type, str] = {Path: "PATH", str: "TEXT", int: "N", float: "NUMBER"}
@@ -51,10 +54,18 @@ _VALUES: dict[type, str] = {Path: "PATH", str: "TEXT", int: "N", float: "NUMBER"
 def page() -> str:
     """The whole page."""
     sections = [INTRODUCTION]
-    for command in app.registered_commands:
-        assert command.name and command.callback
-        sections.append(_section(command.name, command.callback))
+    sections += [_section(name, callback) for name, callback in commands(app)]
     return "\n".join(sections)
+
+
+def commands(group: Typer, prefix: str = "") -> Iterator[tuple[str, Callable[..., Any]]]:
+    """(name as typed, function) of every command, those of groups after the others."""
+    for command in group.registered_commands:
+        assert command.name and command.callback
+        yield prefix + command.name, command.callback
+    for inner in group.registered_groups:
+        assert inner.name and inner.typer_instance
+        yield from commands(inner.typer_instance, f"{prefix}{inner.name} ")
 
 
 def _section(name: str, callback: Callable[..., Any]) -> str:

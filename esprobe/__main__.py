@@ -1,5 +1,19 @@
-"""``python -m esprobe``."""
+"""``esprobe`` and ``python -m esprobe``: a sampling command hears its scheduler before anything else is imported."""
 
-from esprobe.cli.main import main
+import sys
+from contextlib import nullcontext
 
-main()
+from esprobe.sampling.stop import StopSignals
+
+
+def main() -> None:
+    """Entry point of the ``esprobe`` script."""
+    sampling = any(word.startswith("sample-") for word in sys.argv[1:2])
+    with StopSignals() if sampling else nullcontext():
+        from esprobe.cli.main import main as run
+
+        run()
+
+
+if __name__ == "__main__":
+    main()

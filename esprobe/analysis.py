@@ -10,6 +10,7 @@ from esprobe.errors import StoreError, UsageError
 from esprobe.records import Correctness, Extent, StoredCondition
 from esprobe.report.results import ConditionResult, Results, condition_result
 from esprobe.store import RolloutStore
+from esprobe.store.choice import choose_conditions
 from esprobe.tasks.published import published_points
 
 
@@ -33,7 +34,7 @@ def load_results(database: Path, filters: Sequence[str] = (), ks: Sequence[int] 
                 f"{database} holds no condition yet, so there is nothing to estimate; draw rollouts with: "
                 f"esprobe sample-temp --db {database}"
             )
-        chosen = _filtered(known, filters)
+        chosen = choose_conditions(known, filters)
         if ks is not None and set(ks) != {1} and all(c.condition.kind == "greedy" for c in chosen):
             raise UsageError("a greedy baseline has one rollout per problem, so only --k 1 can be told; leave --k out")
         results = tuple(_result(store, condition, ks) for condition in chosen)
@@ -46,19 +47,6 @@ def load_results(database: Path, filters: Sequence[str] = (), ks: Sequence[int] 
         published=tuple(point for task in tasks for point in published_points(task)),
         sessions=tuple(sessions[id_] for id_ in sorted(sessions)),
     )
-
-
-def _filtered(known: list[StoredCondition], filters: Sequence[str]) -> list[StoredCondition]:
-    def names(stored: StoredCondition) -> set[str]:
-        return {str(stored.id), stored.condition.label, stored.condition.kind}
-
-    for wanted in filters:
-        if not any(wanted in names(stored) for stored in known):
-            there = ", ".join(f"{stored.id} ({stored.condition.label})" for stored in known)
-            raise UsageError(
-                f"--condition {wanted} is not in this database, so there is nothing to show; it has: {there}"
-            )
-    return [stored for stored in known if not filters or names(stored) & set(filters)]
 
 
 def _result(store: RolloutStore, stored: StoredCondition, ks: Sequence[int] | None) -> ConditionResult:

@@ -49,6 +49,10 @@ class RolloutConflictError(StoreError):
     """A rollout is already stored under the same key with other content."""
 
 
+class OutputError(EsprobeError):
+    """Standard output cannot be written."""
+
+
 class StoppedError(EsprobeError):
     """A signal asked the run to stop; everything finished so far is stored."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from esprobe.spec import Condition
+from esprobe.spec import Condition, Prompt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,12 +50,16 @@ class Extent:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over a condition's stored rollouts."""
+    """Sums over a condition's stored rollouts.
+
+    ``checksum`` names which rollouts have which verdicts; None for a file that records none.
+    """
 
     rollouts: int
     correct: int
     tokens: int
     cut_off: int
+    checksum: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,41 @@ class SessionRecord:
     engine: Mapping[str, Any]
     versions: Mapping[str, str]
     hardware: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ConditionStatus:
+    """How far a condition is.
+
+    Attributes:
+        stored: the condition and its id.
+        planned: rollouts that any session asked for; 0 if nobody asked for a plan (imported rollouts).
+        totals: sums over what is stored.
+        planned_problems: problems that any session asked for.
+        incomplete_problems: those of them that lack a planned rollout.
+        session_id: the last session that drew some of it; None if none did.
+        rate: rollouts of this condition per second of that session; None if it was too short to tell.
+    """
+
+    stored: StoredCondition
+    planned: int
+    totals: Totals
+    planned_problems: int
+    incomplete_problems: int
+    session_id: int | None
+    rate: float | None
+
+    @property
+    def missing(self) -> int:
+        """Planned rollouts that are not stored."""
+        return max(self.planned - self.totals.rollouts, 0)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds that the missing rollouts take at the last session's rate; None if that is not known."""
+        if not self.missing:
+            return 0.0
+        return self.missing / self.rate if self.rate else None
 
 
 @dataclass(frozen=True)
@@ -128,3 +167,95 @@ class PublishedPoint:
     model: str
     method: str
     estimate: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a data set that its user should know.
+
+    Attributes:
+        name: a few words for it, such as "no solution".
+        problems: indices of the problems it holds for, ascending.
+    """
+
+    name: str
+    problems: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a task found in its own data set.
+
+    Attributes:
+        task: the task's name.
+        data: where the rows came from, for people.
+        data_digest: which rows they were.
+        problems: first and stop index of what was audited.
+        training: first and stop index of what a model may have been trained on.
+        groups: class of each audited problem, in order.
+        findings: in the order in which to show them; those that hold for no problem too.
+        notes: how to read the findings: definitions, and what was not looked at.
+    """
+
+    task: str
+    data: str
+    data_digest: str
+    problems: tuple[int, int]
+    training: tuple[int, int]
+    groups: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VerdictChanges:
+    """What another scorer would change, or has changed, in one condition.
+
+    Attributes:
+        condition: the condition.
+        before: the scorers of the verdicts compared.
+        scorer: the scorer they were compared with.
+        rollouts: how many were compared.
+        correct_before: how many of them were correct.
+        correct_after: how many are.
+        lost: right before, wrong after.
+        gained: wrong before, right after.
+        rewards: with another reward.
+        answers: with another canonical answer.
+        failures: wrong before and after, but for another reason.
+        changed: with any of these.
+    """
+
+    condition: StoredCondition
+    before: tuple[str, ...]
+    scorer: str
+    rollouts: int
+    correct_before: int
+    correct_after: int
+    lost: int
+    gained: int
+    rewards: int
+    answers: int
+    failures: int
+    changed: int
+
+
+@dataclass(frozen=True)
+class ShownRollout:
+    """One stored rollout with all that a person needs to read it.
+
+    Attributes:
+        condition_id: its condition.
+        session_id: the session that drew it.
+        group: class of its problem.
+        inputs: what the problem gives.
+        prompt: what the model was given.
+        rollout: its key, text and verdict.
+    """
+
+    condition_id: int
+    session_id: int
+    group: str
+    inputs: Mapping[str, Any]
+    prompt: Prompt
+    rollout: StoredRollout

@@ -34,7 +34,15 @@ from tests.test_imports import ROOMS
 
 DOCS = REPOSITORY / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
-COMMANDS = sorted(command.name or "" for command in app.registered_commands)
+COMMANDS = sorted(
+    [command.name or "" for command in app.registered_commands]
+    + [
+        f"{group.name} {command.name}"
+        for group in app.registered_groups
+        if group.typer_instance
+        for command in group.typer_instance.registered_commands
+    ]
+)
 
 _FENCE = re.compile(
     r"(?:[Ss]ave\s(?:it|this)\sas\s`(?P<name>[^`]+)`:\s+)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S
@@ -173,7 +181,7 @@ def test_the_command_line_page_is_current(make_cli: ModuleType) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_and_a_place_in_a_guide(command: str, esprobe: Run) -> None:
-    printed = esprobe(command, "--help").stdout
+    printed = esprobe(*command.split(), "--help").stdout
     section = read("cli.md").split(f"## esprobe {command}\n")[1].split("\n## ")[0]
     options = r"(?<![\w-])--[a-z][a-z-]*"
     assert set(re.findall(options, printed)) - {"--help"} == set(re.findall(options, section.replace("`: ", "`:\n")))

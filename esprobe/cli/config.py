@@ -26,6 +26,13 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
             f"{path} sets {', '.join(unknown)}, which {context.info_name} does not know, so the run would not be the "
             f"one written there; its options are: {', '.join(o for o in options if o not in ('config', 'help'))}"
         )
+    spelled_as: dict[str, str] = {}
+    for key in map(str, values):
+        other = spelled_as.setdefault(names[key.replace("_", "-")], key)
+        if other != key:
+            raise DataError(
+                f"the configuration {path} sets {other} and {key}, which are one option; remove one of them"
+            )
     chosen = {names[str(key).replace("_", "-")]: value for key, value in values.items() if value is not None}
     repeatable = {parameter.name for parameter in context.command.params if getattr(parameter, "multiple", False)}
     for name in repeatable & chosen.keys():
@@ -40,7 +47,7 @@ def _read(path: Path) -> dict[Any, Any]:
     except ImportError as err:
         raise UsageError(f"--config {path} needs PyYAML to be read; install it with: pip install pyyaml") from err
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _loader(yaml.SafeLoader))
+        values = yaml.load(path.read_text(encoding="utf-8"), _loader(yaml.SafeLoader, path))
     except OSError as err:
         raise DataError(f"the configuration {path} cannot be read ({err.strerror}); check --config") from err
     except (yaml.YAMLError, UnicodeDecodeError) as err:
@@ -51,13 +58,30 @@ def _read(path: Path) -> dict[Any, Any]:
     return values
 
 
-def _loader(base: Any) -> Any:
-    """YAML with its numbers left as text, which the options read: YAML 1.1 takes the slice 10:30 for the number 630."""
+def _loader(base: Any, path: Path) -> Any:
+    """YAML whose keys may not repeat, with its numbers left as text, which the options read.
+
+    YAML 1.1 takes the slice 10:30 for the number 630, and PyYAML lets the last of several equal keys win.
+    """
     kept = {
         first: [(tag, form) for tag, form in forms if not tag.endswith((":int", ":float"))]
         for first, forms in base.yaml_implicit_resolvers.items()
     }
-    return type("Loader", (base,), {"yaml_implicit_resolvers": kept})
+
+    def construct_mapping(self: Any, node: Any, deep: bool = False) -> Any:
+        lines: dict[Any, int] = {}
+        for key, _ in node.value:
+            name, line = key.value, key.start_mark.line + 1
+            if key.id == "scalar" and name in lines:
+                raise DataError(
+                    f"the configuration {path} sets {name} twice, in lines {lines[name]} and {line}, and only one can "
+                    f"be meant; remove the other"
+                )
+            if key.id == "scalar":
+                lines[name] = line
+        return base.construct_mapping(self, node, deep=deep)
+
+    return type("Loader", (base,), {"yaml_implicit_resolvers": kept, "construct_mapping": construct_mapping})
 
 
 ConfigFile = Annotated[

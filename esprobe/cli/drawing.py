@@ -37,7 +37,9 @@ def draw(job: "Job", db: Path) -> "Summary":
 
 def stored(summary: "Summary", db: Path) -> str:
     """How much of what was planned is stored."""
-    return f"{summary.stored:,} of {summary.total:,} rollouts stored in {db}"
+    from esprobe.report.text import plain
+
+    return f"{summary.stored:,} of {summary.total:,} rollouts stored in {plain(str(db))}"
 
 
 def typed() -> str:

@@ -6,7 +6,25 @@ from typing import Annotated
 import typer
 
 from esprobe import __version__
-from esprobe.cli import doctor, passk, plan, report, sample, save_model, scan
+from esprobe.cli import (
+    backup,
+    data,
+    doctor,
+    export,
+    import_,
+    merge,
+    passk,
+    plan,
+    report,
+    rescore,
+    sample,
+    save_model,
+    scan,
+    show,
+    status,
+    verify,
+)
+from esprobe.cli.stdout import guard_standard_output
 from esprobe.errors import EsprobeError, StoppedError, UsageError
 
 
@@ -45,13 +63,23 @@ app.command("plan")(plan.plan)
 app.command("scan")(scan.scan)
 app.command("passk")(passk.passk)
 app.command("report")(report.report)
+app.command("status")(status.status)
+app.command("verify")(verify.verify)
+app.command("backup")(backup.backup)
+app.command("merge")(merge.merge)
+app.command("export")(export.export)
+app.command("import")(import_.import_)
 app.command("doctor")(doctor.doctor)
 app.command("save-model")(save_model.save_model)
+app.command("show")(show.show)
+app.command("rescore")(rescore.rescore)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:
     """Entry point of the ``esprobe`` script. Anything but an EsprobeError is a bug, and surfaces as a traceback."""
     try:
+        guard_standard_output()
         for word in sys.argv[1:]:
             if not word.isascii() and word != word.encode(errors="replace").decode():
                 raise UsageError(f"the argument {word!r} is not UTF-8, so it could not be recorded; rename the file")

@@ -9,8 +9,10 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 from rich.text import Text
 
+from esprobe.report.text import plain
 from esprobe.sampling.observer import Progress
 
 _LINE_EVERY_S = 10.0
@@ -24,8 +26,11 @@ class ConsoleObserver:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = self._console.is_terminal
         self._deaf = False
-        columns: list[ProgressColumn] = [TextColumn("{task.description}"), TextColumn("{task.fields[numbers]}")]
-        if self._console.width >= _WIDE:  # the figures come first; a narrow terminal has no room for a bar
+        # On a narrow terminal there is no bar, and the figures take a second line: cut short they would hide the last.
+        wide = self._console.width >= _WIDE
+        figures = TextColumn("{task.fields[numbers]}", table_column=Column(no_wrap=wide))
+        columns: list[ProgressColumn] = [TextColumn("{task.description}"), figures]
+        if wide:
             columns.insert(1, BarColumn(bar_width=None))
         self._bar = Bar(*columns, console=self._console)
         self._task = None if not self._live else self._bar.add_task("", total=1, numbers="", visible=False)
@@ -52,13 +57,13 @@ class ConsoleObserver:
 
     def warning(self, message: str) -> None:
         """A line that stands out."""
-        self._say(lambda: self._console.print(Text(f"warning: {message}", style="bold yellow")))
+        self._say(lambda: self._console.print(Text(plain(f"warning: {message}"), style="bold yellow")))
 
     def progress(self, progress: Progress) -> None:
         """Move the bar, or write a line if the last one is old."""
         self._last = progress
         if self._task is not None:
-            label = f"{progress.label}  {progress.done:,}/{progress.total:,}"
+            label = f"{plain(progress.label)}  {progress.done:,}/{progress.total:,}"
             move = partial(self._bar.update, self._task, completed=progress.done, total=progress.total)
             self._say(partial(move, description=label, numbers=_rates(progress), visible=True))
             return
@@ -69,7 +74,7 @@ class ConsoleObserver:
             self._shown = progress.done
 
     def _print(self, message: str) -> None:
-        self._say(lambda: self._console.print(Text(message)))
+        self._say(lambda: self._console.print(Text(plain(message))))
 
     def _say(self, speak: Callable[[], object]) -> None:
         """Speak, unless nobody can hear: a full log disk or a closed pipe must not end a run of days."""
@@ -92,12 +97,13 @@ def _rates(progress: Progress) -> str:
     left = (progress.total - progress.done) / per_second if per_second else 0.0
     workers = f"{progress.workers} workers, " if progress.workers > 1 else ""
     return (
-        f"{workers}{per_second:,.1f} rollouts/s, {tokens:,.0f} tokens/s, ETA {_duration(left)}, "
+        f"{workers}{per_second:,.1f} rollouts/s, {tokens:,.0f} tokens/s, ETA {duration(left)}, "
         f"pass@1 {progress.pass_at_1:.1%}, cut off {progress.cut_off:.1%}"
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds, "1:02:03"."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:d}:{minutes:02d}:{seconds:02d}"

@@ -158,9 +158,12 @@ def sample_perturb(
 
 
 def _sample(job: "Job", db: Path) -> None:
+    from esprobe.report.text import plain
+
     summary = draw(job, db)
+    shown = plain(str(db))
     if summary.outcome == "complete":
-        typer.echo(f"nothing to do: all {summary.total:,} rollouts are in {db}")
+        typer.echo(f"nothing to do: all {summary.total:,} rollouts are in {shown}")
     else:
         typer.echo(f"{stored(summary, db)} ({summary.drawn:,} now)")
-    typer.echo(f"next: esprobe passk --db {shlex.quote(str(db))}")
+    typer.echo(f"next: esprobe passk --db {shlex.quote(shown)}")

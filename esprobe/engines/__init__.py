@@ -43,7 +43,7 @@ def engine_class(name: str) -> type[Engine]:
     if missing:
         raise EngineError(
             f"the {name} engine needs {', '.join(missing)}, which this environment lacks; "
-            f"install with: pip install 'esprobe[{extra}]'"
+            f"install with: pip install 'esprobe[{extra}]', or from a checkout: pip install '.[{extra}]'"
         )
     module, _, attribute = where.partition(":")
     found: type[Engine] = getattr(import_module(module), attribute)

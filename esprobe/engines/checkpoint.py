@@ -16,9 +16,24 @@ from esprobe.errors import ModelError
 
 TINY = "tiny"
 _FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
-# What decides the tokens that come out: weights, architecture, tokenizer, template, end tokens.
-_DECISIVE = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
-_IRRELEVANT = frozenset({"training.json"})
+# What decides the tokens that come out: weights, architecture, tokenizer, template, end tokens. By name, because
+# trainers leave other JSON files in a folder, and a log that grew must not make another model of it.
+_DECISIVE = (
+    "*.safetensors",
+    "model.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "*.model",
+    "chat_template.json",
+    "*.jinja",
+)
 
 
 @dataclass(frozen=True)
@@ -61,8 +76,21 @@ class Checkpoint:
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """The model's config.json."""
-        parsed: Mapping[str, Any] = json.loads((self.folder / "config.json").read_bytes())
+        """The model's config.json.
+
+        Raises:
+            ModelError: it is no JSON object.
+        """
+        path = self.folder / "config.json"
+        try:
+            parsed = json.loads(path.read_bytes())
+        except ValueError as err:  # no JSON, or no UTF-8
+            raise ModelError(f"{path} is no JSON ({err}), so the model cannot be loaded; fetch it again") from err
+        if not isinstance(parsed, dict):
+            raise ModelError(
+                f"{path} holds a {type(parsed).__name__} where a model's settings should be an object, so the model "
+                f"cannot be loaded; fetch it again"
+            )
         return parsed
 
     @cached_property
@@ -89,8 +117,7 @@ class Checkpoint:
         return bool(getattr(AutoConfig.from_pretrained(self.folder), "tie_word_embeddings", False))
 
     def _files(self) -> Iterator[Path]:
-        found = {path for pattern in _DECISIVE for path in self.folder.glob(pattern)}
-        yield from sorted(path for path in found if path.name not in _IRRELEVANT)
+        yield from sorted({path for pattern in _DECISIVE for path in self.folder.glob(pattern)})
 
 
 def find_checkpoint(model: str) -> Checkpoint:
@@ -100,9 +127,9 @@ def find_checkpoint(model: str) -> Checkpoint:
         ModelError: there is no such model, it cannot be reached, or it has no safetensors weights.
     """
     if model == TINY:
-        return Checkpoint(TINY, _checked(model, Path(__file__).parent.parent / "bundled" / "tiny"))
+        return _checked(Checkpoint(TINY, Path(__file__).parent.parent / "bundled" / "tiny"))
     if Path(model).is_dir():
-        return Checkpoint(model, _checked(model, Path(model)))
+        return _checked(Checkpoint(model, Path(model)))
     if Path(model).exists():
         raise ModelError(
             f"{model!r} is a file, and a model is a folder with config.json and safetensors weights; for a GGUF file "
@@ -113,7 +140,7 @@ def find_checkpoint(model: str) -> Checkpoint:
             f"there is no folder {model!r}, and it is no hub id (owner/name) either, so there is nothing to sample "
             f"from; name a folder, a hub id, or the bundled model with: --model {TINY}"
         )
-    return Checkpoint(model, _checked(model, _from_hub(model)))
+    return _checked(Checkpoint(model, _from_hub(model)))
 
 
 def _from_hub(model: str) -> Path:
@@ -130,12 +157,24 @@ def _from_hub(model: str) -> Path:
         ) from err
 
 
-def _checked(model: str, folder: Path) -> Path:
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"the folder of {model!r} has no config.json, so it is no checkpoint; name another --model")
-    if not any(folder.glob("*.safetensors")):
+def _checked(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint in whose folder is what every engine needs.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if not (checkpoint.folder / "config.json").is_file():
         raise ModelError(
-            f"the folder of {model!r} has no .safetensors weights, and noise is keyed by the names in them; load the "
-            f"model with transformers and write it with save_pretrained(folder), then name that folder"
+            f"the folder of {checkpoint.name!r} has no config.json, so it is no checkpoint; name another --model"
         )
-    return folder
+    if not any(checkpoint.folder.glob("*.safetensors")):
+        raise ModelError(
+            f"the folder of {checkpoint.name!r} has no .safetensors weights, and noise is keyed by the names in them; "
+            f"load the model with transformers and write it with save_pretrained(folder), then name that folder"
+        )
+    if not checkpoint.config:
+        raise ModelError(
+            f"{checkpoint.folder / 'config.json'} names no setting of a model, so the model cannot be loaded; fetch it "
+            f"again"
+        )
+    return checkpoint

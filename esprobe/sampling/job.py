@@ -12,6 +12,7 @@ from esprobe.noise import SCHEMES
 from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import BASELINE_SEED, Condition, Problem, digest_of
 from esprobe.tasks import Task
+from esprobe.tasks.selection import select_problems
 
 LEAST_TEMPERATURE = 0.01
 """vLLM raises smaller temperatures to this one, so a smaller one would not be the condition that it says it is."""
@@ -122,14 +123,7 @@ class Job:
         Raises:
             UsageError: the slice holds none of the task's problems.
         """
-        first, stop = self.problems
-        chosen = list(task.problems[first:stop])
-        if not chosen:
-            raise UsageError(
-                f"--problems {first}:{stop} holds none of the {len(task.problems)} problems of {task.data}; "
-                f"use indices below {len(task.problems)}"
-            )
-        return chosen
+        return list(select_problems(task, *self.problems))
 
     def prompt_style(self, task: Task) -> str:
         """The prompt style asked for.

@@ -15,6 +15,7 @@ from esprobe.sampling.plan import Plan
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Completion, Condition, Problem
 from esprobe.store import NewRollout, RolloutWriter
+from esprobe.store.storable import storable
 from esprobe.store.writer import Cost
 from esprobe.tasks import Task
 
@@ -159,11 +160,6 @@ class Loop:
 
 
 def _storable(completion: Completion) -> Completion:
-    r"""The completion with lone surrogates, which no UTF-8 file can hold, spelled out as \udcff and the like.
-
-    Done before scoring, so that a verdict always belongs to the stored text.
-    """
-    if completion.text.isascii():
-        return completion
-    text = completion.text.encode(errors="backslashreplace").decode()
+    """The completion as the file will hold it: before scoring, so that a verdict always belongs to the stored text."""
+    text = storable(completion.text)
     return completion if text == completion.text else replace(completion, text=text)

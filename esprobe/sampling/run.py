@@ -1,6 +1,7 @@
 """One sampling command from job to summary: what it finds, what it owes, what it draws."""
 
 import re
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,15 +13,17 @@ from esprobe.fleet import provenance
 from esprobe.fleet.crew import Crew
 from esprobe.fleet.hire import hire
 from esprobe.fleet.worker import Order, Papers
-from esprobe.records import Extent, StoredCondition
+from esprobe.records import Extent
+from esprobe.sampling.announce import announce_new
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
 from esprobe.sampling.observer import Observer
 from esprobe.sampling.plan import Plan, Planned
 from esprobe.sampling.stop import StopSignals
-from esprobe.spec import Condition, digest_of
+from esprobe.spec import digest_of
 from esprobe.store import RolloutWriter
 from esprobe.tasks import load_task
+from esprobe.tasks.selection import past_the_end
 
 Outcome = Literal["complete", "done", "stopped"]
 
@@ -53,6 +56,8 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         )
     task = load_task(job.task, job.data)
     problems = job.chosen_problems(task)
+    if (note := past_the_end(task, *job.problems)) is not None:
+        observer.notice(note)
     scorer = task.scorers[0]
     with ExitStack() as stack:
         # A database that is there is asked first: to be told that it is in use should not take a download. A new one
@@ -64,7 +69,9 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         wanted = list(job.conditions(task, identity))
         if store is None:
             store = stack.enter_context(RolloutWriter.open(database))
-        _announce_new([condition for condition, _, _ in wanted], store.conditions(), observer)
+        # A command that failed before it drew leaves conditions that nobody needs to hear of.
+        known = [condition for condition in store.conditions() if store.extents(condition.id)]
+        announce_new([condition for condition, _, _ in wanted], known, observer)
         conditions = [Planned(store.register_condition(c), c, first, samples) for c, first, samples in wanted]
         prompted = [(problem, task.prompt(problem, job.prompt)) for problem in problems]
         condition = wanted[0][0]
@@ -84,6 +91,13 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
 
         if plan.stored == plan.total:
             return summary("complete", 0)
+        others = {session.scorer for c in conditions for session in store.sessions(c.condition_id)} - {scorer}
+        if others:
+            observer.warning(
+                f"the stored rollouts are scored by {', '.join(sorted(others))}, new ones are by {scorer}, and figures "
+                f"would mix the two; when this run is done: esprobe rescore --db {shlex.quote(str(database))} "
+                f"--scorer {min(others)} --write"
+            )
         if plan.stored:
             observer.notice(f"resuming: {plan.stored:,} of {plan.total:,} stored")
         order = Order(
@@ -159,26 +173,3 @@ def _check_scope(job: Job, identity: engines.ModelIdentity) -> None:
             f"--scope {job.scope!r} matches none of the {len(names)} tensors of {job.model}, so nothing would be "
             f"perturbed; names look like {min(names)}"
         )
-
-
-def _announce_new(wanted: list[Condition], stored: list[StoredCondition], observer: Observer) -> None:
-    """Say of each new condition how it differs from the nearest stored one, so that a typo is seen."""
-    digests = {known.condition.digest for known in stored}
-    for condition in wanted:
-        rivals = [known.condition for known in stored if known.condition.kind == condition.kind]
-        if condition.digest in digests or not rivals:
-            continue
-        nearest = min(rivals, key=lambda rival: len(_differences(condition, rival)))
-        told = ", ".join(f"{key} is {new} and was {old}" for key, new, old in _differences(condition, nearest))
-        observer.notice(f"new condition {condition.label}: unlike the stored {nearest.label}, {told}")
-
-
-def _differences(new: Condition, old: Condition) -> list[tuple[str, str, str]]:
-    keys = dict.fromkeys([*new.identity, *old.identity])
-    pairs = ((key, new.identity.get(key), old.identity.get(key)) for key in keys)
-    return [(key, _short(a), _short(b)) for key, a, b in pairs if a != b]
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text[:12] + "..." if len(text) == 64 else text  # digests

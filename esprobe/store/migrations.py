@@ -117,7 +117,55 @@ def _m001_initial(connection: Connection) -> None:
             connection.exec_driver_sql(statement)
 
 
-MIGRATIONS: dict[str, Callable[[Connection], None]] = {"m001_initial": _m001_initial}
+_MODULUS = 2**31 - 1
+
+
+def _weight(column: str) -> str:
+    """SQL: a number below the modulus that looks random, of a seed or problem id; all within SQLite's integers."""
+    x = f"(({column} % {_MODULUS} + 40503) % {_MODULUS})"
+    return f"({x} * {x} % {_MODULUS} * {x} % {_MODULUS})"
+
+
+def _sealed(row: str) -> str:
+    """SQL: what one row of rollout adds to the checksum of its condition; see ``esprobe.store.verdicts``."""
+    value = f"(1 + {row}.correct + 2 * ({row}.finish_reason = 'length'))"
+    return f"({_weight(f'{row}.seed')} * {_weight(f'{row}.problem_id')} % {_MODULUS} * {value} % {_MODULUS})"
+
+
+def _counted(row: str, sign: str) -> str:
+    carry = _MODULUS if sign == "-" else 0
+    return (
+        f"UPDATE totals SET rollouts = rollouts {sign} 1, correct = correct {sign} {row}.correct, "
+        f"tokens = tokens {sign} {row}.token_count, cut_off = cut_off {sign} ({row}.finish_reason = 'length'), "
+        f"checksum = (checksum {sign} {_sealed(row)} + {carry}) % {_MODULUS} WHERE condition_id = {row}.condition_id;"
+    )
+
+
+_M002 = (
+    "ALTER TABLE completion ADD COLUMN checksum INTEGER",
+    "CREATE TABLE totals ("
+    "condition_id INTEGER NOT NULL PRIMARY KEY REFERENCES condition (id) ON DELETE CASCADE, "
+    "rollouts INTEGER NOT NULL, correct INTEGER NOT NULL, tokens INTEGER NOT NULL, cut_off INTEGER NOT NULL, "
+    "checksum INTEGER NOT NULL) STRICT",
+    "INSERT INTO totals SELECT condition.id, count(seed), coalesce(sum(correct), 0), coalesce(sum(token_count), 0), "
+    f"coalesce(sum(finish_reason = 'length'), 0), coalesce(sum({_sealed('rollout')}), 0) % {_MODULUS} "
+    "FROM condition LEFT JOIN rollout ON condition_id = condition.id GROUP BY condition.id",
+    "CREATE TRIGGER condition_added AFTER INSERT ON condition BEGIN "
+    "INSERT OR REPLACE INTO totals VALUES (NEW.id, 0, 0, 0, 0, 0); END",
+    f"CREATE TRIGGER rollout_added AFTER INSERT ON rollout BEGIN {_counted('NEW', '+')} END",
+    f"CREATE TRIGGER rollout_removed AFTER DELETE ON rollout BEGIN {_counted('OLD', '-')} END",
+    "CREATE TRIGGER rollout_changed AFTER UPDATE OF condition_id, seed, problem_id, correct, token_count, "
+    f"finish_reason ON rollout BEGIN {_counted('OLD', '-')} {_counted('NEW', '+')} END",
+)
+
+
+def _m002_totals(connection: Connection) -> None:
+    """Sums over each condition's rollouts, kept by triggers: damage beneath SQL does not keep them."""
+    for statement in _M002:
+        connection.exec_driver_sql(statement)
+
+
+MIGRATIONS: dict[str, Callable[[Connection], None]] = {"m001_initial": _m001_initial, "m002_totals": _m002_totals}
 
 
 def applied(connection: Connection) -> list[str]:

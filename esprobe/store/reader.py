@@ -1,7 +1,8 @@
 """Reading a database: conditions, what is stored of them, their verdicts and texts."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,8 @@ from esprobe.records import (
     Totals,
 )
 from esprobe.spec import Condition
-from esprobe.store.database import Mode, open_database, translated
+from esprobe.store import migrations
+from esprobe.store.database import Mode, damaged, open_database, translated
 from esprobe.store.schema import ConditionRow, ScorerRow, SessionRow, WorkRow
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class RolloutStore:
     def __init__(self, path: Path, engine: Engine) -> None:
         self.path = path
         self._engine = engine
+        self._shared: Connection | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -60,29 +63,58 @@ class RolloutStore:
     ) -> None:
         self.close()
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Inside, everything read shows one state of the file, whatever a sampler writes meanwhile."""
+        with self.reading() as connection:
+            self._shared = connection
+            try:
+                yield
+            finally:
+                self._shared = None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection in a transaction of its own, or in that of the snapshot; for the modules of this room."""
+        with translated(self.path):
+            if self._shared is not None:
+                yield self._shared
+            else:
+                with self._engine.begin() as connection:
+                    yield connection
+
     def conditions(self) -> list[StoredCondition]:
         """Every condition, in the order in which they were first asked for; empty if there is none."""
-        with translated(self.path), Session(self._engine) as session:
+        with self.reading() as connection, Session(connection) as session:
             rows = session.exec(select(ConditionRow).order_by(col(ConditionRow.id))).all()
             return [_condition(self.path, row) for row in rows]
 
     def problems(self, condition_id: int) -> list[StoredProblem]:
         """The problems of which a condition has at least one rollout, by index."""
-        with translated(self.path), self._engine.begin() as connection:
-            return _problems(connection, condition_id)
+        query = "SELECT DISTINCT problem_id FROM rollout WHERE condition_id = :condition"
+        with self.reading() as connection:
+            found = connection.execute(text(query), {"condition": condition_id}).scalars().all()
+            return _problems(connection, self.path, found)
 
     def sessions(self, condition_id: int | None = None) -> list[SessionRecord]:
         """Every session, oldest first; with ``condition_id`` those that were asked for that condition."""
-        with translated(self.path), Session(self._engine) as session:
+        with self.reading() as connection, Session(connection) as session:
             query = select(SessionRow, ScorerRow.name).join(ScorerRow).order_by(col(SessionRow.id))
             if condition_id is not None:
                 mine = select(WorkRow.session_id).where(WorkRow.condition_id == condition_id)
                 query = query.where(col(SessionRow.id).in_(mine))
-            return [_session(row, scorer) for row, scorer in session.exec(query)]
+            return [_session(self.path, row, scorer) for row, scorer in session.exec(query)]
+
+    def last_session(self) -> SessionRecord | None:
+        """The session that began last; None if nothing was ever sampled."""
+        with self.reading() as connection, Session(connection) as session:
+            query = select(SessionRow, ScorerRow.name).join(ScorerRow).order_by(col(SessionRow.id).desc()).limit(1)
+            found = session.exec(query).first()
+            return _session(self.path, *found) if found is not None else None
 
     def extents(self, condition_id: int) -> list[Extent]:
         """What each session that asked for a condition asked for, oldest first; equal ones once."""
-        with translated(self.path), Session(self._engine) as session:
+        with self.reading() as connection, Session(connection) as session:
             query = select(WorkRow).where(WorkRow.condition_id == condition_id).order_by(col(WorkRow.session_id))
             asked = [
                 Extent(row.first_index, row.stop_index, row.first_seed, row.samples, row.problems)
@@ -96,54 +128,42 @@ class RolloutStore:
             "SELECT count(*), coalesce(sum(correct), 0), coalesce(sum(token_count), 0), "
             "coalesce(sum(finish_reason = 'length'), 0) FROM rollout WHERE condition_id = :condition"
         )
-        with translated(self.path), self._engine.begin() as connection:
-            return Totals(*connection.execute(text(query), {"condition": condition_id}).one())
+        with self.reading() as connection:
+            recorded = _recorded(connection, condition_id)
+            return recorded or Totals(*connection.execute(text(query), {"condition": condition_id}).one())
 
     def counts(self, condition_id: int) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]":
-        """Per problem with at least one rollout: index, rollouts n, correct ones c; three (P,) int64 arrays."""
-        import numpy as np
+        """Per problem with at least one rollout: index, rollouts n, correct ones c; three (P,) int64 arrays.
 
-        query = (
-            "SELECT problem_index, n, c FROM problem JOIN (SELECT problem_id, count(*) AS n, sum(correct) AS c "
-            "FROM rollout WHERE condition_id = :condition GROUP BY problem_id) ON problem_id = problem.id "
-            "ORDER BY problem_index"
-        )
-        with translated(self.path), self._engine.begin() as connection:
-            rows = connection.execute(text(query), {"condition": condition_id}).all()
-        table = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 3)
-        return table[:, 0], table[:, 1], table[:, 2]
+        Raises:
+            StoreError: as ``correctness``.
+        """
+        matrix = self.correctness(condition_id)
+        return matrix.problems, matrix.stored.sum(axis=1), matrix.correct.sum(axis=1)
 
     def correctness(self, condition_id: int) -> Correctness:
-        """Every stored verdict of a condition as a problems x seeds matrix, with the mask of what is stored."""
+        """Every stored verdict of a condition as a problems x seeds matrix, with the mask of what is stored.
+
+        Raises:
+            StoreError: the verdicts are not those that were recorded when they were written: the file is damaged.
+        """
         import numpy as np
 
-        # Two strings a seed instead of a row a rollout: the driver hands over two million verdicts in a blink.
-        query = (
-            "SELECT seed, group_concat(correct, ''), group_concat(problem_id) FROM "
-            "(SELECT seed, problem_id, correct FROM rollout WHERE condition_id = :condition "
-            "ORDER BY seed, problem_id) GROUP BY seed ORDER BY seed"
-        )
-        columns: list[tuple[int, bytes, NDArray[np.int64]]] = []
-        rows_of: dict[str, NDArray[np.int64]] = {}  # complete seeds all name the same problems
-        # One transaction: a sampler may be adding problems meanwhile.
-        with translated(self.path), self._engine.begin() as connection:
-            problems = _problems(connection, condition_id)
-            by_id = {problem.id: row for row, problem in enumerate(problems)}
-            for seed, verdicts, ids in connection.execute(text(query), {"condition": condition_id}):
-                if ids not in rows_of:
-                    rows_of[ids] = np.array([by_id[int(i)] for i in ids.split(",")], np.int64)
-                columns.append((seed, verdicts.encode(), rows_of[ids]))
-        correct = np.zeros((len(problems), len(columns)), np.bool_)
-        stored = np.zeros_like(correct)
-        for column, (_, verdicts, rows) in enumerate(columns):
-            correct[rows, column] = np.frombuffer(verdicts, np.uint8) == ord("1")
-            stored[rows, column] = True
+        from esprobe.store.verdicts import read_verdicts
+
+        with self.reading() as connection:
+            recorded = _recorded(connection, condition_id)
+            verdicts = read_verdicts(connection, condition_id, recorded)
+            if verdicts is None:
+                raise StoreError(damaged(self.path, f"the verdicts of condition {condition_id} are not those recorded"))
+            problems = _problems(connection, self.path, verdicts.problem_ids.tolist())
+        order = np.searchsorted(verdicts.problem_ids, [problem.id for problem in problems])
         return Correctness(
-            problems=np.array([p.index for p in problems], np.int64),
-            groups=tuple(p.group for p in problems),
-            seeds=np.array([seed for seed, _, _ in columns], np.int64),
-            correct=correct,
-            stored=stored,
+            problems=np.array([problem.index for problem in problems], np.int64),
+            groups=tuple(problem.group for problem in problems),
+            seeds=verdicts.seeds,
+            correct=verdicts.correct[order],
+            stored=verdicts.stored[order],
         )
 
     def rollouts(self, condition_id: int, problem_index: int | None = None) -> Iterator[StoredRollout]:
@@ -155,47 +175,73 @@ class RolloutStore:
             "ORDER BY seed, problem_id"
         )
         values = {"condition": condition_id, "problem": problem_index}
-        with translated(self.path), self._engine.begin() as connection:
-            for row in connection.execution_options(yield_per=1000).execute(text(query), values):
+        with self.reading() as connection:
+            for row in connection.execute(text(query), values, execution_options={"yield_per": 1000}):
                 index, seed, completion, reward, correct, *rest = row
                 yield StoredRollout(index, seed, completion, reward, bool(correct), *rest)
 
 
 def _condition(path: Path, row: ConditionRow) -> StoredCondition:
-    identity = {k: v for k, v in json.loads(row.identity).items() if k != "kind"}
-    unknown = identity.keys() - {field.name for field in fields(Condition)}
-    if unknown:
+    with _parsed(path, f"condition {row.id}"):
+        identity = {k: v for k, v in json.loads(row.identity).items() if k != "kind"}
+        unknown = identity.keys() - {field.name for field in fields(Condition)}
+        condition = None if unknown else Condition(model=row.model, **identity)
+    if condition is None:
         raise StoreError(
             f"{path} was written by a newer esprobe (condition {row.id} has {', '.join(sorted(unknown))}, unknown "
             f"here), so this one could misread it; upgrade: pip install --upgrade esprobe"
         )
+    if condition.digest != row.digest:
+        raise StoreError(damaged(path, f"condition {row.id} is not what its digest says"))
     assert row.id is not None
-    return StoredCondition(row.id, Condition(model=row.model, **identity))
+    return StoredCondition(row.id, condition)
 
 
-def _problems(connection: Connection, condition_id: int) -> list[StoredProblem]:
-    query = (
-        "SELECT id, problem_index, problem_group, inputs FROM problem WHERE id IN "
-        "(SELECT problem_id FROM rollout WHERE condition_id = :condition) ORDER BY problem_index"
+@contextmanager
+def _parsed(path: Path, what: str) -> Iterator[None]:
+    """Around the reading of JSON that esprobe wrote: if it cannot be read, the file has changed."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as err:
+        raise StoreError(damaged(path, f"{what} cannot be read: {err}")) from err
+
+
+def _problems(connection: Connection, path: Path, ids: Sequence[int]) -> list[StoredProblem]:
+    wanted = set(ids)
+    rows = connection.exec_driver_sql(
+        "SELECT id, problem_index, problem_group, inputs FROM problem ORDER BY problem_index"
     )
-    rows = connection.execute(text(query), {"condition": condition_id})
-    return [StoredProblem(id_, index, group, json.loads(inputs)) for id_, index, group, inputs in rows]
+    with _parsed(path, "a problem"):
+        found = [StoredProblem(row[0], row[1], row[2], json.loads(row[3])) for row in rows if row[0] in wanted]
+    if len(found) < len(wanted):
+        raise StoreError(damaged(path, f"{len(wanted) - len(found):,} problems that rollouts name are not there"))
+    return found
 
 
-def _session(row: SessionRow, scorer: str) -> SessionRecord:
+def _recorded(connection: Connection, condition_id: int) -> Totals | None:
+    """What triggers have kept; None in a file that no migration has given them yet."""
+    if "m002_totals" not in migrations.applied(connection):
+        return None
+    query = "SELECT rollouts, correct, tokens, cut_off, checksum FROM totals WHERE condition_id = ?"
+    row = connection.exec_driver_sql(query, (condition_id,)).first()
+    return Totals(0, 0, 0, 0, 0) if row is None else Totals(*row)
+
+
+def _session(path: Path, row: SessionRow, scorer: str) -> SessionRecord:
     assert row.id is not None
-    return SessionRecord(
-        id=row.id,
-        command=row.command,
-        scorer=scorer,
-        started_utc=row.started_utc,
-        ended_utc=row.ended_utc,
-        outcome=row.outcome,
-        host=row.host,
-        pid=row.pid,
-        rollouts=row.rollouts,
-        tokens=row.tokens,
-        engine=json.loads(row.engine),
-        versions=json.loads(row.versions),
-        hardware=json.loads(row.hardware),
-    )
+    with _parsed(path, f"session {row.id}"):
+        return SessionRecord(
+            id=row.id,
+            command=row.command,
+            scorer=scorer,
+            started_utc=row.started_utc,
+            ended_utc=row.ended_utc,
+            outcome=row.outcome,
+            host=row.host,
+            pid=row.pid,
+            rollouts=row.rollouts,
+            tokens=row.tokens,
+            engine=json.loads(row.engine),
+            versions=json.loads(row.versions),
+            hardware=json.loads(row.hardware),
+        )

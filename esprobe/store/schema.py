@@ -107,6 +107,20 @@ class CompletionRow(SQLModel, table=True):
     __table_args__ = STRICT
     id: int | None = Field(default=None, primary_key=True)
     text: str = Field(sa_type=Text)
+    checksum: int | None = None
+
+
+class TotalsRow(SQLModel, table=True):
+    """Sums over a condition's rollouts, kept by triggers: what damage beneath SQL is told by."""
+
+    __tablename__ = "totals"
+    __table_args__ = STRICT
+    condition_id: int = Field(primary_key=True, foreign_key="condition.id", ondelete="CASCADE")
+    rollouts: int = 0
+    correct: int = 0
+    tokens: int = 0
+    cut_off: int = 0
+    checksum: int = 0
 
 
 class RolloutRow(SQLModel, table=True):

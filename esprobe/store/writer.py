@@ -7,6 +7,7 @@ is consistent wherever the process was killed.
 import json
 import os
 import socket
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -237,13 +238,13 @@ def _insert(connection: Connection, session_id: int, rollouts: Sequence[NewRollo
     work = {condition_id: [0, 0, cost.generate_s, cost.switch_s] for condition_id, cost in costs.items()}
     for id_, rollout in enumerate(rollouts, last + 1):
         *verdict, completion_text = rollout.content
-        texts.append((id_, completion_text))
+        texts.append((id_, completion_text, zlib.crc32(completion_text.encode())))
         rows.append((*rollout.key, *verdict, session_id, id_))
         done = work.setdefault(rollout.condition_id, [0, 0, 0.0, 0.0])
         done[0] += 1
         done[1] += rollout.completion.token_count
     if rows:
-        connection.exec_driver_sql("INSERT INTO completion VALUES (?, ?)", texts)
+        connection.exec_driver_sql("INSERT INTO completion VALUES (?, ?, ?)", texts)
         connection.exec_driver_sql(f"INSERT INTO rollout VALUES ({', '.join('?' * 11)})", rows)
     for condition_id, done in work.items():
         connection.exec_driver_sql(

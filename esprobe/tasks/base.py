@@ -6,8 +6,10 @@ group ``esprobe.tasks``: ``loader(data: str | None) -> Task``.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from fractions import Fraction
+from typing import Protocol, runtime_checkable
 
+from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
 
 
@@ -43,3 +45,37 @@ class Task(Protocol):
 
     def score(self, problem: Problem, completion: str, scorer: str) -> Score:
         """One scorer's verdict on a completion; never raises, whatever a model wrote."""
+
+
+@runtime_checkable
+class AnswerForms(Protocol):
+    """What a task may have besides: when two answers are the same. Ask with ``isinstance(task, AnswerForms)``.
+
+    A task without it has its answers told apart by their text, which ``Score`` asks to be canonical.
+    """
+
+    def value(self, problem: Problem, answer: str | None) -> Fraction | None:
+        """The exact value that a rollout's stored ``answer`` spells, for majority votes; None if it spells none.
+
+        None stands for every answer that may not vote: missing, malformed, or not made of what the problem gives.
+        """
+
+    def expression(self, problem: Problem, completion: str) -> str | None:
+        """One spelling for all ways to write the same answer, for counting distinct ones; None without an answer.
+
+        Two completions give equal spellings if and only if they answer in the same way, by the task's own definition.
+        Bounded time, whatever a model wrote; raises nothing.
+        """
+
+
+@runtime_checkable
+class Audited(Protocol):
+    """What a task may have besides: checks of its own data, for ``esprobe data check``."""
+
+    def audit(self, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
+        """What is wrong or odd in the problems of a slice of indices.
+
+        Args:
+            problems: first and stop index of the problems to audit; at least one of them exists.
+            training: first and stop index of the problems that a model may have been trained on.
+        """

@@ -200,15 +200,28 @@ class TestCheckpoint:
         moved = tmp_path / "moved"
         shutil.copytree(folder, moved)
         (moved / "README.md").write_text("a card")
+        (moved / "trainer_state.json").write_text("{}")
         assert find_checkpoint(str(moved)).fingerprint == find_checkpoint(str(folder)).fingerprint
+
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [("{", "is no JSON"), ("[]", "holds a list"), ("{}", "names no setting"), ("\xff", "is no JSON")],
+    )
+    def test_a_broken_config_is_told_before_anything_loads(
+        self, checkpoint: Path, tmp_path: Path, content: str, told: str
+    ) -> None:
+        broken = tmp_path / "broken"
+        shutil.copytree(checkpoint, broken)
+        (broken / "config.json").write_bytes(content.encode("latin-1"))
+        with pytest.raises(ModelError, match=told):
+            find_checkpoint(str(broken))
 
     @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"])
     def test_the_fingerprint_sees_every_decisive_file(self, checkpoint: Path, tmp_path: Path, name: str) -> None:
         changed = tmp_path / "changed"
         shutil.copytree(checkpoint, changed)
-        content = bytearray((changed / name).read_bytes())
-        content[-1] ^= 1
-        (changed / name).write_bytes(content)
+        with (changed / name).open("ab") as file:
+            file.write(b"\n")
         assert find_checkpoint(str(changed)).fingerprint != find_checkpoint(str(checkpoint)).fingerprint
 
     @pytest.mark.parametrize(

@@ -114,3 +114,13 @@ def test_a_value_of_another_type_is_a_usage_error(common: list[object], config: 
     assert (done.code, done.stdout) == (2, "")
     assert f"--{text.partition(':')[0]}" in done.stderr
     assert not db.exists()
+
+
+def test_a_key_that_is_set_twice_is_refused_by_name(common: list[object], config: Path, db: Path) -> None:
+    config.write_text("samples: 3\ntemperature: [1]\nsamples: 4\n")
+    done = invoke("sample-temp", *common, "--config", config)
+    assert done.code == 1
+    assert "sets samples twice, in lines 1 and 3" in done.stderr
+    config.write_text("max-tokens: 3\nmax_tokens: 4\n")
+    assert "sets max-tokens and max_tokens, which are one option" in invoke("sample-temp", "--config", config).stderr
+    assert not db.exists()

@@ -125,3 +125,11 @@ def test_debug_is_twenty_problems_thirty_two_samples_and_the_first_condition(scr
     assert (asked.problems, asked.samples, asked.temperatures) == ((5, 25), 32, (0.4,))
     small = job(script, data, problems=(5, 9), samples=3, temperatures=(), sigmas=(0.1, 0.2)).debug()
     assert (small.problems, small.samples, small.sigmas) == ((5, 9), 3, (0.1,))
+
+
+def test_a_slice_past_the_end_is_said_with_both_numbers(common: list[object]) -> None:
+    done = invoke("sample-temp", *common, "--problems", "40:2200", "--samples", "1", "-t", "1")
+    assert done.code == 0
+    assert "has 50 problems: 10 are used, not 2,160" in done.stderr
+    within = invoke("sample-temp", *common, "--problems", "40:50", "--samples", "1", "-t", "1")
+    assert "past the end" not in within.stderr

@@ -159,6 +159,20 @@ def test_a_new_condition_names_what_differs_from_the_nearest_stored_one(common: 
     ]
 
 
+def test_arms_that_do_not_match_are_told_where_they_differ(common: list[object]) -> None:
+    temperature = ["sample-temp", *common, "-t", "0.8", "--samples", "1", "--no-baseline"]
+    invoke(*temperature)
+    sigma = ["sample-perturb", *common, "--sigma", "0.1", "--samples", "1", "--no-baseline"]
+    done = invoke(*sigma, "--max-tokens", "7")
+    assert "new condition sigma=0.1: unlike the stored T=0.8, max_tokens is 7 and was 1024\n" in done.stderr
+
+
+def test_arms_that_match_are_no_news(common: list[object]) -> None:
+    invoke("sample-temp", *common, "-t", "0.8", "--samples", "1", "--no-baseline")
+    done = invoke("sample-perturb", *common, "--sigma", "0.1", "--samples", "1", "--no-baseline")
+    assert "new condition" not in done.stderr
+
+
 def test_another_text_of_the_same_model_is_named_by_its_fingerprint(common: list[object], script: Path) -> None:
     invoke("sample-perturb", *common, "--sigma", "0.1", "--samples", "1", "--no-baseline")
     write_script(script, "another text")
@@ -183,7 +197,14 @@ def test_every_condition_that_is_nearly_always_cut_off_is_warned_about_once(tmp_
     assert all("use a smaller --sigma" in message for message in watcher.warnings[1:])
 
 
-@pytest.mark.parametrize(("problems", "texts"), [((0, 49), ["on and on " * 20]), ((0, 50), ["on and on " * 20, "x"])])
+@pytest.mark.parametrize(
+    ("problems", "texts"),
+    [
+        ((0, 49), ["on and on " * 20]),
+        ((0, 50), ["on and on " * 20, "x"]),
+        ((0, 50), ["on and on " * 20] * 9 + ["x"]),  # nine of ten are many, and not nearly all
+    ],
+)
 def test_few_or_mixed_completions_are_no_reason_to_warn(
     tmp_path: Path, data: Path, problems: tuple[int, int], texts: list[str]
 ) -> None:
@@ -333,12 +354,37 @@ class BreakingEngine(ScriptedEngine):
             yield completions
 
 
+class SlowEngine(ScriptedEngine):
+    """Takes three seconds for its first twelve answers, and looks each time how old the oldest unstored one is."""
+
+    def __init__(self, db: Path) -> None:
+        super().__init__(ModelIdentity("m", "f" * 64, "text"), {"*": ["text"]})
+        self._db = db
+        self._answered: list[float] = []
+        self.oldest_s: list[float] = []
+
+    def generate(self, requests: Sequence[Request], stop: StopCheck) -> Iterator[list[Completion]]:
+        for request in requests:
+            if len(self._answered) < 12:
+                time.sleep(0.25)
+            self._answered.append(time.monotonic())
+            yield [self._complete(request)]
+            unstored = self._answered[count(self._db) :]
+            self.oldest_s.append(self._answered[-1] - unstored[0] if unstored else 0.0)
+
+
 @pytest.fixture
 def breaking(tmp_path: Path, script: Path, data: Path) -> Iterator[Callable[..., Loop]]:
     """Builds a loop over ten problems whose engine breaks after ``left`` requests, under the given stop."""
     with RolloutWriter.open(tmp_path / "e.db") as store:
 
-        def build(left: int, end: Callable[[], None], stop: StopSignals, watcher: Watcher | None = None) -> Loop:
+        def build(
+            left: int,
+            end: Callable[[], None],
+            stop: StopSignals,
+            watcher: Watcher | None = None,
+            engine: ScriptedEngine | None = None,
+        ) -> Loop:
             task, identity = load_task("countdown", str(data)), ModelIdentity("m", "f" * 64, "text")
             wanted = job(script, data, temperatures=(), sigmas=(0.1, 0.2)).conditions(task, identity)
             planned = [Planned(store.register_condition(c), c, first, n) for c, first, n in wanted]
@@ -346,8 +392,9 @@ def breaking(tmp_path: Path, script: Path, data: Path) -> Iterator[Callable[...,
             ids = store.register_problems("countdown", "t", prompted)
             plan = Plan(store, planned, {ids[problem.index]: problem.index for problem, _ in prompted})
             session = store.begin_session("test", "es-paper/1", {}, {}, {}, {})
-            engine = BreakingEngine(identity, {"*": ["text"]})
-            engine.left, engine.end = left, end
+            if engine is None:
+                engine = BreakingEngine(identity, {"*": ["text"]})
+                engine.left, engine.end = left, end
             return Loop(
                 plan=plan,
                 crew=Solo(Worker(engine, identity, task, "chat")),
@@ -390,6 +437,12 @@ def test_requests_left_unanswered_are_an_error_not_a_finished_run(
     with pytest.raises(EngineError, match="left 10 of 10 requests unanswered"):
         breaking(20, lambda: None, StopSignals()).run()
     assert count(tmp_path / "e.db") == 20
+
+
+def test_no_answer_waits_two_seconds_to_be_stored(breaking: Callable[..., Loop], tmp_path: Path) -> None:
+    engine = SlowEngine(tmp_path / "e.db")
+    breaking(0, lambda: None, StopSignals(), engine=engine).run()
+    assert 0.25 < max(engine.oldest_s) < 2.0
 
 
 @pytest.mark.parametrize(

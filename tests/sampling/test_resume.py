@@ -38,7 +38,7 @@ def stored(database: Path) -> int:
         return 0  # not made yet, or no table in it yet
 
 
-def killed_after(command: list[str], database: Path, more: int, number: signal.Signals) -> int:
+def killed_after(command: list[str], database: Path, more: int, number: signal.Signals, chance: random.Random) -> int:
     """Start the command, signal it at a random moment after ``more`` new rollouts; its exit code."""
     wanted = stored(database) + more
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
@@ -47,7 +47,7 @@ def killed_after(command: list[str], database: Path, more: int, number: signal.S
             assert process.poll() is None, process.stderr.read()  # type: ignore[union-attr]
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        time.sleep(random.uniform(0, 0.5))
+        time.sleep(chance.uniform(0, 0.5))
         process.send_signal(number)
         process.communicate(timeout=60)
     return process.returncode
@@ -55,7 +55,9 @@ def killed_after(command: list[str], database: Path, more: int, number: signal.S
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arm", ARMS)
-def test_three_kills_and_resumes_equal_one_undisturbed_run(arm: str, esprobe: Run, tmp_path: Path) -> None:
+def test_three_kills_and_resumes_equal_one_undisturbed_run(
+    arm: str, esprobe: Run, tmp_path: Path, chance: random.Random
+) -> None:
     undisturbed, killed = tmp_path / "undisturbed.db", tmp_path / "killed.db"
     done = esprobe(*ARMS[arm], *COMMON, "--db", undisturbed)
     assert done.returncode == 0, done.stderr
@@ -63,7 +65,7 @@ def test_three_kills_and_resumes_equal_one_undisturbed_run(arm: str, esprobe: Ru
     command = [sys.executable, "-m", "esprobe", *ARMS[arm], *COMMON, "--db", str(killed)]
     kills = 0
     for _ in range(3):
-        kills += killed_after(command, killed, random.randint(1, 250), signal.SIGKILL) == -signal.SIGKILL
+        kills += killed_after(command, killed, chance.randint(1, 250), signal.SIGKILL, chance) == -signal.SIGKILL
     assert kills == 3
     resumed = esprobe(*ARMS[arm], *COMMON, "--db", killed)
     assert resumed.returncode == 0, resumed.stderr
@@ -80,11 +82,11 @@ def test_three_kills_and_resumes_equal_one_undisturbed_run(arm: str, esprobe: Ru
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
 def test_a_signal_stops_a_real_model_with_everything_stored(
-    number: signal.Signals, code: int, tmp_path: Path, esprobe: Run
+    number: signal.Signals, code: int, tmp_path: Path, esprobe: Run, chance: random.Random
 ) -> None:
     database = tmp_path / "stopped.db"
     arguments = ["sample-temp", "-t", "1.0", "--samples", "400", *COMMON, "--db", str(database)]
-    assert killed_after([sys.executable, "-m", "esprobe", *arguments], database, 20, number) == code
+    assert killed_after([sys.executable, "-m", "esprobe", *arguments], database, 20, number, chance) == code
     held = stored(database)
     assert held >= 20
     assert rows(database, "SELECT outcome FROM session") == [("stopped",)]

@@ -17,10 +17,10 @@ pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 ARMS = {"token space": ["sample-temp", "-t", "0.8"], "weight space": ["sample-perturb", "--sigma", "0.005"]}
 
 
-def kill_and_resume(arguments: list[str], database: Path, problems: int, samples: int) -> None:
+def kill_and_resume(arguments: list[str], database: Path, problems: int, samples: int, chance: random.Random) -> None:
     command = [sys.executable, "-m", "esprobe", *arguments, "--engine", "vllm", "--db", str(database)]
     wanted = problems * (samples + 1)
-    assert killed_after(command, database, random.randint(1, wanted // 2), signal.SIGKILL) == -signal.SIGKILL
+    assert killed_after(command, database, chance.randint(1, wanted // 2), signal.SIGKILL, chance) == -signal.SIGKILL
     held = rows(
         database, "SELECT condition_id, seed, problem_id, text FROM rollout JOIN completion ON id = completion_id"
     )
@@ -42,9 +42,11 @@ def kill_and_resume(arguments: list[str], database: Path, problems: int, samples
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_the_bundled_model_on_500_published_problems(arm: str, published: Path, tmp_path: Path) -> None:
+def test_the_bundled_model_on_500_published_problems(
+    arm: str, published: Path, tmp_path: Path, chance: random.Random
+) -> None:
     arguments = [*ARMS[arm], "--model", "tiny", "--data", str(published), "--problems", "200:700", "--samples", "16"]
-    kill_and_resume([*arguments, "--max-tokens", "64", "--max-num-seqs", "128"], tmp_path / "tiny.db", 500, 16)
+    kill_and_resume([*arguments, "--max-tokens", "64", "--max-num-seqs", "128"], tmp_path / "tiny.db", 500, 16, chance)
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +60,10 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_smollm2_on_64_problems(arm: str, smollm2: Path, tmp_path: Path) -> None:
+def test_smollm2_on_64_problems(arm: str, smollm2: Path, tmp_path: Path, chance: random.Random) -> None:
     arguments = [*ARMS[arm], "--model", str(smollm2), "--problems", "200:264", "--samples", "4"]
     arguments += ["--dtype", "bfloat16", "--max-tokens", "12", "--max-num-seqs", "64"]
-    kill_and_resume(arguments, tmp_path / "smollm2.db", 64, 4)
+    kill_and_resume(arguments, tmp_path / "smollm2.db", 64, 4, chance)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from esprobe.store import RolloutWriter
 from esprobe.store import schema as _schema  # noqa: F401 - fills SQLModel's metadata
 from tests.store.material import fill
 
-TABLES = ("migration", "condition", "problem", "scorer", "session", "work", "completion", "rollout")
+TABLES = ("migration", "condition", "problem", "scorer", "session", "work", "completion", "rollout", "totals")
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_sqlite_refuses_what_is_no_rollout(migrated: sqlite3.Connection, stateme
 def test_the_view_joins_rollouts_with_what_they_are_of(migrated: sqlite3.Connection) -> None:
     migrated.row_factory = sqlite3.Row
     # A second text and another seed's key apart from the row's id: a wrong join would show.
-    migrated.execute("INSERT INTO completion VALUES (1000, 'another text')")
+    migrated.execute("INSERT INTO completion (id, text) VALUES (1000, 'another text')")
     migrated.execute("UPDATE rollout SET completion_id = 1000 WHERE seed = 43 AND problem_id = 8")
     (row,) = migrated.execute("SELECT * FROM rollouts WHERE seed = 43 AND problem = 7").fetchall()
     assert dict(row) == {

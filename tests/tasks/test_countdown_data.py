@@ -277,6 +277,7 @@ class TestRefusedFile:
             "nan",
             "inf",
             "1e400",
+            "1e-999999999",
             "9" * 5000,
             float("nan"),
             float("inf"),

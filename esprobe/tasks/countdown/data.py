@@ -124,11 +124,17 @@ def _target(target: Any, place: str) -> str:
     if isinstance(target, bool) or not isinstance(target, str | int | float):
         raise DataError(f"{place} is {_kind(target)}, which no answer can equal; write a number such as 98 or 27.4")
     text = target if isinstance(target, str) else repr(target)
-    if len(text) > LONGEST_TARGET or not TARGET.fullmatch(text) or not math.isfinite(float(text)):
+    # A tiny exponent is finite, and yet its exact value would have a denominator of a billion digits.
+    if len(text) > LONGEST_TARGET or not TARGET.fullmatch(text) or not math.isfinite(float(text)) or _is_tiny(text):
         raise DataError(
             f"{place} is {_kind(target)}, which no answer can equal; write a finite number such as 98 or 27.4"
         )
     return text
+
+
+def _is_tiny(text: str) -> bool:
+    exponent = re.search(r"[eE]([+-]?\d+)", text)
+    return exponent is not None and int(exponent[1]) < -LONGEST_TARGET
 
 
 def _context(context: Any, place: str) -> str | None:

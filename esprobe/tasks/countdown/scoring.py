@@ -22,10 +22,13 @@ not reach -6), white space around the answer ignored.
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from esprobe.errors import UsageError
 from esprobe.spec import Score
+from esprobe.tasks.countdown.answers import CHARACTERS, last_answer, uses_exactly
 from esprobe.tasks.countdown.arithmetic import Number, exact_value, python_value
 from esprobe.tasks.countdown.grammar import Postfix, parse
 
@@ -40,16 +43,15 @@ FAILURES: Mapping[str, str] = {
 """Why an answer is not correct, in the order of testing: the first that applies."""
 
 _FORMAT_WEIGHT = 0.1
-_TOLERANCE = 1e-5
+TOLERANCE = 1e-5
+"""How near es-paper/1 takes for right."""
+
 # The published targets that are not integers were computed in floats and printed: some are off by two units in the
 # last place. Rationals that four numbers up to 99 can reach lie further apart than this.
 _ROUNDING = Fraction(1, 10**12)
 _MOST_ANSWER_CHARACTERS = 40
 _MOST_DENOMINATOR = 10**6
-_MOST_DIGITS = 640  # the fewest that Python's int() may be set to refuse
 
-_CHARACTERS = re.compile(r"[0-9+\-*/() ]+")
-_DIGITS = re.compile(r"[0-9]+")
 _NOT_AN_OPERATION = re.compile(r"\*\*|//|(?:^|[(+\-*/]) *[+-]")
 
 Verdict = tuple[str | None, str | None]
@@ -69,31 +71,17 @@ def score(completion: str, numbers: list[int], target: str | float, scorer: str 
         UsageError: there is no such scorer.
         ValueError: ``target`` is not a number.
     """
-    judge = _JUDGES.get(scorer)
-    if judge is None:
+    rules = _RULES.get(scorer)
+    if rules is None:
         raise UsageError(
             f"no scorer is called {scorer!r}, so nothing can be scored; Countdown has {', '.join(SCORERS)}"
         )
-    content = _last_answer(completion)
-    answer, failure = judge(content, numbers, target)
+    goal = rules.goal(target)
+    content = last_answer(completion)
+    answer, failure = _judge(rules, content or "", numbers, goal)
     correct = failure is None
     reward = _format_part(completion, content is not None) * _FORMAT_WEIGHT + correct
     return Score(reward=reward, correct=correct, answer=answer, failure=failure)
-
-
-def _last_answer(completion: str) -> str | None:
-    """The content of the last answer block, reading blocks from left to right; None without one.
-
-    A block runs from an opening tag to the first closing tag after it, and the next one is looked for behind that.
-    So the last block is the one that holds the last opening tag with a closing tag behind it, and it begins at the
-    first opening tag after the closing tag before. Linear time, where a pattern takes quadratic time on unclosed tags.
-    """
-    last_open = completion.rfind("<answer>", 0, max(completion.rfind("</answer>"), 0))
-    if last_open < 0:
-        return None
-    before = completion.rfind("</answer>", 0, last_open)
-    start = completion.find("<answer>", before + 1) + len("<answer>")
-    return completion[start : completion.find("</answer>", start)]
 
 
 def _format_part(completion: str, has_answer: bool) -> float:
@@ -108,70 +96,72 @@ def _format_part(completion: str, has_answer: bool) -> float:
     return (0.1 if "</think>" in completion else 0.0) + (0.5 if has_answer else 0.0)
 
 
-def _judge_es_paper(content: str | None, numbers: Sequence[int], target: str | float) -> Verdict:
-    goal = float(target)
-    if not content or content.isspace():
-        return None, "no-answer"
-    # One newline may end the answer, none may begin it: the ``$`` of the published pattern.
-    if not _CHARACTERS.fullmatch(content.removesuffix("\n")):
-        return None, "characters"
-    if not _uses_exactly(content, numbers):
-        return None, "numbers"
-    expression = parse(content)
-    if expression is None:
-        return None, "invalid"
+def _es_paper(expression: Postfix, goal: float) -> tuple[str | None, bool]:
+    value = python_value(expression)
     try:
-        value = python_value(expression)
-    except ArithmeticError:
-        return None, "invalid"
-    try:
-        is_near = abs(float(value) - goal) < _TOLERANCE
+        is_near = abs(float(value) - goal) < TOLERANCE
     except OverflowError:
         is_near = False
-    return _canonical(value, expression), None if is_near else "value"
+    return _canonical(value, expression), is_near
 
 
-def _judge_strict(content: str | None, numbers: Sequence[int], target: str | float) -> Verdict:
-    goal = Fraction(target)
-    content = (content or "").strip()
-    if not content:
-        return None, "no-answer"
-    if not _CHARACTERS.fullmatch(content):
-        return None, "characters"
-    if _NOT_AN_OPERATION.search(content):
-        return None, "operator"
-    if not _uses_exactly(content, numbers):
-        return None, "numbers"
-    expression = parse(content)
-    if expression is None:
-        return None, "invalid"
-    try:
-        value = exact_value(expression)
-    except ZeroDivisionError:
-        return None, "invalid"
-    # A target that is not an integer is a rounded decimal of the rational that is meant.
-    is_right = value == goal if goal.denominator == 1 else abs(value - goal) <= _ROUNDING * max(Fraction(1), abs(goal))
-    return _short(value), None if is_right else "value"
+def _strict(expression: Postfix, goal: Fraction) -> tuple[str | None, bool]:
+    value = exact_value(expression)
+    return _short(value), is_meant(value, goal)
 
 
-_JUDGES: Mapping[str, Callable[[str | None, Sequence[int], str | float], Verdict]] = {
-    "es-paper/1": _judge_es_paper,
-    "strict/1": _judge_strict,
+@dataclass(frozen=True)
+class _Rules:
+    """What tells one scorer from another.
+
+    Attributes:
+        trimmed: an answer without what may stand around it.
+        refused: what no answer may hold though its characters are allowed; None for nothing.
+        goal: the target as this scorer compares it.
+        verdict: canonical value of an expression, and whether it is the goal; ArithmeticError without a value.
+    """
+
+    trimmed: Callable[[str], str]
+    refused: re.Pattern[str] | None
+    goal: Callable[[str | float], Any]
+    verdict: Callable[[Postfix, Any], tuple[str | None, bool]]
+
+
+_RULES: Mapping[str, _Rules] = {
+    # One newline may end the answer, none may begin it: the ``$`` of the published pattern.
+    "es-paper/1": _Rules(lambda content: content.removesuffix("\n"), None, float, _es_paper),
+    "strict/1": _Rules(str.strip, _NOT_AN_OPERATION, Fraction, _strict),
 }
 
-SCORERS = tuple(_JUDGES)
+SCORERS = tuple(_RULES)
 """The scorers, the default first."""
 
 
-def _uses_exactly(content: str, numbers: Sequence[int]) -> bool:
-    """Whether the numbers in the text, leading zeros ignored, are the given ones, each as often as given."""
-    written = _DIGITS.findall(content)
-    if len(written) != len(numbers):
-        return False
-    significant = [digits.lstrip("0") for digits in written]
-    if max(map(len, significant), default=0) > _MOST_DIGITS:
-        return False
-    return sorted([int(digits or 0) for digits in significant]) == sorted(numbers)
+def _judge(rules: _Rules, content: str, numbers: Sequence[int], goal: Any) -> Verdict:
+    content = rules.trimmed(content)
+    if not content or content.isspace():
+        return None, "no-answer"
+    if not CHARACTERS.fullmatch(content):
+        return None, "characters"
+    if rules.refused is not None and rules.refused.search(content):
+        return None, "operator"
+    if not uses_exactly(content, numbers):
+        return None, "numbers"
+    expression = parse(content)
+    if expression is None:
+        return None, "invalid"
+    try:
+        answer, is_right = rules.verdict(expression, goal)
+    except ArithmeticError:
+        return None, "invalid"
+    return answer, None if is_right else "value"
+
+
+def is_meant(value: int | Fraction, target: Fraction) -> bool:
+    """Whether a value is the target, or what a target that is not an integer is a rounded decimal of."""
+    if target.denominator == 1:
+        return value == target
+    return abs(value - target) <= _ROUNDING * max(Fraction(1), abs(target))
 
 
 def _canonical(value: Number, expression: Postfix) -> str | None:

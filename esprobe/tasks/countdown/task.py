@@ -5,12 +5,14 @@ Owns how the parts meet. Does not know their insides.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
 from esprobe.errors import DataError
+from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
-from esprobe.tasks.countdown import prompts
+from esprobe.tasks.countdown import audit, canonical, prompts
 from esprobe.tasks.countdown.data import read_rows
 from esprobe.tasks.countdown.download import ES_PAPER_FILE, ES_PAPER_SHA256, ES_PAPER_URL, cache_folder, fetch
 from esprobe.tasks.countdown.generate import generated_rows
@@ -23,7 +25,7 @@ ES_PAPER = "es-paper"
 
 @dataclass(frozen=True)
 class CountdownTask:
-    """Reach a target from numbers, each used exactly once. Implements ``esprobe.tasks.base.Task``.
+    """Reach a target from numbers, each used exactly once: every protocol of ``esprobe.tasks.base``.
 
     Attributes:
         data: where the rows came from, for people.
@@ -65,6 +67,28 @@ class CountdownTask:
     def score(self, problem: Problem, completion: str, scorer: str) -> Score:
         """One scorer's verdict on a completion."""
         return score(completion, problem.inputs["numbers"], problem.inputs["target"], scorer)
+
+    def audit(self, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
+        """What is wrong or odd in the problems of a slice; those past the data's end are left out."""
+        chosen = range(*slice(*problems).indices(len(self.rows)))
+        return Audit(
+            task=self.name,
+            data=self.data,
+            data_digest=self.data_digest,
+            problems=(chosen.start, chosen.stop),
+            training=training,
+            groups=tuple(self.problems[index].group for index in chosen),
+            findings=audit.findings(self.rows, chosen, range(*training)),
+            notes=audit.NOTES,
+        )
+
+    def value(self, problem: Problem, answer: str | None) -> Fraction | None:
+        """The exact value of a stored answer; None if it spells none. The problem does not matter here."""
+        return canonical.value(answer)
+
+    def expression(self, problem: Problem, completion: str) -> str | None:
+        """One spelling for all expressions that differ in order, grouping and place of signs only; None without one."""
+        return canonical.expression(completion, problem.inputs["numbers"])
 
 
 def load(data: str | None = None) -> CountdownTask:

@@ -1,0 +1,52 @@
+"""``data``: commands about data sets, which need no model and no database."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from esprobe.cli import options
+from esprobe.errors import UsageError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+class Format(StrEnum):
+    """How findings are written."""
+
+    table = "table"
+    json = "json"
+
+
+@app.callback()
+def data() -> None:
+    """Look at a data set before anything is drawn from it."""
+
+
+@app.command("check")
+def check(
+    data: options.DataName = None,
+    problems: Annotated[
+        str, typer.Option("--problems", help="Problem indices to check.", metavar="FIRST:STOP")
+    ] = "200:2200",
+    training: Annotated[
+        str, typer.Option("--training", help="Indices a model may have been trained on.", metavar="FIRST:STOP")
+    ] = "0:200",
+    task: options.TaskName = "countdown",
+    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+) -> None:
+    """Find problems without a solution, odd targets, duplicates, and test problems that were trained on."""
+    from esprobe.report import audit_text
+    from esprobe.tasks import Audited, load_task
+    from esprobe.tasks.selection import past_the_end, select_problems
+
+    chosen = options.parse_slice(problems)
+    trained = options.parse_slice(training, "--training")
+    loaded = load_task(task, data)
+    if not isinstance(loaded, Audited):
+        raise UsageError(f"task {task} has no checks of its data (no method `audit`), so nothing can be told of it")
+    select_problems(loaded, *chosen)  # raises if there is none
+    if (note := past_the_end(loaded, *chosen)) is not None:
+        typer.echo(note, err=True)
+    audit = loaded.audit(chosen, trained)
+    typer.echo(audit_text.as_json(audit) if format is Format.json else audit_text.as_table(audit), nl=False)

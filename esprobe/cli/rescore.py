@@ -1,0 +1,86 @@
+"""``rescore``: verdicts of another scorer on what is stored."""
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from esprobe.cli import options
+from esprobe.errors import StoppedError
+
+if TYPE_CHECKING:
+    from esprobe.sampling.stop import StopSignals
+
+
+class Format(StrEnum):
+    """How changes are written."""
+
+    table = "table"
+    json = "json"
+
+
+def rescore(
+    db: options.DbPath = Path("esprobe.db"),
+    scorer: Annotated[
+        str | None,
+        typer.Option(
+            "--scorer",
+            help="strict/1, es-paper/1, or a name alone for its newest version; "
+            "if not given, the newest version of the scorer that each verdict is of.",
+        ),
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Store the new verdicts; else only compare.")] = False,
+    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+) -> None:
+    """Score every stored text again under another scorer, and tell what changes. Needs no engine."""
+    from esprobe.report import rescore_text
+    from esprobe.rescoring import rescore as run
+    from esprobe.sampling.stop import StopSignals
+
+    with StopSignals() as stop, _progress(stop, db) as advance:
+        stop.defer()
+        done = run(db, scorer, write=write, advance=advance)
+    if format is Format.json:
+        typer.echo(rescore_text.as_json(done.changes, done.written), nl=False)
+    elif done.sessions:
+        typer.echo(rescore_text.as_table(done.changes), nl=False)
+    if done.skipped:
+        typer.echo(f"{done.skipped} of {done.skipped + done.sessions} sessions had that scorer's verdicts", err=True)
+    if not done.sessions:
+        typer.echo("nothing to do", err=True)
+    elif done.written:
+        typer.echo(f"stored in {db}; the texts are as they were", err=True)
+    else:
+        named = f" --scorer {shlex.quote(scorer)}" if scorer else ""
+        command = f"esprobe rescore --db {shlex.quote(str(db))}{named} --write"
+        typer.echo(f"nothing was changed; to store these verdicts: {command}", err=True)
+
+
+@contextmanager
+def _progress(stop: "StopSignals", db: Path) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr where that is a terminal; ends the command between two batches if a signal asks for it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    bar = Progress(
+        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    )
+    with bar:
+        task = bar.add_task("", total=None)
+
+        def advance(rollouts: int, total: int) -> None:
+            if stop():
+                assert stop.received is not None
+                raise StoppedError(
+                    f"stopped by {stop.received.name}: sessions that were finished stay rescored, the others are as "
+                    f"they were in {db}; the same command again goes on",
+                    stop.exit_code,
+                )
+            bar.update(task, advance=rollouts, total=total)
+
+        yield advance

@@ -1,0 +1,138 @@
+"""Verdicts beside the texts they are about: read again, and replaced by those of another scorer.
+
+A session's verdicts are all of one scorer, which its row names. So they are replaced together, in one transaction:
+a process that is killed leaves the session as it was. Rollouts pass through in batches; no more is in memory.
+"""
+
+import json
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from sqlmodel import Session, col, select
+
+from esprobe.spec import Problem, Score
+from esprobe.store.database import translated
+from esprobe.store.reader import RolloutStore
+from esprobe.store.schema import ProblemRow
+from esprobe.store.writer import RolloutWriter
+
+BATCH = 4096
+"""Rollouts in memory at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredText:
+    """One stored rollout: its key, its text, and the verdict on it."""
+
+    condition_id: int
+    seed: int
+    problem_id: int
+    completion: str
+    score: Score
+
+
+@dataclass(frozen=True)
+class TaskProblem:
+    """A stored problem and the name of the task it belongs to."""
+
+    task: str
+    problem: Problem
+
+
+class VerdictReader(RolloutStore):
+    """Read access to verdicts by session."""
+
+    def task_problems(self) -> dict[int, TaskProblem]:
+        """Every problem by its id in this file."""
+        with translated(self.path), Session(self._engine) as session:
+            rows = session.exec(select(ProblemRow).order_by(col(ProblemRow.id))).all()
+            return {
+                row.id: TaskProblem(row.task, Problem(row.problem_index, json.loads(row.inputs), row.problem_group))
+                for row in rows
+                if row.id is not None
+            }
+
+    def tasks(self, session_id: int) -> set[str]:
+        """Names of the tasks of which a session was asked for rollouts."""
+        query = (
+            "SELECT DISTINCT json_extract(identity, '$.task') FROM work JOIN condition ON condition.id = condition_id "
+            "WHERE session_id = ?"
+        )
+        with translated(self.path), self._engine.begin() as connection:
+            return {task for (task,) in connection.exec_driver_sql(query, (session_id,))}
+
+    def scored_texts(self, session_id: int) -> Generator[list[ScoredText]]:
+        """A session's rollouts in batches, by condition, seed and problem; one state of the file throughout.
+
+        A transaction is open until the last batch; close the generator if you leave it before.
+        """
+        with translated(self.path), self._engine.begin() as connection:
+            yield from _batches(connection, session_id)
+
+
+class VerdictWriter(RolloutWriter, VerdictReader):
+    """Write access to verdicts by session; holds the database's lock until closed."""
+
+    @contextmanager
+    def replacing(self, session_id: int) -> "Iterator[SessionVerdicts]":
+        """One transaction on a session's verdicts: committed at the end of the block, undone if it raises."""
+        with translated(self.path), self._engine.begin() as connection:
+            yield SessionVerdicts(connection, session_id)
+
+
+class SessionVerdicts:
+    """A session's verdicts while they are being replaced."""
+
+    def __init__(self, connection: Connection, session_id: int) -> None:
+        self._connection = connection
+        self._session_id = session_id
+
+    def scored_texts(self) -> Iterator[list[ScoredText]]:
+        """The session's rollouts in batches; those of a batch may be replaced before the next one is asked for."""
+        return _batches(self._connection, self._session_id)
+
+    def replace(self, verdicts: Sequence[tuple[ScoredText, Score]]) -> None:
+        """Give rollouts other verdicts."""
+        rows = [
+            (new.reward, int(new.correct), new.answer, new.failure, old.condition_id, old.seed, old.problem_id)
+            for old, new in verdicts
+        ]
+        if rows:
+            self._connection.exec_driver_sql(
+                "UPDATE rollout SET reward = ?, correct = ?, answer = ?, failure = ? "
+                "WHERE condition_id = ? AND seed = ? AND problem_id = ?",
+                rows,
+            )
+
+    def name_scorer(self, scorer: str, remark: str) -> None:
+        """Record that all verdicts of the session are ``scorer``'s now, and a remark on how that came about."""
+        run = self._connection.exec_driver_sql
+        run("INSERT INTO scorer (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (scorer,))
+        run(
+            "UPDATE session SET scorer_id = (SELECT id FROM scorer WHERE name = ?), versions = json_set(versions, "
+            "'$.rescored', coalesce(json_extract(versions, '$.rescored') || '; ', '') || ?) WHERE id = ?",
+            (scorer, remark, self._session_id),
+        )
+
+
+def _batches(connection: Connection, session_id: int) -> Iterator[list[ScoredText]]:
+    # By key, not with one long cursor: what a statement still reads must not be changed under it.
+    query = (
+        "SELECT seed, problem_id, text, reward, correct, answer, failure FROM "
+        "(SELECT * FROM rollout WHERE condition_id = ? AND (seed, problem_id) > (?, ?) AND session_id = ? "
+        "ORDER BY seed, problem_id LIMIT ?) CROSS JOIN completion ON completion.id = completion_id "
+        "ORDER BY seed, problem_id"
+    )
+    conditions = connection.exec_driver_sql(
+        "SELECT condition_id FROM work WHERE session_id = ? ORDER BY condition_id", (session_id,)
+    )
+    for (condition_id,) in conditions.all():
+        last = (-1, -1)
+        while rows := connection.exec_driver_sql(query, (condition_id, *last, session_id, BATCH)).all():
+            yield [
+                ScoredText(condition_id, seed, problem_id, text, Score(reward, bool(correct), answer, failure))
+                for seed, problem_id, text, reward, correct, answer, failure in rows
+            ]
+            last = (rows[-1][0], rows[-1][1])

@@ -1,0 +1,39 @@
+"""Where a completion's answer stands, and which numbers it is written with.
+
+Owns finding and reading the text of an answer. Does not know what an expression is worth, or when it is right.
+"""
+
+import re
+from collections.abc import Sequence
+
+CHARACTERS = re.compile(r"[0-9+\-*/() ]+")
+"""All that an answer may be written with."""
+
+_DIGITS = re.compile(r"[0-9]+")
+_MOST_DIGITS = 640  # the fewest that Python's int() may be set to refuse
+
+
+def last_answer(completion: str) -> str | None:
+    """The content of the last answer block, reading blocks from left to right; None without one.
+
+    A block runs from an opening tag to the first closing tag after it, and the next one is looked for behind that.
+    So the last block is the one that holds the last opening tag with a closing tag behind it, and it begins at the
+    first opening tag after the closing tag before. Linear time, where a pattern takes quadratic time on unclosed tags.
+    """
+    last_open = completion.rfind("<answer>", 0, max(completion.rfind("</answer>"), 0))
+    if last_open < 0:
+        return None
+    before = completion.rfind("</answer>", 0, last_open)
+    start = completion.find("<answer>", before + 1) + len("<answer>")
+    return completion[start : completion.find("</answer>", start)]
+
+
+def uses_exactly(content: str, numbers: Sequence[int]) -> bool:
+    """Whether the numbers in the text, leading zeros ignored, are the given ones, each as often as given."""
+    written = _DIGITS.findall(content)
+    if len(written) != len(numbers):
+        return False
+    significant = [digits.lstrip("0") for digits in written]
+    if max(map(len, significant), default=0) > _MOST_DIGITS:
+        return False
+    return sorted([int(digits or 0) for digits in significant]) == sorted(numbers)
