@@ -20,6 +20,7 @@ LEAST_TEMPERATURE = 0.01
 DTYPES = ("auto", "float16", "bfloat16", "float32")
 
 _DEBUG_PROBLEMS = 20
+MOST_SAMPLES = 1_000_000
 _DEBUG_SAMPLES = 32
 
 
@@ -72,6 +73,11 @@ class Job:
         for wrong, message in (
             (not 0 <= first < stop, f"--problems {first}:{stop} selects nothing; use FIRST:STOP with FIRST < STOP"),
             (self.samples < 1, f"--samples {self.samples} would draw nothing; use 1 or more"),
+            (
+                self.samples > MOST_SAMPLES,
+                f"--samples {self.samples:,} is more than the {MOST_SAMPLES:,} rollouts of a problem that one file is "
+                f"made for, and a plan is never shrunk again; use fewer, and passk's forecast for larger k",
+            ),
             (self.max_tokens < 1, f"--max-tokens {self.max_tokens} leaves no room for an answer; use 1 or more"),
             (self.seed < 0, f"--seed {self.seed} is negative, and seeds count from 0 up; use 0 or more"),
             (self.seed + self.samples > 2**63, f"--seed {self.seed} is past what SQLite can store (2**63 - 1)"),

@@ -11,6 +11,7 @@ from tests.sampling.material import invoke, job
 REFUSED = [
     ("sample-temp", ["--samples", "0"], 2, "--samples 0"),
     ("sample-temp", ["--samples", "-3"], 2, "--samples -3"),
+    ("sample-temp", ["--samples", "1000001"], 2, "--samples 1,000,001 is more than"),
     ("sample-temp", ["--seed", "-1"], 2, "--seed -1 is negative"),
     ("sample-temp", ["--seed", str(2**63 - 1), "--samples", "2"], 2, "past what SQLite can store"),
     ("sample-temp", ["--max-tokens", "0"], 2, "--max-tokens 0"),
