@@ -62,7 +62,7 @@ class Plan:
         self.conditions = conditions
         self._problems = problems
         store.plan_problems(list(problems))
-        self._units = [unit for position, unit in _in_order(conditions) if shard.holds(position)]
+        self._units = list(_in_order(conditions, shard))
         counts = {c.condition_id: store.stored_by_seed(c.condition_id, c.first_seed, c.samples) for c in conditions}
         self._stored = [
             sum(counts[unit.planned.condition_id].get(seed, 0) for seed in unit.seeds) for unit in self._units
@@ -116,15 +116,16 @@ class Plan:
         return [batch for batch in batches if batch]
 
 
-def _in_order(conditions: list[Planned]) -> Iterator[tuple[int, Unit]]:
-    """Every unit and its position: a number that stays its own when samples are added; -1 for the baseline's."""
+def _in_order(conditions: list[Planned], shard: Shard) -> Iterator[Unit]:
+    """The shard's units: the first block of every condition, then the second of every one, ..."""
     drawn = [planned for planned in conditions if planned.condition.kind != "greedy"]
-    rows = zip_longest(*map(_blocks, conditions))
-    for number, row in enumerate(rows):
+    for number, row in enumerate(zip_longest(*map(_blocks, conditions))):
         for unit in row:
-            if unit is not None:
-                greedy = unit.planned.condition.kind == "greedy"
-                yield -1 if greedy else number * len(drawn) + drawn.index(unit.planned), unit
+            if unit is None:
+                continue
+            greedy = unit.planned.condition.kind == "greedy"
+            if shard.has_baseline if greedy else shard.holds(number, drawn.index(unit.planned), len(drawn)):
+                yield unit
 
 
 def _blocks(planned: Planned) -> Iterator[Unit]:

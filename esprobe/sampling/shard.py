@@ -1,5 +1,6 @@
 """A share of a plan: for machines that have no file in common, each with a database of its own."""
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,8 +11,8 @@ from esprobe.errors import UsageError
 class Shard:
     """Shard ``number`` of ``count``, counted from 1.
 
-    Units are dealt like cards in the order of the plan, so that shards differ by one unit at most, and a longer plan of
-    the same conditions only adds to each.
+    Units are dealt like cards in the order of the plan: shards differ by one unit at most, in all and of each condition
+    (the baseline not counted), and a longer plan of the same conditions only adds to each.
     """
 
     number: int
@@ -32,9 +33,19 @@ class Shard:
             )
         return cls(int(number), int(count))
 
-    def holds(self, position: int) -> bool:
-        """Whether the unit at this position of the plan belongs here; position -1 is the last shard's."""
-        return position % self.count == self.number - 1
+    def holds(self, block: int, condition: int, conditions: int) -> bool:
+        """Whether a block of a condition belongs here; both count from 0, the condition among those that are drawn.
+
+        Row by row a card goes to each shard in turn. Where the number of conditions and of shards have a common factor,
+        a condition would come to the same few shards in every row; so the row is turned by one as soon as that begins.
+        """
+        turned = block // (self.count // math.gcd(conditions, self.count))
+        return (block * conditions + (condition + turned) % conditions) % self.count == self.number - 1
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether the greedy baseline belongs here: the last to be dealt a card has it."""
+        return self.number == self.count
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"

@@ -1,6 +1,8 @@
 """Shares of a plan: together the whole, apart from each other, and of one size."""
 
+import json
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,22 @@ from esprobe.sampling.shard import Shard
 from tests.sampling.material import invoke, query, rows
 
 
-@given(count=st.integers(1, 40), units=st.integers(0, 300))
-def test_every_unit_has_one_shard_and_shards_differ_by_one_unit_at_most(count: int, units: int) -> None:
+@given(count=st.integers(1, 40), conditions=st.integers(1, 9), blocks=st.integers(1, 130))
+def test_every_unit_has_one_shard_and_shards_differ_by_one_unit_at_most(
+    count: int, conditions: int, blocks: int
+) -> None:
     shards = [Shard(number, count) for number in range(1, count + 1)]
-    holders = [[shard for shard in shards if shard.holds(position)] for position in range(-1, units)]
-    assert all(len(held) == 1 for held in holders)
-    sizes = [sum(shard.holds(position) for position in range(-1, units)) for shard in shards]
-    assert max(sizes) - min(sizes) <= 1 + (units % count == 0)  # the baseline, and a last round that comes out even
+    held = {
+        shard: Counter(c for b in range(blocks) for c in range(conditions) if shard.holds(b, c, conditions))
+        for shard in shards
+    }
+    assert sum(counter.total() for counter in held.values()) == blocks * conditions
+    sizes = [counter.total() for counter in held.values()]
+    assert max(sizes) - min(sizes) <= 1
+    for condition in range(conditions):
+        of_it = [counter[condition] for counter in held.values()]
+        assert (sum(of_it), max(of_it) - min(of_it) <= 1) == (blocks, True)
+    assert sum(shard.has_baseline for shard in shards) == 1
 
 
 @pytest.mark.parametrize("text", ["0/16", "17/16", "3", "3/", "/3", "a/b", "-1/4", "1/0", "1/2/3", "", "³/4"])
@@ -45,9 +56,31 @@ def test_sixteen_shards_are_together_one_run(common: list[object], db: Path, arm
     assert sorted(map(repr, found)) == sorted(map(repr, rows(db)))
 
 
+def test_merged_shards_are_one_run_and_a_missing_one_is_exactly_its_holes(common: list[object], db: Path) -> None:
+    command = ["sample-perturb", *common, "--sigma", "0.1", "--sigma", "0.2", "--samples", "24"]
+    invoke(*command)
+    parts = [db.with_name(f"{number}.db") for number in range(1, 17)]
+    for number, part in enumerate(parts, 1):
+        invoke(*command, "--db", part, "--shard", f"{number}/16")
+    merged = db.with_name("merged.db")
+    assert invoke("merge", "--into", merged, *parts[:4], *parts[5:]).code == 0
+    lost = rows(parts[4])
+    status = json.loads(invoke("status", "--db", merged, "--format", "json").stdout)
+    assert (status["planned"], status["missing"], len(lost)) == (50 + 2 * 24 * 50, len(lost), 3 * 50)
+    assert not set(lost) & set(rows(merged))
+    assert sorted([*rows(merged), *lost], key=repr) == sorted(rows(db), key=repr)
+
+    assert invoke("merge", "--into", merged, parts[4]).code == 0
+    whole = rows(merged)
+    assert whole == rows(db)
+    assert invoke("merge", "--into", merged, *parts).code == 0
+    assert rows(merged) == whole
+    assert invoke(*command, "--db", merged).stdout.startswith("nothing to do: all 2,450 rollouts")
+
+
 def test_a_shard_draws_whole_seeds_and_whole_blocks(common: list[object], db: Path) -> None:
     invoke("sample-perturb", *common, "--sigma", "0.1", "--samples", "8", "--shard", "2/4", "--no-baseline")
-    assert query(db, "SELECT seed, count(*) FROM rollout GROUP BY 1") == [(43, 50), (47, 50)]
+    assert query(db, "SELECT seed, count(*) FROM rollout GROUP BY 1") == [(43, 50), (47, 50)]  # 42 is the first shard's
     other = db.with_name("t.db")
     invoke("sample-temp", *common, "-t", "1", "--samples", "64", "--shard", "4/4", "--db", other)
     seeds = query(other, "SELECT min(seed), max(seed), count(*) FROM rollout GROUP BY condition_id")
