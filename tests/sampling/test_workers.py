@@ -106,21 +106,21 @@ def test_a_stuck_worker_is_ended_and_its_work_is_drawn_by_others(tmp_path: Path,
 
 def test_a_unit_that_ends_every_worker_is_set_aside_and_the_exit_code_says_so(tmp_path: Path) -> None:
     data, script, db = write_data(tmp_path / "data.json", 6), tmp_path / "script.json", tmp_path / "e.db"
-    # Split into words, the text of problem 3 is larger than the memory that a process may have.
-    script.write_text(json.dumps({"*": [ANSWER], "3": [" " * 10**8]}))
-    common = ["--engine", "scripted", "--model", str(script), "--data", str(data), "--db", str(db)]
-    done = subprocess.run(
-        [*(sys.executable, "-m", "esprobe", "sample-perturb", "--sigma", "0.1", "--samples", "1", "--no-baseline"),
-         *common, "--problems", "0:3", "--workers", "2"],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    # Cut off at the last of its words, the text of problem 3 becomes a list larger than the memory that a process has.
+    script.write_text(json.dumps({"*": [ANSWER], "3": [" " * 150_000_000]}))
+    common = ["--engine", "scripted", "--model", str(script), "--data", str(data), "--db", str(db), "--workers", "2"]
+    arm = ["sample-perturb", "--sigma", "0.1", "--samples", "1", "--no-baseline", "--max-tokens", "149000000"]
+    command = [sys.executable, "-m", "esprobe", *arm, *common]
+    done = subprocess.run([*command, "--problems", "0:3"], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     limited = subprocess.run(
-        [*(sys.executable, "-m", "esprobe", "sample-perturb", "--sigma", "0.1", "--samples", "1", "--no-baseline"),
-         *common, "--problems", "0:6", "--workers", "2"],
-        capture_output=True, text=True, check=False, timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9)),
-    )  # fmt: skip
+        [*command, "--problems", "0:6"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (1_100_000_000, 1_100_000_000)),
+    )
     assert limited.returncode == 3, limited.stderr
     assert "MemoryError" in limited.stderr  # the worker's own words
     assert f"this has ended {DEADLY} workers in a row and is set aside" in limited.stderr
