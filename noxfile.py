@@ -109,6 +109,14 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Simulated coverage of every kind of interval, minutes long; prints the table of docs/statistics.md."""
+    session.install("-e", ".")
+    session.env["OMP_NUM_THREADS"] = "1"
+    session.run("python", "-m", "tests.stats.crossed", *session.posargs)
+
+
+@nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
     """Ratios measured side by side; printed, never asserted."""
     session.install(TORCH)

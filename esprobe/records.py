@@ -155,6 +155,53 @@ class StoredRollout:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """Equal rollouts and how many there are.
+
+    Attributes:
+        group: problem class.
+        failure: the scorer's word; None if correct.
+        finish_reason: "stop", "length" or "loop".
+        bonus: reward beyond the answer's own.
+        rollouts: how many.
+    """
+
+    group: str
+    failure: str | None
+    finish_reason: str
+    bonus: float
+    rollouts: int
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What the engine spent on a condition, by the sessions that recorded it.
+
+    Attributes:
+        rollouts: drawn in those sessions.
+        generate_s: seconds of generating.
+        switch_s: seconds of switching weights.
+    """
+
+    rollouts: int
+    generate_s: float
+    switch_s: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The canonical answers of one condition, problem by problem and seed by seed as in ``Correctness``.
+
+    Attributes:
+        codes: (P, S) int32 positions in ``texts``; -1 where there is no answer, or no rollout.
+        texts: the distinct answers.
+    """
+
+    codes: "NDArray[np.int32]"
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class PublishedPoint:
     """A figure from elsewhere to compare with.
 

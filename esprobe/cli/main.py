@@ -8,6 +8,7 @@ import typer
 from esprobe import __version__
 from esprobe.cli import (
     backup,
+    compare,
     data,
     doctor,
     export,
@@ -62,6 +63,7 @@ app.command("sample-perturb")(sample.sample_perturb)
 app.command("plan")(plan.plan)
 app.command("scan")(scan.scan)
 app.command("passk")(passk.passk)
+app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.command("status")(status.status)
 app.command("verify")(verify.verify)

@@ -16,6 +16,7 @@ class Format(StrEnum):
 
     markdown = "markdown"
     json = "json"
+    csv = "csv"
 
 
 def report(
@@ -29,10 +30,16 @@ def report(
 ) -> None:
     """Setup, pass@k with intervals, baselines, what is incomplete, and provenance."""
     from esprobe.analysis import load_results
-    from esprobe.report import markdown, report_json
+    from esprobe.report import markdown, report_csv, report_json
 
-    results = load_results(db, condition or (), k)
-    text = markdown.as_report(results) if format is Format.markdown else report_json.as_report_json(results)
+    results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
+    match format:
+        case Format.markdown:
+            text = markdown.as_report(results)
+        case Format.json:
+            text = report_json.as_report_json(results)
+        case Format.csv:
+            text = report_csv.as_report_csv(results)
     if output is None:
         typer.echo(text, nl=False)
         return

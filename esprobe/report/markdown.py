@@ -4,9 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from esprobe.records import SessionRecord
+from esprobe.report.contrast_text import null_section, overlap_section, pairs_section
+from esprobe.report.detail_text import (
+    cost_section,
+    depth_section,
+    extrapolation_section,
+    taxonomy_section,
+    vote_section,
+)
 from esprobe.report.passk_table import baseline_lines, markdown_table, note_lines, value_columns
 from esprobe.report.results import ConditionResult, Results
 from esprobe.report.text import count, markdown, plural, share, span
+from esprobe.report.verdict_text import selection_section, verdict_section
 
 
 def as_report(results: Results) -> str:
@@ -14,8 +23,18 @@ def as_report(results: Results) -> str:
     sections = [
         ["# pass@k on " + markdown(results.task)],
         _setup(results),
+        verdict_section(results),
         _curves(results),
         _nulls(results),
+        null_section(results),
+        selection_section(results),
+        pairs_section(results),
+        overlap_section(results),
+        depth_section(results),
+        taxonomy_section(results),
+        vote_section(results),
+        cost_section(results),
+        extrapolation_section(results),
         _published(results),
         _incomplete(results),
         _lengths(results),

@@ -43,7 +43,12 @@ def condition_entry(result: ConditionResult) -> dict[str, Any]:
 def null_entries(results: Results) -> list[dict[str, Any]]:
     """The nulls, each with a label, a description and a curve."""
     return [
-        {"label": null.label, "description": null.description, "pass_at_k": point_entries(null.curve)}
+        {
+            "label": null.label,
+            "description": null.description,
+            "pass_at_k": point_entries(null.curve),
+            "by_group": {part.group: point_entries(part.curve) for part in null.by_group},
+        }
         for null in results.nulls
     ]
 

@@ -1,8 +1,10 @@
 """``report --format json``: everything the full report says, for programs."""
 
+from dataclasses import asdict
 from typing import Any
 
-from esprobe.report.passk_json import SCHEMA, condition_entry, dump, null_entries
+from esprobe.report.compare_json import comparison_entry, overlap_entry
+from esprobe.report.passk_json import SCHEMA, condition_entry, dump, null_entries, point_entries
 from esprobe.report.results import ConditionResult, Results
 
 
@@ -15,6 +17,12 @@ def as_report_json(results: Results) -> str:
             "scorer": results.scorer,
             "conditions": [_entry(results, condition) for condition in results.conditions],
             "nulls": null_entries(results),
+            "verdict": None if results.verdict is None else asdict(results.verdict),
+            "selection": None if results.selection is None else asdict(results.selection),
+            "against_null": [comparison_entry(pair) for pair in results.against_null],
+            "pairs": [comparison_entry(pair) for pair in results.pairs],
+            "arms": None if results.arms is None else overlap_entry(results.arms),
+            "cost_matched": [asdict(table) for table in results.cost_matched],
             "published": [
                 {"model": point.model, "method": point.method, "estimate": point.estimate}
                 for point in results.published
@@ -64,4 +72,7 @@ def _entry(results: Results, result: ConditionResult) -> dict[str, Any]:
         "cut_off": result.totals.cut_off,
         "plan": plan,
         "missing": result.missing,
+        "same_problems": point_entries(result.same_problems),
+        "by_group": {part.group: point_entries(part.curve) for part in result.by_group},
+        "detail": None if result.detail is None else asdict(result.detail),
     }

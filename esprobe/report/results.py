@@ -3,21 +3,20 @@
 Does not know how anything is printed, nor the database.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from esprobe.records import Correctness, Extent, PublishedPoint, SessionRecord, StoredCondition, Totals
+from esprobe.report.detail import Comparison, Detail
+from esprobe.report.labels import distinct_labels
 from esprobe.spec import Condition, Kind
-from esprobe.stats.curve import Curve, estimate_curve
+from esprobe.stats.cost import CostMatched
+from esprobe.stats.curve import Curve, GroupCurve, estimate_curve
 from esprobe.stats.outcomes import Outcomes
-
-TELLING = (
-    "model_fingerprint", "data_digest", "prompt", "prompt_digest", "dtype", "engine", "max_tokens", "top_p", "top_k",
-    "noise", "scope", "temperature", "sigma",
-)  # fmt: skip
-"""What can tell two conditions of one label apart, in the order in which people would look."""
+from esprobe.stats.overlap import Overlap
+from esprobe.stats.selection import Selection
+from esprobe.stats.verdict import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,10 @@ class ConditionResult:
         samples_min: the fewest rollouts of any such problem; 0 without rollouts.
         samples_max: the most rollouts of any such problem; 0 without rollouts.
         totals: sums over its stored rollouts.
-        curve: pass@k with intervals; without points if nothing is stored.
+        curve: pass@k with intervals that speak about problems like these; without points if nothing is stored.
+        same_problems: the same estimates with intervals that speak about these very problems.
+        detail: what only a report shows; None where a table of pass@k was asked for.
+        by_group: the curve by problem class, sorted; empty likewise.
     """
 
     id: int
@@ -48,6 +50,9 @@ class ConditionResult:
     samples_max: int
     totals: Totals
     curve: Curve
+    same_problems: Curve
+    detail: Detail | None = None
+    by_group: tuple[GroupCurve, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -63,11 +68,13 @@ class NullResult:
         label: how tables name it.
         description: one sentence for the report: what draws the answers, and over which problems.
         curve: its pass@k; see ``expected_curve``.
+        by_group: the same by problem class, sorted.
     """
 
     label: str
     description: str
     curve: Curve
+    by_group: tuple[GroupCurve, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +88,13 @@ class Results:
         nulls: curves of guessing, shown beside the conditions.
         published: figures from elsewhere about this task.
         sessions: the invocations that stored the rollouts.
+        pairs: every two conditions, the earlier one first; empty where a table of pass@k was asked for.
+        against_null: every sampled condition against every null; empty likewise.
+        arms: the solved sets of the temperature arm (A) and the perturbation arm (B), each the union of its
+            conditions; None without both arms.
+        selection: the best of many, judged on problems that no choice has seen; None where it was not asked for.
+        verdict: the fixed rule's answer; None where it was not asked for.
+        cost_matched: pass@k at equal tokens, then at equal engine-seconds where they are recorded.
     """
 
     task: str
@@ -89,6 +103,12 @@ class Results:
     nulls: tuple[NullResult, ...] = ()
     published: tuple[PublishedPoint, ...] = ()
     sessions: tuple[SessionRecord, ...] = ()
+    pairs: tuple[Comparison, ...] = ()
+    against_null: tuple[Comparison, ...] = ()
+    arms: Overlap | None = None
+    selection: Selection | None = None
+    verdict: Verdict | None = None
+    cost_matched: tuple[CostMatched, ...] = ()
 
     @property
     def greedy(self) -> tuple[ConditionResult, ...]:
@@ -102,22 +122,8 @@ class Results:
 
     @cached_property
     def labels(self) -> dict[int, str]:
-        """A label for each condition id, no two alike.
-
-        The model is named wherever conditions of several models stand side by side; whatever else differs is
-        named only between conditions that would share a label.
-        """
-        several = len({c.condition.model for c in self.conditions}) > 1
-        plain = {c.id: _label(c.condition, several) for c in self.conditions}
-        shared = Counter(plain.values())
-        labels = dict(plain)
-        for label in (label for label, uses in shared.items() if uses > 1):
-            group = [c for c in self.conditions if plain[c.id] == label]
-            telling = [key for key in TELLING if len({getattr(c.condition, key) for c in group}) > 1]
-            for c in group:
-                labels[c.id] = f"{label} ({', '.join(_short(key, c.condition) for key in telling)})"
-        uses = Counter(labels.values())
-        return {i: label if uses[label] == 1 else f"{label} #{i}" for i, label in labels.items()}
+        """A label for each condition id, no two alike."""
+        return distinct_labels({c.id: c.condition for c in self.conditions})
 
     @property
     def ks(self) -> tuple[int, ...]:
@@ -155,6 +161,7 @@ def condition_result(
     """
     outcomes = Outcomes(correctness.correct, correctness.stored)
     kind = stored.condition.kind
+    ks = (1,) if kind == "greedy" else ks
     return ConditionResult(
         id=stored.id,
         condition=stored.condition,
@@ -165,16 +172,6 @@ def condition_result(
         samples_min=outcomes.n_min,
         samples_max=int(outcomes.n.max()) if outcomes.problems else 0,
         totals=totals,
-        curve=estimate_curve(outcomes, kind, (1,) if kind == "greedy" else ks),
+        curve=estimate_curve(outcomes, kind, ks),
+        same_problems=estimate_curve(outcomes, kind, ks, "these problems"),
     )
-
-
-def _label(condition: Condition, name_model: bool) -> str:
-    return f"{condition.label}, {condition.model}" if name_model else condition.label
-
-
-def _short(key: str, condition: Condition) -> str:
-    value = getattr(condition, key)
-    if value is None:
-        return f"no {key}"
-    return f"{key}={value[:12] if key.endswith(('digest', 'fingerprint')) else value}"

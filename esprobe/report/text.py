@@ -67,6 +67,21 @@ def percent(point: Point) -> str:
     return f"{value} % [{low}, {high}]"
 
 
+def points(difference: float) -> str:
+    """A difference of shares in points of per cent, always with its sign."""
+    return f"{100 * difference:+.1f}"
+
+
+def points_between(low: float | None, high: float | None) -> str | None:
+    """An interval in points; None without one."""
+    return None if low is None or high is None else f"[{points(low)}, {points(high)}]"
+
+
+def p_value(p: float) -> str:
+    """A p to two digits, "<0.001" below what anybody should read more from."""
+    return "<0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
 def _unlinked(found: "re.Match[str]") -> str:
     return f"{found[1]}&#{ord(found[2])};"
 

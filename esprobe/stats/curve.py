@@ -54,6 +54,19 @@ class Curve:
     level: float = 0.95
 
 
+@dataclass(frozen=True)
+class GroupCurve:
+    """The curve of one problem class.
+
+    Attributes:
+        group: the class, such as "3 numbers".
+        curve: pass@k over its problems alone.
+    """
+
+    group: str
+    curve: Curve
+
+
 def default_ks(n_min: int) -> tuple[int, ...]:
     """Powers of two up to the fewest rollouts of any problem; empty below one rollout."""
     return tuple(2**j for j in range(max(n_min, 0).bit_length()))

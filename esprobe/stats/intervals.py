@@ -54,15 +54,19 @@ class VarianceParts:
         """(K,) variance of the estimate for a target; NaN where it cannot be estimated.
 
         For perturbations met by problems like these it is inclusion-exclusion over the two clusterings (Cameron,
-        Gelbach & Miller 2011), never below the variance between problems.
+        Gelbach & Miller 2011), never below the variance between problems. That of these very problems is never above
+        that of problems like these: at k near n the jackknife overstates it.
         """
-        if target == "these problems":
-            if kind == "greedy":
-                return np.full_like(self.by_problem, np.nan)
-            return self.by_seed if kind == "perturbation" else self.by_rollout
-        if kind != "perturbation":
-            return self.by_problem
-        return np.maximum(self.by_problem + self.by_seed - self.by_rollout, self.by_problem)
+        like_these = self.by_problem
+        if kind == "perturbation":
+            like_these = np.maximum(self.by_problem + self.by_seed - self.by_rollout, self.by_problem)
+        if target == "problems like these":
+            return like_these
+        if kind == "greedy":
+            return np.full_like(self.by_problem, np.nan)
+        luck = self.by_seed if kind == "perturbation" else self.by_rollout
+        # Not a minimum: one problem has no spread to be below of.
+        return np.where(luck > like_these, like_these, luck)
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def variance_parts(outcomes: Outcomes, ks: Sequence[int]) -> VarianceParts:
     if outcomes.n_min < 2:
         return VarianceParts(by_problem, undefined, undefined)
     usable = [min(k, outcomes.n_min - 1) for k in ks]
-    right, wrong = _left_out(outcomes, usable)
+    right, wrong = left_out(outcomes, usable)
     weight = ((n - 1) / n * c * (n - c) / n)[:, None]
     by_rollout = (weight * (right - wrong) ** 2).sum(axis=0) / p**2
     shifts = leave_one_seed_out(outcomes, usable)
@@ -131,15 +135,24 @@ def leave_one_seed_out(outcomes: Outcomes, ks: Sequence[int]) -> NDArray[np.floa
     """
     p, n, c = outcomes.problems, outcomes.n, outcomes.c
     f = pass_at_k_curve(n, c, ks)
-    right, wrong = _left_out(outcomes, ks)
-    shifts = np.empty((outcomes.stored.shape[1], len(ks)))
-    for start in range(0, len(shifts), SEED_BLOCK):
-        block = slice(start, start + SEED_BLOCK)
-        stored = outcomes.stored[:, block].astype(np.float64)
-        correct = outcomes.correct[:, block].astype(np.float64)
-        shifts[block] = (stored.T @ (wrong - f) + correct.T @ (right - wrong)) / p
-    drawn: NDArray[np.float64] = shifts[outcomes.stored.any(axis=0)]
+    right, wrong = left_out(outcomes, ks)
+    if outcomes.complete:
+        # What every seed does alike need not be summed for each.
+        shifts = np.broadcast_to((wrong - f).sum(axis=0), (outcomes.stored.shape[1], len(ks))).copy()
+    else:
+        shifts = _by_seed(outcomes.stored, wrong - f)
+    shifts += _by_seed(outcomes.correct, right - wrong)
+    drawn: NDArray[np.float64] = shifts[outcomes.stored.any(axis=0)] / p
     return drawn
+
+
+def _by_seed(cells: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(S, K) sums of (P, K) values over the problems for which a (P, S) cell is set."""
+    sums = np.empty((cells.shape[1], values.shape[1]))
+    for start in range(0, len(sums), SEED_BLOCK):
+        block = slice(start, start + SEED_BLOCK)
+        sums[block] = cells[:, block].astype(np.float64).T @ values
+    return sums
 
 
 def intervals(
@@ -183,23 +196,35 @@ def interval(f: NDArray[np.float64], variance: float, clusters: int, level: floa
         clusters: independent trials that the data amount to: one more than the variance's degrees of freedom.
         level: the share of intervals that should cover the truth.
     """
-    p = float(f.mean())
-    alpha = 1 - level
+    critical = t_quantile((1 + level) / 2, max(clusters - 1, 1))
+    return limits(float(f.mean()), float((1 - f).sum()), variance, clusters, critical, 1 - level)
+
+
+def limits(p: float, failures: float, variance: float, clusters: int, critical: float, alpha: float) -> Interval:
+    """An interval from its critical value.
+
+    Args:
+        p: the mean over problems.
+        failures: the sum of 1 - pass@k over problems.
+        variance: of p.
+        clusters: see ``interval``.
+        critical: standard errors to either side, on the complementary log-log scale.
+        alpha: the share of intervals that may miss, for the Clopper-Pearson bounds.
+    """
     if p == 0:
         return Interval(0.0, extreme_bound(clusters, alpha), "none correct")
     floor = 1 - extreme_bound(clusters, alpha)
-    if p == 1:
+    if failures == 0:
         return Interval(floor, 1.0, "all correct")
     if variance == 0:
         return Interval(None, None, "no spread")
     hazard = -math.log1p(-p)
-    half = t_quantile(1 - alpha / 2, max(clusters - 1, 1)) * math.sqrt(variance) / ((1 - p) * hazard)
-    low = -math.expm1(-hazard * math.exp(-half))
+    half = critical * math.sqrt(variance) / ((1 - p) * hazard)
     # exp(700) is about the largest float; the upper end is 1 long before.
-    high = -math.expm1(-hazard * math.exp(min(half, 700.0)))
+    low, high = (-math.expm1(-hazard * math.exp(min(side, 700.0))) for side in (-half, half))
     # With less than one problem's worth of failures seen, the spread between problems knows nothing of problems
     # that fail. Without this the interval would collapse just before it opens again at "all correct".
-    if (1 - f).sum() < 1:
+    if failures < 1:
         low = min(low, floor)
     return Interval(low, high)
 
@@ -209,10 +234,10 @@ def extreme_bound(clusters: int, alpha: float) -> float:
     return -math.expm1(math.log(alpha / 2) / clusters)
 
 
-def _left_out(outcomes: Outcomes, ks: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def left_out(outcomes: Outcomes, ks: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(P, K) pass@k of each problem without one of its correct rollouts, and without one of its wrong ones.
 
-    Where a problem has no such rollout the value is arbitrary, and every use gives it weight 0.
+    With k <= min n - 1. Where a problem has no such rollout the value is arbitrary, and every use gives it weight 0.
     """
     n, c = outcomes.n - 1, outcomes.c
     return pass_at_k_curve(n, np.maximum(c - 1, 0), ks), pass_at_k_curve(n, np.minimum(c, n), ks)

@@ -51,6 +51,15 @@ class Outcomes:
         counts: NDArray[np.int64] = np.count_nonzero(self.correct, axis=1).astype(np.int64)
         return counts
 
+    @cached_property
+    def complete(self) -> bool:
+        """Whether every problem has every seed."""
+        return bool(self.stored.all())
+
+    def rows(self, chosen: NDArray[np.int64]) -> "Outcomes":
+        """The same seeds for some of the problems, by their rows."""
+        return Outcomes(self.correct[chosen], self.stored[chosen])
+
     @property
     def n_min(self) -> int:
         """The fewest rollouts of any problem, and so the largest k; 0 without problems."""

@@ -1,4 +1,4 @@
-"""Quantiles of Student's t, for intervals whose variance was estimated from few clusters."""
+"""Student's t, for intervals whose variance was estimated from few clusters."""
 
 import math
 from functools import lru_cache
@@ -23,6 +23,11 @@ def t_quantile(probability: float, df: int) -> float:
         else:
             high = middle
     return math.sqrt(df) * math.tan(middle)
+
+
+def two_sided(t: float, df: int) -> float:
+    """The probability that |t| of Student's distribution with ``df`` degrees of freedom is at least this large."""
+    return max(0.0, 1 - _within(math.atan(abs(t) / math.sqrt(df)), df))
 
 
 def _within(angle: float, df: int) -> float:

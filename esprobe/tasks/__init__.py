@@ -4,9 +4,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from esprobe.errors import UsageError
-from esprobe.tasks.base import AnswerForms, Audited, Task
+from esprobe.tasks.base import AnswerForms, Audited, Guessable, Task
 
-__all__ = ["AnswerForms", "Audited", "Task", "load_task"]
+__all__ = ["AnswerForms", "Audited", "Guessable", "Task", "load_task"]
 
 BUILT_IN = {"countdown": "esprobe.tasks.countdown:load"}
 

@@ -48,6 +48,28 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class Guessable(Protocol):
+    """What a task may add: how often guessing without any model is right.
+
+    A report sets the curve of guessing beside the conditions', and says so where they lie below it.
+    """
+
+    @property
+    def null_label(self) -> str:
+        """How tables name the guessing, such as "random expressions"."""
+
+    @property
+    def null_description(self) -> str:
+        """Its definition in one sentence, printed with its curve."""
+
+    def null_probabilities(self, problems: Sequence[Problem]) -> Sequence[float | None]:
+        """The exact chance that one guess at each problem is correct, None where it is not worked out.
+
+        Problems come from a database and need not be those of this task's data; their inputs are of its form.
+        """
+
+
+@runtime_checkable
 class AnswerForms(Protocol):
     """What a task may have besides: when two answers are the same. Ask with ``isinstance(task, AnswerForms)``.
 

@@ -18,6 +18,9 @@ def section(text: str, title: str) -> str:
     return text.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
+ANALYSIS = ("verdict", "selection", "against_null", "pairs", "arms", "cost_matched")
+
+
 class TestMarkdown:
     def test_sections_in_order(self, results):
         heads = [line[3:] for line in as_report(results).splitlines() if line.startswith("## ")]
@@ -131,7 +134,7 @@ class TestMarkdown:
 class TestJson:
     def test_holds_the_contract_and_more(self, results):
         document = json.loads(as_report_json(results))
-        assert list(document) == ["schema", "task", "scorer", "conditions", "nulls", "published", "sessions"]
+        assert list(document) == ["schema", "task", "scorer", "conditions", "nulls", *ANALYSIS, "published", "sessions"]
         sigma = document["conditions"][3]
         assert sigma["plan"] == {
             "first_index": 200,

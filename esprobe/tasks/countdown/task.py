@@ -12,7 +12,7 @@ from pathlib import Path
 from esprobe.errors import DataError
 from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
-from esprobe.tasks.countdown import audit, canonical, prompts
+from esprobe.tasks.countdown import audit, canonical, null, prompts
 from esprobe.tasks.countdown.data import read_rows
 from esprobe.tasks.countdown.download import ES_PAPER_FILE, ES_PAPER_SHA256, ES_PAPER_URL, cache_folder, fetch
 from esprobe.tasks.countdown.generate import generated_rows
@@ -89,6 +89,21 @@ class CountdownTask:
     def expression(self, problem: Problem, completion: str) -> str | None:
         """One spelling for all expressions that differ in order, grouping and place of signs only; None without one."""
         return canonical.expression(completion, problem.inputs["numbers"])
+
+    @property
+    def null_label(self) -> str:
+        """How tables name guessing."""
+        return null.LABEL
+
+    @property
+    def null_description(self) -> str:
+        """What a random expression is."""
+        return null.DESCRIPTION
+
+    def null_probabilities(self, problems: Sequence[Problem]) -> Sequence[float | None]:
+        """The chance of a random expression at each problem."""
+        given = [problem.inputs for problem in problems]
+        return null.null_chances([inputs["numbers"] for inputs in given], [inputs["target"] for inputs in given])
 
 
 def load(data: str | None = None) -> CountdownTask:

@@ -1,0 +1,115 @@
+"""One condition beyond its curve: fates, answers, votes, costs and what lies beyond n."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esprobe.analysis.loaded import Loaded
+from esprobe.analysis.nulls import find_task
+from esprobe.records import Answers, Totals
+from esprobe.report.detail import Detail
+from esprobe.spec import Problem
+from esprobe.stats.cost import cost_axes
+from esprobe.stats.cover import cover_curve
+from esprobe.stats.curve import Curve, GroupCurve, estimate_curve
+from esprobe.stats.diversity import Diversity, diversity
+from esprobe.stats.extrapolation import extrapolate
+from esprobe.stats.histogram import correct_counts
+from esprobe.stats.independence import independence
+from esprobe.stats.taxonomy import taxonomy
+from esprobe.stats.votes import NO_VALUE, Vote, vote_curve
+from esprobe.store import RolloutStore, tallies
+from esprobe.tasks import AnswerForms
+
+LOOKED_AT = 20_000
+"""Correct completions read per condition to tell how many different answers there are."""
+
+FEWEST_EACH, MOST_EACH = 4, 64
+
+
+def detail(store: RolloutStore, loaded: Loaded, totals: Totals, curve: Curve) -> Detail:
+    """All that a report shows of a condition besides its curve.
+
+    Args:
+        store: the database it was read from.
+        loaded: the condition.
+        totals: sums over its rollouts.
+        curve: its pass@k.
+    """
+    outcomes, greedy = loaded.outcomes, loaded.kind == "greedy"
+    spent = tallies.spending(store, loaded.id)
+    return Detail(
+        counts=correct_counts(outcomes.n, outcomes.c),
+        cover=cover_curve(outcomes),
+        taxonomy=taxonomy(tallies.tallies(store, loaded.id)),
+        cost=cost_axes(curve, totals.rollouts, totals.tokens, spent.rollouts, spent.generate_s, spent.switch_s),
+        vote=None if greedy else _vote(store, loaded),
+        diversity=_diversity(store, loaded),
+        independence=None if greedy else independence(outcomes),
+        extrapolation=None if greedy else extrapolate(outcomes, loaded.kind),
+    )
+
+
+def curves_by_group(loaded: Loaded) -> tuple[GroupCurve, ...]:
+    """Its curve for each problem class alone."""
+    classes = np.array(loaded.correctness.groups, dtype=object)
+    ks = (1,) if loaded.kind == "greedy" else loaded.ks
+    return tuple(
+        GroupCurve(group, estimate_curve(loaded.outcomes.rows(np.flatnonzero(classes == group)), loaded.kind, ks))
+        for group in sorted(set(loaded.correctness.groups))
+    )
+
+
+def _vote(store: RolloutStore, loaded: Loaded) -> Vote:
+    found = tallies.answers(store, loaded.id, loaded.correctness)
+    codes = _values(loaded, found)
+    stored = int(loaded.outcomes.n.sum())
+    missing = int((codes[loaded.correctness.stored] == NO_VALUE).sum())
+    whole = loaded.correctness.stored.all(axis=0)
+    points = vote_curve(codes[:, whole], loaded.correctness.correct[:, whole], loaded.kind)
+    return Vote(points, missing / stored if stored else 0.0)
+
+
+def _values(loaded: Loaded, found: Answers) -> NDArray[np.int32]:
+    """(P, S) a code for each rollout's value: what the task says an answer stands for, else the answer itself."""
+    task = find_task(loaded.condition.task)
+    if not isinstance(task, AnswerForms):
+        return found.codes
+    codes = np.full_like(found.codes, NO_VALUE)
+    for row, problem in enumerate(_problems(loaded)):
+        given, ranks = np.unique(found.codes[row], return_inverse=True)
+        names: dict[object, int] = {}
+        of_code = [
+            NO_VALUE
+            if code < 0 or (value := task.value(problem, found.texts[code])) is None
+            else names.setdefault(value, len(names))
+            for code in given
+        ]
+        codes[row] = np.array(of_code, np.int32)[ranks]
+    return codes
+
+
+def _diversity(store: RolloutStore, loaded: Loaded) -> Diversity:
+    each = max(FEWEST_EACH, min(MOST_EACH, LOOKED_AT // max(loaded.outcomes.problems, 1)))
+    keys = [
+        (int(index), int(seed))
+        for index, verdicts in zip(loaded.correctness.problems, loaded.correctness.correct, strict=True)
+        for seed in loaded.correctness.seeds[np.flatnonzero(verdicts)[:each]]
+    ]
+    return diversity(_spelled(store, loaded, keys), each)
+
+
+def _spelled(store: RolloutStore, loaded: Loaded, keys: list[tuple[int, int]]) -> Iterator[tuple[int, str]]:
+    """(problem, the one spelling of its answer) of some rollouts."""
+    task = find_task(loaded.condition.task)
+    problems = {problem.index: problem for problem in _problems(loaded)}
+    for index, completion in tallies.texts(store, loaded.id, loaded.problems, keys):
+        spelled = task.expression(problems[index], completion) if isinstance(task, AnswerForms) else completion
+        if spelled is not None:
+            yield index, spelled
+
+
+def _problems(loaded: Loaded) -> list[Problem]:
+    """The condition's problems, in the order of its rows."""
+    return [Problem(p.index, p.inputs, p.group) for p in loaded.problems]

@@ -1,0 +1,187 @@
+"""All of a database: curves and nulls for a table; comparisons, selection and verdict for a report."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from esprobe.analysis.choose import field_of, select
+from esprobe.analysis.details import curves_by_group
+from esprobe.analysis.judge import judge
+from esprobe.analysis.loaded import Loaded
+from esprobe.analysis.nulls import Null, known_nulls
+from esprobe.analysis.pairs import all_pairs, arms_overlap, compare_null, with_holm
+from esprobe.analysis.workers import details
+from esprobe.errors import StoreError, UsageError
+from esprobe.records import Correctness, Extent, StoredCondition
+from esprobe.report.labels import distinct_labels
+from esprobe.report.results import ConditionResult, Results, condition_result
+from esprobe.stats.cost import CostMatched, cost_matched
+from esprobe.store import RolloutStore
+from esprobe.store.choice import choose_conditions
+from esprobe.tasks.published import published_points
+
+
+def load_results(
+    database: Path,
+    filters: Sequence[str] = (),
+    ks: Sequence[int] | None = None,
+    *,
+    whole: bool = False,
+    workers: int = 1,
+) -> Results:
+    """Everything a table or report shows of ``database``.
+
+    Args:
+        database: the file.
+        filters: ids, labels or kinds of conditions to show; all if empty.
+        ks: the k of pass@k; powers of two up to each condition's n if None.
+        whole: whether a report is wanted, with comparisons, selection, verdict and all; else curves and nulls alone.
+        workers: processes that may work on a report of millions of rollouts. More than one only where the program
+            that calls this can be loaded again (``if __name__ == "__main__"``).
+
+    Raises:
+        StoreError: the file cannot be read, or holds no condition.
+        UsageError: a filter matches nothing, or a k is not between 1 and the rollouts of every problem.
+    """
+    with RolloutStore.open(database) as store, store.snapshot():
+        chosen = choose_conditions(known_conditions(store, database), filters)
+        if ks is not None and set(ks) != {1} and all(c.condition.kind == "greedy" for c in chosen):
+            raise UsageError("a greedy baseline has one rollout per problem, so only --k 1 can be told; leave --k out")
+        loaded = load(store, chosen)
+        nulls = known_nulls(loaded)
+        conditions = tuple(_result(store, one, ks) for one in loaded)
+        if whole:
+            conditions = _detailed(store, conditions, loaded, workers)
+        sessions = {s.id: s for condition in chosen for s in store.sessions(condition.id)}
+    tasks = tuple(dict.fromkeys(condition.condition.task for condition in chosen))
+    results = Results(
+        task=", ".join(tasks),
+        scorer=", ".join(dict.fromkeys(session.scorer for session in sessions.values())),
+        conditions=conditions,
+        published=tuple(point for task in tasks for point in published_points(task)),
+        sessions=tuple(sessions[id_] for id_ in sorted(sessions)),
+    )
+    told = results.ks or (1,)
+    results = replace(results, nulls=tuple(null.result(told) for null in nulls))
+    return _with_comparisons(results, loaded, nulls) if whole else results
+
+
+def known_conditions(store: RolloutStore, database: Path) -> list[StoredCondition]:
+    """The conditions that were sampled.
+
+    Raises:
+        StoreError: there is none.
+    """
+    # A command that failed before it sampled leaves a condition that nothing speaks of.
+    known = [condition for condition in store.conditions() if store.extents(condition.id)]
+    if not known:
+        raise StoreError(
+            f"{database} holds no condition yet, so there is nothing to estimate; draw rollouts with: "
+            f"esprobe sample-temp --db {database}"
+        )
+    return known
+
+
+def load(store: RolloutStore, chosen: Sequence[StoredCondition]) -> list[Loaded]:
+    """Conditions with their verdicts, under labels of which no two are alike."""
+    labels = distinct_labels({stored.id: stored.condition for stored in chosen})
+    return [
+        Loaded(stored, store.correctness(stored.id), store.problems(stored.id), labels[stored.id]) for stored in chosen
+    ]
+
+
+def _with_comparisons(results: Results, loaded: Sequence[Loaded], nulls: Sequence[Null]) -> Results:
+    """The same with all that takes more than one condition."""
+    stored = [one for one in loaded if one.outcomes.problems]
+    sampled = [one for one in stored if one.kind != "greedy"]
+    field = field_of(stored)
+    selection = None if field is None else select(field, results.published)
+    against = (compare_null(null, one) for null in nulls for one in sampled)
+    return replace(
+        results,
+        pairs=with_holm(all_pairs(stored)),
+        against_null=with_holm([pair for pair in against if pair is not None]),
+        arms=arms_overlap(sampled),
+        selection=selection,
+        verdict=None if field is None or selection is None else judge(field, selection, nulls),
+        cost_matched=_cost_matched(results, sampled),
+    )
+
+
+def _cost_matched(results: Results, sampled: Sequence[Loaded]) -> tuple[CostMatched, ...]:
+    """At equal tokens, and at equal engine-seconds if every condition's are recorded."""
+    costs = {c.id: c.detail.cost for c in results.sampled if c.detail is not None}
+    outcomes = {one.id: one.outcomes for one in sampled}
+    tokens = {i: cost.tokens_per_rollout for i, cost in costs.items() if cost.tokens_per_rollout}
+    seconds = {
+        i: cost.seconds_per_rollout + (cost.switch_seconds_per_rollout or 0.0)
+        for i, cost in costs.items()
+        if cost.seconds_per_rollout
+    }
+    found = [cost_matched("generated tokens", tokens, outcomes)]
+    if seconds.keys() == costs.keys():
+        found.append(cost_matched("engine-seconds", seconds, outcomes))
+    return tuple(table for table in found if table is not None)
+
+
+def _detailed(
+    store: RolloutStore, conditions: Sequence[ConditionResult], loaded: Sequence[Loaded], workers: int
+) -> tuple[ConditionResult, ...]:
+    """The same with all that a report shows of single conditions."""
+    tasks = [(one, result.totals, result.curve) for one, result in zip(loaded, conditions, strict=True)]
+    found = zip(conditions, loaded, details(store, tasks, workers), strict=True)
+    return tuple(replace(result, detail=told, by_group=curves_by_group(one)) for result, one, told in found)
+
+
+def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> ConditionResult:
+    plan = _plan(store.extents(one.id), one.correctness)
+    if ks is not None and one.outcomes.problems:
+        check_ks(ks, one)
+    totals = store.totals(one.id)
+    return condition_result(one.stored, one.correctness, totals, ks=ks, **plan)
+
+
+def check_ks(ks: Sequence[int], one: Loaded) -> None:
+    """Refuse a k that a condition cannot tell.
+
+    Raises:
+        UsageError: a k is below 1 or above the fewest rollouts of any problem.
+    """
+    if min(ks) < 1:
+        raise UsageError(f"pass@{min(ks)} means nothing: k counts rollouts; use --k 1 or more")
+    n_min = one.outcomes.n_min
+    # A baseline always shows its one k beside the conditions that have curves.
+    if one.kind != "greedy" and max(ks) > n_min:
+        raise UsageError(
+            f"pass@{max(ks)} cannot be told for {one.label}: its problems have as few as {n_min} "
+            f"rollouts, and k may not pass n; use --k {n_min} or less, draw more with --samples, or leave "
+            f"the condition out with --condition"
+        )
+
+
+def _plan(asked: Sequence[Extent], correctness: Correctness) -> dict[str, Any]:
+    """All that any session asked for: its bounds, how much it is, and how much of it is not stored."""
+    if not asked:
+        return {}
+    first = min(extent.first_index for extent in asked)
+    stop = max(extent.stop_index for extent in asked)
+    seed = min(extent.first_seed for extent in asked)
+    end = max(extent.first_seed + extent.samples for extent in asked)
+    planned = np.zeros((stop - first, end - seed), np.bool_)
+    for extent in asked:
+        rows = slice(extent.first_index - first, extent.stop_index - first)
+        planned[rows, extent.first_seed - seed : extent.first_seed - seed + extent.samples] = True
+    total = int(planned.sum())
+    problems = int(planned.any(axis=1).sum())
+    inside = (correctness.problems >= first) & (correctness.problems < stop)
+    drawn = (correctness.seeds >= seed) & (correctness.seeds < end)
+    grid = np.ix_(correctness.problems[inside] - first, correctness.seeds[drawn] - seed)
+    done = int((planned[grid] & correctness.stored[np.ix_(inside, drawn)]).sum())
+    return {
+        "extent": Extent(first, stop, seed, end - seed, problems),
+        "planned": total,
+        "missing": total - done,
+    }

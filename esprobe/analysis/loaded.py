@@ -1,0 +1,76 @@
+"""One condition as it was read: its verdicts, and its side of every comparison."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esprobe.records import Correctness, StoredCondition, StoredProblem
+from esprobe.spec import Condition, Kind
+from esprobe.stats.curve import default_ks
+from esprobe.stats.outcomes import Outcomes
+from esprobe.stats.side import Side, sampled_side
+
+
+@dataclass(eq=False)
+class Loaded:
+    """A condition with its verdicts.
+
+    Attributes:
+        stored: the condition and its id.
+        correctness: its verdicts as the store hands them out.
+        problems: its problems, in the order of the rows.
+        label: how tables name it.
+    """
+
+    stored: StoredCondition
+    correctness: Correctness
+    problems: Sequence[StoredProblem]
+    label: str
+    _sides: dict[tuple[bytes, tuple[int, ...]], Side] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.outcomes = Outcomes(self.correctness.correct, self.correctness.stored)
+
+    @property
+    def id(self) -> int:
+        """Its id in the database."""
+        return self.stored.id
+
+    @property
+    def condition(self) -> Condition:
+        """What decides the distribution its rollouts are drawn from."""
+        return self.stored.condition
+
+    @property
+    def kind(self) -> Kind:
+        """How its rollouts were drawn."""
+        return self.condition.kind
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The k that its rollouts can tell; a greedy answer is the same at every k and limits nothing."""
+        return default_ks(self.outcomes.n_min)
+
+    @property
+    def samples(self) -> tuple[int, int]:
+        """Fewest and most rollouts of a problem."""
+        return (self.outcomes.n_min, int(self.outcomes.n.max())) if self.outcomes.problems else (0, 0)
+
+    def rows(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where problems stand; all of them must be there."""
+        return np.searchsorted(self.correctness.problems, indices)
+
+    def solved(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each of some problems is solved at least once."""
+        return self.outcomes.c[self.rows(indices)] > 0
+
+    def side(self, indices: NDArray[np.int64], ks: Sequence[int]) -> Side:
+        """Its side of a comparison over some of its problems; worked out once for each choice of them."""
+        key = (indices.tobytes(), tuple(ks))
+        if key not in self._sides:
+            whole = len(indices) == self.outcomes.problems
+            outcomes = self.outcomes if whole else self.outcomes.rows(self.rows(indices))
+            self._sides[key] = sampled_side(outcomes, self.correctness.seeds, self.kind, ks)
+        return self._sides[key]

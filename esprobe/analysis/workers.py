@@ -1,0 +1,41 @@
+"""The details of many conditions, worked out by several processes where that is worth their start."""
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from esprobe.analysis.details import detail
+from esprobe.analysis.loaded import Loaded
+from esprobe.records import Totals
+from esprobe.report.detail import Detail
+from esprobe.stats.curve import Curve
+from esprobe.store import RolloutStore
+
+WORTH_IT = 1_000_000
+"""Rollouts from which on a second process pays: a condition of two million takes seconds, a process one to start."""
+
+Task = tuple[Loaded, Totals, Curve]
+"""A condition, the sums over its rollouts, and its pass@k."""
+
+
+def details(store: RolloutStore, tasks: Sequence[Task], workers: int = 1) -> list[Detail]:
+    """All that a report shows of each condition besides its curve.
+
+    Args:
+        store: the database the conditions were read from.
+        tasks: the conditions.
+        workers: processes that may share the work. Each opens the database for itself, so a sampler that is running
+            may have added to it meanwhile; what a report divides by is what was loaded here.
+    """
+    if workers == 1 or len(tasks) == 1 or sum(totals.rollouts for _, totals, _ in tasks) < WORTH_IT:
+        return [detail(store, *task) for task in tasks]
+    # Not forked: SQLite's connections do not survive that.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        return list(pool.map(_detail, [store.path] * len(tasks), tasks))
+
+
+def _detail(path: Path, task: Task) -> Detail:
+    with RolloutStore.open(path) as store, store.snapshot():
+        return detail(store, *task)

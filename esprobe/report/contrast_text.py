@@ -1,0 +1,102 @@
+"""The report's comparisons: every pair, every condition against guessing, and whose problems are whose."""
+
+from collections.abc import Sequence
+
+from esprobe.report.compare_text import band_sentence, overlap_rows, overlap_sentence
+from esprobe.report.detail import Comparison
+from esprobe.report.passk_table import markdown_table
+from esprobe.report.results import Results
+from esprobe.report.text import count, markdown, p_value, points, points_between
+from esprobe.stats.difference import DifferencePoint
+from esprobe.stats.verdict import PRIMARY_KS
+
+
+def null_section(results: Results) -> list[str]:
+    """Each condition against guessing, at every k."""
+    if not results.against_null:
+        return []
+    lines = [
+        "## Above guessing, or not",
+        "",
+        "pass@k minus that of guessing on the same problems, in points. A curve that lies below guesses less well than "
+        "chance, however far it rises.",
+        "",
+    ]
+    ks = sorted({p.k for pair in results.against_null for p in pair.difference.points})
+    rows = [("condition", *map(count, ks))]
+    for pair in results.against_null:
+        told = {p.k: p for p in pair.difference.points}
+        name = (
+            markdown(pair.label_b) if len(results.nulls) == 1 else f"{markdown(pair.label_b)}, {markdown(pair.label_a)}"
+        )
+        rows.append((name, *(_difference(told[k]) if k in told else "n too small" for k in ks)))
+    lines += markdown_table(rows)
+    classes = [(null, group) for null in results.nulls for group in null.by_group]
+    if len({group.group for _, group in classes}) > 1:
+        head = ("guessing alone", *map(count, results.ks))
+        by_class = [
+            (markdown(group.group), *(f"{100 * p.estimate:.1f} %" for p in group.curve.points)) for _, group in classes
+        ]
+        lines += ["", *markdown_table([head, *by_class])]
+    return lines
+
+
+def pairs_section(results: Results) -> list[str]:
+    """Every pair of conditions at the primary k."""
+    pairs = [pair for pair in results.pairs if pair.difference.points]
+    if not pairs:
+        return []
+    shown = sorted(set(_shown(pairs)))
+    lines = [
+        "## Differences",
+        "",
+        "pass@k of B minus A in points, over the problems that both have, with 95 % intervals; p is adjusted by Holm "
+        "for every pair and every k. The last column says where the band over all k at once leaves 0. "
+        "`esprobe compare A B` prints one pair in full.",
+        "",
+    ]
+    rows = [("A", "B", *(f"k = {k}" for k in shown), "smallest p (Holm)", "all k at once")]
+    for pair in pairs:
+        told = {p.k: p for p in pair.difference.points}
+        adjusted = [p.p_holm for p in told.values() if p.p_holm is not None]
+        rows.append(
+            (
+                markdown(pair.label_a),
+                markdown(pair.label_b),
+                *(_difference(told[k]) if k in told else "n too small" for k in shown),
+                p_value(min(adjusted)) if adjusted else "none",
+                (band_sentence(pair.difference) or "no band").removeprefix("All k at once, ").rstrip("."),
+            )
+        )
+    return [*lines, *markdown_table(rows)]
+
+
+def overlap_section(results: Results) -> list[str]:
+    """The solved sets of the two arms, then of every pair of a temperature and a sigma."""
+    if results.arms is None:
+        return []
+    lines = ["## Whose problems are whose", ""]
+    lines.append(overlap_sentence(results.arms, "any temperature", "any sigma above 0"))
+    head = ("problems", "only A", "only B", "both", "neither")
+    lines += ["", *markdown_table([head, *overlap_rows(results.arms, markdown)])]
+    kinds = {c.id: c.kind for c in results.conditions}
+    rows: list[tuple[str, ...]] = [("A", "B", *head[1:], "McNemar p")]
+    for pair in results.pairs:
+        if pair.a is None or pair.overlap is None or {kinds[pair.a], kinds[pair.b]} != {"temperature", "perturbation"}:
+            continue
+        t = pair.overlap.total
+        cells = (*map(count, (t.only_a, t.only_b, t.both, t.neither)), p_value(pair.overlap.mcnemar))
+        rows.append((markdown(pair.label_a), markdown(pair.label_b), *cells))
+    return [*lines, "", *markdown_table(rows)] if len(rows) > 1 else lines
+
+
+def _shown(pairs: Sequence[Comparison]) -> list[int]:
+    """The primary k, and the largest of all where 256 is out of reach."""
+    there = {p.k for pair in pairs for p in pair.difference.points}
+    primary = [k for k in PRIMARY_KS if k in there]
+    return primary if PRIMARY_KS[-1] in there else [*primary, max(there)]
+
+
+def _difference(point: DifferencePoint) -> str:
+    around = points_between(point.ci_low, point.ci_high)
+    return f"{points(point.estimate)} {around or f'({point.note})'}"

@@ -1,0 +1,66 @@
+"""What a report shows of conditions beyond their curves, and of pairs of them."""
+
+from dataclasses import dataclass
+
+from esprobe.stats.cost import Cost
+from esprobe.stats.cover import CoverPoint
+from esprobe.stats.difference import Difference
+from esprobe.stats.diversity import Diversity
+from esprobe.stats.extrapolation import Extrapolation
+from esprobe.stats.histogram import CorrectCounts
+from esprobe.stats.independence import Independence
+from esprobe.stats.overlap import Overlap
+from esprobe.stats.taxonomy import Taxonomy
+from esprobe.stats.votes import Vote
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detail:
+    """One condition beyond its curve.
+
+    Attributes:
+        counts: how often its problems are solved.
+        cover: share of problems solved reliably, one point for each tau; empty without problems.
+        taxonomy: what became of its rollouts.
+        cost: its curve against tokens and engine-seconds.
+        vote: majority vote; None for a greedy baseline.
+        diversity: distinct correct answers.
+        independence: effective number of draws; None for a greedy baseline.
+        extrapolation: beyond n; None for a greedy baseline.
+    """
+
+    counts: CorrectCounts
+    cover: tuple[CoverPoint, ...]
+    taxonomy: Taxonomy
+    cost: Cost
+    vote: Vote | None
+    diversity: Diversity
+    independence: Independence | None
+    extrapolation: Extrapolation | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two conditions, problem by problem over the problems that both have. Differences are B minus A.
+
+    Attributes:
+        a: id of the first; None where ``label_a`` names a null.
+        b: id of the second.
+        label_a: how tables name it.
+        label_b: likewise.
+        difference: intervals that speak about problems like these.
+        same_problems: intervals that speak about these very problems.
+        overlap: their solved sets; None against a null.
+        shared_seeds: whether both are perturbations of the same noise, so that one seed moves both alike.
+        notes: what is unusual about the pair, in words.
+    """
+
+    a: int | None
+    b: int
+    label_a: str
+    label_b: str
+    difference: Difference
+    same_problems: Difference
+    overlap: Overlap | None
+    shared_seeds: bool
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,194 @@
+"""The report's tables on single conditions: how deep, how reliable, how alike, why not, and at what cost."""
+
+from collections.abc import Callable
+
+from esprobe.report.detail import Detail
+from esprobe.report.passk_table import markdown_table
+from esprobe.report.results import ConditionResult, Results
+from esprobe.report.text import count, markdown, share
+from esprobe.stats.cost import CostMatched
+from esprobe.stats.cover import TAUS
+
+SHOWN_TAUS = (0.01, 0.05, 0.1, 0.2, 0.5, 0.9)
+"""A choice of ``TAUS`` that fits a page."""
+
+Cell = Callable[[Detail], str]
+
+
+def depth_section(results: Results) -> list[str]:
+    """Coverage against depth, cover@tau, effective draws and diversity."""
+    if not _detailed(results):
+        return []
+    lines = [
+        "## How deep, how reliable, how alike",
+        "",
+        "Coverage is the share of problems solved at least once in all rollouts, depth the mean share of correct "
+        "rollouts among those. Effective draws are as many independent ones as would tell as much, from the mean "
+        "correlation of verdicts over pairs of draws. Distinct answers are counted among the first correct rollouts "
+        "of each problem, as many for every condition.",
+        "",
+    ]
+    columns: tuple[tuple[str, Cell], ...] = (
+        ("coverage", lambda d: _percent(d.counts.coverage)),
+        ("depth", lambda d: _percent(d.counts.depth)),
+        ("correlation", lambda d: _number(d.independence.correlation if d.independence else None, 3)),
+        ("effective draws", lambda d: _number(d.independence.effective if d.independence else None, 1)),
+        ("distinct correct answers", lambda d: _number(d.diversity.mean_distinct, 2)),
+        ("repeats among correct", lambda d: _percent(d.diversity.duplicate_share)),
+    )
+    lines += _table(results, columns)
+    lines += ["", "Share of problems whose chance of a correct rollout is at least tau, the noise of counts taken out:"]
+    taus = [TAUS.index(tau) for tau in SHOWN_TAUS]
+    heads = [f"tau = {tau:g}" for tau in SHOWN_TAUS]
+    covers = tuple((head, _cover(position)) for head, position in zip(heads, taus, strict=True))
+    return [*lines, "", *_table(results, covers, sampled=True)]
+
+
+def taxonomy_section(results: Results) -> list[str]:
+    """What became of rollouts, and the format bonus against the answer."""
+    found = _detailed(results)
+    if not found:
+        return []
+    words = list(dict.fromkeys(fate.word for _, detail in found for fate in detail.taxonomy.fates))
+    columns: tuple[tuple[str, Cell], ...] = tuple((markdown(word), _fate(word)) for word in words)
+    lines = ["## What became of rollouts", "", *_table(results, columns)]
+    bonuses = sorted({cell.bonus for _, detail in found for cell in detail.taxonomy.formats}, reverse=True)
+    lines += ["", "Format against answer: share of rollouts by reward beyond the answer's own, right / wrong:", ""]
+    return [*lines, *_table(results, tuple((f"{bonus:g}", _formats(bonus)) for bonus in bonuses))]
+
+
+def vote_section(results: Results) -> list[str]:
+    """Majority vote at its own k."""
+    votes = [(r, r.detail.vote) for r in results.sampled if r.detail is not None and r.detail.vote is not None]
+    ks = sorted({point.k for _, vote in votes for point in vote.points})
+    if not ks:
+        return []
+    lines = [
+        "## Majority vote",
+        "",
+        "The chance that the commonest value of k rollouts is right; rollouts without a value do not vote, ties count "
+        "in part. Secondary where the right answer can be checked, as then pass@k can be had.",
+        "",
+    ]
+    rows = [("condition", "no value", *map(count, ks))]
+    for result, vote in votes:
+        told = {p.k: p for p in vote.points}
+        cells = []
+        for k in ks:
+            p = told.get(k)
+            around = "" if p is None or p.ci_low is None or p.ci_high is None else _between(p.ci_low, p.ci_high)
+            cells.append("" if p is None else f"{_percent(p.estimate)}{around}")
+        rows.append((markdown(results.labels[result.id]), _percent(vote.without_value), *cells))
+    return [*lines, *markdown_table(rows)]
+
+
+def cost_section(results: Results) -> list[str]:
+    """What a rollout costs, and pass@k at equal cost."""
+    found = _detailed(results)
+    if not found:
+        return []
+    columns: tuple[tuple[str, Cell], ...] = (
+        ("tokens per rollout", lambda d: _number(d.cost.tokens_per_rollout, 1)),
+        ("engine-seconds per 1,000 rollouts", lambda d: _number(_thousand(d.cost.seconds_per_rollout), 2)),
+        ("switching weights adds", lambda d: _number(_thousand(d.cost.switch_seconds_per_rollout), 2)),
+    )
+    lines = ["## Cost", "", *_table(results, columns)]
+    for matched in results.cost_matched:
+        lines += ["", f"pass@k where every condition may spend the same {matched.unit} on a problem, with its k:", ""]
+        lines += _matched(results, matched)
+    return lines
+
+
+def extrapolation_section(results: Results) -> list[str]:
+    """Forecasts beyond n beside the method's error on the data themselves."""
+    found = [(r, r.detail.extrapolation) for r in results.sampled if r.detail is not None and r.detail.extrapolation]
+    told = [(r, e) for r, e in found if e.fit is not None]
+    if not found:
+        return []
+    lines = [
+        "## Beyond n",
+        "",
+        "By a zero-inflated beta-binomial fitted to the counts. The error is the same method's, fitted on the first "
+        "quarter of the rollouts, against what all of them show: read the forecasts by it.",
+        "",
+    ]
+    rows = [("condition", "never solved (fit)", "forecasts", "error on the data")]
+    for result, e in told:
+        assert e.fit is not None
+        forecasts = "; ".join(
+            f"pass@{count(f.k)} {_percent(f.estimate)}"
+            + (_between(f.ci_low, f.ci_high) if f.ci_low is not None and f.ci_high is not None else "")
+            for f in e.forecasts
+        )
+        errors = "; ".join(f"pass@{count(v.k)} {100 * v.error:+.1f} points" for v in e.validations) or "not to be had"
+        rows.append((markdown(results.labels[result.id]), _percent(e.fit.never), forecasts, errors))
+    lines += markdown_table(rows) if told else []
+    absent = [f"- {markdown(results.labels[r.id])}: no forecast, {e.note}." for r, e in found if e.note is not None]
+    return [*lines, *([""] if told and absent else []), *absent]
+
+
+def _matched(results: Results, matched: CostMatched) -> list[str]:
+    rows = [(matched.unit, *(markdown(results.labels[i]) for i in matched.conditions))]
+    for budget in matched.budgets:
+        cells = [
+            "none fits" if k is None or value is None else f"{_percent(value)} (k = {count(k)})"
+            for k, value in zip(budget.ks, budget.estimates, strict=True)
+        ]
+        rows.append((f"{budget.amount:,.3g}" if budget.amount < 100 else f"{budget.amount:,.0f}", *cells))
+    return markdown_table(rows)
+
+
+def _detailed(results: Results) -> list[tuple[ConditionResult, Detail]]:
+    return [(r, r.detail) for r in results.conditions if r.detail is not None and r.problems]
+
+
+def _table(results: Results, columns: tuple[tuple[str, Cell], ...], *, sampled: bool = False) -> list[str]:
+    rows: list[tuple[str, ...]] = [("condition", *(name for name, _ in columns))]
+    for result, detail in _detailed(results):
+        if not (sampled and result.kind == "greedy"):
+            rows.append((markdown(results.labels[result.id]), *(cell(detail) for _, cell in columns)))
+    return markdown_table(rows)
+
+
+def _cover(position: int) -> Cell:
+    def cell(detail: Detail) -> str:
+        point = detail.cover[position]
+        return _percent(point.observed if point.estimate is None else point.estimate)
+
+    return cell
+
+
+def _fate(word: str) -> Cell:
+    def cell(detail: Detail) -> str:
+        rollouts = sum(fate.rollouts for fate in detail.taxonomy.fates if fate.word == word)
+        return share(rollouts, detail.taxonomy.rollouts)
+
+    return cell
+
+
+def _formats(bonus: float) -> Cell:
+    def cell(detail: Detail) -> str:
+        taxonomy = detail.taxonomy
+        right, wrong = (
+            sum(c.rollouts for c in taxonomy.formats if c.bonus == bonus and c.correct is verdict)
+            for verdict in (True, False)
+        )
+        return f"{share(right, taxonomy.rollouts)} / {share(wrong, taxonomy.rollouts)}"
+
+    return cell
+
+
+def _percent(value: float | None) -> str:
+    return "none" if value is None else f"{100 * value:.1f} %"
+
+
+def _between(low: float, high: float) -> str:
+    return f" [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return "none" if value is None else f"{value:,.{decimals}f}"
+
+
+def _thousand(value: float | None) -> float | None:
+    return None if value is None else 1000 * value

@@ -1,0 +1,42 @@
+"""Labels that tell the conditions of one table apart."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from esprobe.spec import Condition
+
+TELLING = (
+    "model_fingerprint", "data_digest", "prompt", "prompt_digest", "dtype", "engine", "max_tokens", "top_p", "top_k",
+    "noise", "scope", "temperature", "sigma",
+)  # fmt: skip
+"""What can tell two conditions of one label apart, in the order in which people would look."""
+
+
+def distinct_labels(conditions: Mapping[int, Condition]) -> dict[int, str]:
+    """A label for each condition id, no two alike.
+
+    The model is named wherever conditions of several models stand side by side; whatever else differs is named only
+    between conditions that would share a label.
+    """
+    several = len({condition.model for condition in conditions.values()}) > 1
+    plain = {i: _label(condition, several) for i, condition in conditions.items()}
+    shared = Counter(plain.values())
+    labels = dict(plain)
+    for label in (label for label, uses in shared.items() if uses > 1):
+        group = {i: condition for i, condition in conditions.items() if plain[i] == label}
+        telling = [key for key in TELLING if len({getattr(condition, key) for condition in group.values()}) > 1]
+        for i, condition in group.items():
+            labels[i] = f"{label} ({', '.join(_short(key, condition) for key in telling)})"
+    uses = Counter(labels.values())
+    return {i: label if uses[label] == 1 else f"{label} #{i}" for i, label in labels.items()}
+
+
+def _label(condition: Condition, name_model: bool) -> str:
+    return f"{condition.label}, {condition.model}" if name_model else condition.label
+
+
+def _short(key: str, condition: Condition) -> str:
+    value = getattr(condition, key)
+    if value is None:
+        return f"no {key}"
+    return f"{key}={value[:12] if key.endswith(('digest', 'fingerprint')) else value}"

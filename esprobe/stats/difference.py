@@ -1,0 +1,293 @@
+"""The paired difference of two pass@k curves, with a band over all k at once.
+
+Built from the two sides' own intervals by the method of variance estimates recovery (Newcombe 1998; Zou & Donner
+2008), with the correlation that the paired data show. It stays inside -1 to 1, works where one side solves nothing
+or everything, and is the usual interval where both are far from that.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esprobe.stats.intervals import Target, limits
+from esprobe.stats.mcnemar import sign_flip
+from esprobe.stats.multiplicity import holm, simultaneous_critical
+from esprobe.stats.side import (
+    Side,
+    rollout_covariance,
+    seed_covariance,
+    shared_rollout_covariance,
+    shared_seed_covariance,
+)
+from esprobe.stats.student import t_quantile, two_sided
+
+DifferenceNote = Literal["one problem", "one perturbation", "one rollout", "no spread", "both fixed"]
+"""Why there is no interval."""
+
+_FARTHEST = 64.0
+"""Standard errors beyond which a difference is not searched for: any p is 0 in print long before."""
+
+
+@dataclass(frozen=True)
+class DifferencePoint:
+    """pass@k of B minus pass@k of A at one k, problem by problem.
+
+    Attributes:
+        k: rollouts of each.
+        a: pass@k of A over the common problems.
+        b: of B.
+        estimate: b - a.
+        ci_low: lower end of the interval at this k alone; None without one.
+        ci_high: upper end.
+        band_low: lower end of the band that covers all k at once; None without one.
+        band_high: upper end.
+        p: two-sided p that the difference is 0, by the same variance; None without one.
+        p_holm: p adjusted by Holm for all contrasts that are printed together; None likewise.
+        p_flip: p of a sign-flip permutation over problems, blind to shared perturbations: a check, no substitute.
+        note: why there is no interval, or an unusual one; None for an ordinary one.
+    """
+
+    k: int
+    a: float
+    b: float
+    estimate: float
+    ci_low: float | None
+    ci_high: float | None
+    band_low: float | None
+    band_high: float | None
+    p: float | None
+    p_holm: float | None
+    p_flip: float | None
+    note: DifferenceNote | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """pass@k of B minus pass@k of A.
+
+    Attributes:
+        points: ascending k; empty if no k can be told for both.
+        target: what the intervals speak about.
+        level: the share of intervals, or of whole bands, that should cover the truth.
+        problems: problems that both have.
+    """
+
+    points: tuple[DifferencePoint, ...]
+    target: Target
+    level: float
+    problems: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Paired:
+    """Two sides and the covariances of their means under one target, all (K, K)."""
+
+    a: Side
+    b: Side
+    of_a: NDArray[np.float64]
+    of_b: NDArray[np.float64]
+    of_difference: NDArray[np.float64]
+    clusters: int
+
+
+def paired_difference(
+    a: Side,
+    b: Side,
+    target: Target = "problems like these",
+    level: float = 0.95,
+    *,
+    shared_seeds: bool = False,
+) -> Difference:
+    """pass@k of B minus pass@k of A, over the same problems and k.
+
+    The variance of the difference of means is s^2(d_i) / P, d_i being the difference at problem i, plus V_S - V_PS
+    of each side that is a perturbation; where both are and their seeds name the same noise, V_S and V_PS are those
+    of the difference itself. For these very problems it is V_S of perturbations and V_PS of temperatures alone.
+
+    Args:
+        a: the first side.
+        b: the second side, row by row the same problems, and the same k.
+        target: what intervals speak about.
+        level: the share that should cover.
+        shared_seeds: whether both are perturbations of one noise scheme and scope.
+
+    Raises:
+        ValueError: the sides do not match.
+    """
+    if a.ks != b.ks or len(a.values) != len(b.values):
+        raise ValueError("both sides must have the same problems and the same k")
+    note = _missing(a, b, target)
+    differences = b.values - a.values
+    means = differences.mean(axis=0)
+    flips = sign_flip(differences).tolist() if len(differences) > 1 else [None] * len(a.ks)
+    pair = _paired(a, b, target, shared_seeds)
+    points = []
+    band = _band_critical(pair, level) if note is None else None
+    for j, k in enumerate(a.ks):
+        point = DifferencePoint(
+            k=k,
+            a=float(a.values[:, j].mean()),
+            b=float(b.values[:, j].mean()),
+            estimate=float(means[j]),
+            ci_low=None,
+            ci_high=None,
+            band_low=None,
+            band_high=None,
+            p=None,
+            p_holm=None,
+            p_flip=flips[j],
+            note=note,
+        )
+        points.append(point if note is not None else _with_intervals(point, pair, j, level, band))
+    adjusted = holm([point.p for point in points])
+    adjusted_points = tuple(replace(point, p_holm=p) for point, p in zip(points, adjusted, strict=True))
+    return Difference(adjusted_points, target, level, len(differences))
+
+
+def _missing(a: Side, b: Side, target: Target) -> DifferenceNote | None:
+    if target == "these problems" and a.fixed and b.fixed:
+        return "both fixed"
+    if target == "problems like these" and len(a.values) == 1:
+        return "one problem"
+    for side in (a, b):
+        if side.n_min < 2 and side.kind == "perturbation":
+            return "one perturbation"
+        if side.n_min < 2 and side.kind == "temperature" and target == "these problems":
+            return "one rollout"
+    return None
+
+
+def _paired(a: Side, b: Side, target: Target, shared_seeds: bool) -> _Paired:
+    seeds_a, seeds_b = seed_covariance(a), seed_covariance(b)
+    rollouts_a, rollouts_b = rollout_covariance(a), rollout_covariance(b)
+    like_a = _two_way(_between(a.values), seeds_a, rollouts_a)
+    like_b = _two_way(_between(b.values), seeds_b, rollouts_b)
+    if shared_seeds:
+        seeds, rollouts = shared_seed_covariance(a, b), shared_rollout_covariance(a, b)
+    else:
+        seeds = seeds_a + seeds_b
+        # What rollouts contribute is taken off where perturbations already hold it.
+        rollouts = rollouts_a * (a.kind == "perturbation") + rollouts_b * (b.kind == "perturbation")
+    like = _two_way(_between(b.values - a.values), seeds, rollouts)
+    clusters = min(side.clusters for side in (a, b))
+    if target == "problems like these":
+        return _Paired(a, b, like_a, like_b, like, clusters)
+    luck_a, luck_b = _luck(a, seeds_a, rollouts_a), _luck(b, seeds_b, rollouts_b)
+    luck = seeds if shared_seeds else luck_a + luck_b
+    several = len(a.values) > 1
+    return _Paired(
+        a,
+        b,
+        _capped(luck_a, like_a) if several else luck_a,
+        _capped(luck_b, like_b) if several else luck_b,
+        _capped(luck, like) if several else luck,
+        clusters,
+    )
+
+
+def _capped(covariance: NDArray[np.float64], most: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variances never above ``most``: at k near n the jackknife overstates them."""
+    scale = np.sqrt(np.minimum(1.0, np.diag(most) / np.maximum(np.diag(covariance), 1e-300)))
+    capped: NDArray[np.float64] = covariance * np.outer(scale, scale)
+    return capped
+
+
+def _luck(side: Side, seeds: NDArray[np.float64], rollouts: NDArray[np.float64]) -> NDArray[np.float64]:
+    return seeds if side.kind == "perturbation" else rollouts
+
+
+def _between(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(K, K) covariance of the mean of P problems."""
+    centred = values - values.mean(axis=0)
+    centred[:, np.ptp(values, axis=0) == 0] = 0.0
+    covariance: NDArray[np.float64] = centred.T @ centred / max(len(values) - 1, 1) / len(values)
+    return covariance
+
+
+def _two_way(
+    between: NDArray[np.float64], seeds: NDArray[np.float64], rollouts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Inclusion-exclusion, its variances never below those between problems."""
+    if not seeds.any():
+        return between
+    total: NDArray[np.float64] = between + seeds - rollouts
+    np.fill_diagonal(total, np.maximum(np.diag(total), np.diag(between)))
+    return total
+
+
+def _band_critical(pair: _Paired, level: float) -> float | None:
+    if not (np.diag(pair.of_difference) > 0).any():
+        return None
+    return simultaneous_critical(pair.of_difference, max(pair.clusters - 1, 1), level)
+
+
+def _with_intervals(point: DifferencePoint, pair: _Paired, j: int, level: float, band: float | None) -> DifferencePoint:
+    df = max(pair.clusters - 1, 1)
+    around = _recovered(point, pair, j)
+    critical = t_quantile((1 + level) / 2, df)
+    pointwise = around(critical)
+    if pointwise is None:
+        return replace(point, note="no spread")
+    low, high = pointwise
+    wide = around(max(band, critical)) if band is not None else pointwise
+    assert wide is not None
+    return replace(
+        point, ci_low=low, ci_high=high, band_low=wide[0], band_high=wide[1], p=two_sided(_distance(around), df)
+    )
+
+
+def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[float], tuple[float, float] | None]":
+    """The interval of one difference as a function of its critical value; None where nothing varies."""
+    v_a, v_b, v_d = (float(v[j, j]) for v in (pair.of_a, pair.of_b, pair.of_difference))
+    correlation = (v_a + v_b - v_d) / (2 * math.sqrt(v_a * v_b)) if v_a > 0 and v_b > 0 else 0.0
+    correlation = max(-1.0, min(1.0, correlation))
+    failures = [float((1 - side.values[:, j]).sum()) for side in (pair.a, pair.b)]
+    df = max(pair.clusters - 1, 1)
+
+    def around(critical: float) -> tuple[float, float] | None:
+        # Only the bounds at the ends need it, and it is by far the slowest part.
+        extreme = any(p in (0, 1) or f < 1 for p, f in zip((point.a, point.b), failures, strict=True))
+        alpha = max(two_sided(critical, df), 1e-300) if extreme else math.nan
+        ends = []
+        for side, p, failing, variance in (
+            (pair.a, point.a, failures[0], v_a),
+            (pair.b, point.b, failures[1], v_b),
+        ):
+            if variance == 0 and (side.fixed or 0 < p < 1):
+                ends.append((p, p))
+                continue
+            found = limits(p, failing, variance, side.clusters, critical, alpha)
+            assert found.low is not None and found.high is not None
+            ends.append((found.low, found.high))
+        (low_a, high_a), (low_b, high_b) = ends
+        if low_a == high_a and low_b == high_b:
+            return None
+        down = _joined(point.b - low_b, high_a - point.a, correlation)
+        up = _joined(high_b - point.b, point.a - low_a, correlation)
+        return max(-1.0, point.estimate - down), min(1.0, point.estimate + up)
+
+    return around
+
+
+def _joined(of_b: float, of_a: float, correlation: float) -> float:
+    return math.sqrt(max(0.0, of_b**2 - 2 * correlation * of_b * of_a + of_a**2))
+
+
+def _distance(around: "Callable[[float], tuple[float, float] | None]") -> float:
+    """Standard errors at which the interval just reaches 0, so that p and interval never disagree."""
+
+    def holds_zero(critical: float) -> bool:
+        found = around(critical)
+        return found is None or found[0] <= 0 <= found[1]
+
+    near, far = 0.0, _FARTHEST
+    if not holds_zero(far):
+        return far
+    for _ in range(40):
+        middle = (near + far) / 2
+        near, far = (near, middle) if holds_zero(middle) else (middle, far)
+    return far

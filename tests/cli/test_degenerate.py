@@ -1,0 +1,88 @@
+"""Data that say little say so in words, in every command that reads: no NaN, no traceback."""
+
+import json
+import re
+import sqlite3
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from esprobe.tasks.countdown.generate import GENERATED_SEED, candidates, distinct
+from tests.conftest import Run
+
+
+def fill(esprobe: Run, folder: Path, answer: str, problems: str, samples: int, *more: str) -> Path:
+    """Both arms with a model that always answers alike: right, wrong, or right by turns."""
+    script, path = folder / "model.json", folder / "esprobe.db"
+    texts = {"*": ["no"]}
+    if answer != "wrong":
+        rows = islice(distinct(candidates(GENERATED_SEED)), 230)
+        right = [f" </think>\n<answer>{row.solution}</answer>" for row in rows]
+        texts |= {str(i): [right[i]] if answer == "right" else [right[i], "no"] for i in range(200, 230)}
+    script.write_text(json.dumps(texts))
+    common = ["--engine", "scripted", "--model", script, "--problems", problems, "--samples", samples, "--db", path]
+    for arm in (["sample-temp", "-t", "0.8"], ["sample-perturb", "--sigma", "0.005"]):
+        done = esprobe(*arm, *common, *more)
+        assert done.returncode == 0, done.stderr
+    return path
+
+
+def read(esprobe: Run, path: Path) -> str:
+    """What all commands and formats say of a database; none of them may fail or say NaN."""
+    said = []
+    for command in (["passk"], ["report"], ["compare", "T=0.8", "sigma=0.005"], ["compare", "null", "sigma=0.005"]):
+        for form in ("markdown", "json", "csv"):
+            done = esprobe(*command, "--db", path, "--format", form)
+            assert done.returncode == 0, (command, form, done.stderr)
+            assert re.search(r"\b(nan|inf)\b", done.stdout, re.IGNORECASE) is None, (command, form)
+            said.append(done.stdout)
+    return "\n".join(said)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problems", "samples", "said"),
+    [
+        ("turns", "200:201", 8, ["how much problems differ cannot be seen from one", "too few problems to choose"]),
+        ("turns", "200:210", 1, ["luck of a single perturbation", "fewer than 8 rollouts"]),
+        ("right", "200:210", 8, ["100.0 %", "every rollout is correct"]),
+        ("wrong", "200:210", 8, ["0.0 %", "no rollout is correct"]),
+    ],
+    ids=["one problem", "one sample", "all correct", "none correct"],
+)
+def test_said_in_words(esprobe: Run, tmp_path: Path, answer: str, problems: str, samples: int, said: list) -> None:
+    text = read(esprobe, fill(esprobe, tmp_path, answer, problems, samples))
+    for words in said:
+        assert words in text, words
+
+
+def test_no_baseline(esprobe: Run, tmp_path: Path) -> None:
+    text = read(esprobe, fill(esprobe, tmp_path, "turns", "200:210", 8, "--no-baseline"))
+    assert "no greedy baseline over these problems" in text
+
+
+def test_unequal_n(esprobe: Run, tmp_path: Path) -> None:
+    path = fill(esprobe, tmp_path, "turns", "200:220", 8)
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM rollout WHERE condition_id = 3 AND seed = 49 AND problem_id < 6")
+        connection.execute("DELETE FROM rollout WHERE condition_id = 2 AND problem_id = 7")
+    connection.close()
+    text = read(esprobe, path)
+    assert "problems have 7 to 8 rollouts" in text
+    assert "1 problems of sigma=0.005 are left out" in text or "1 problem of sigma=0.005 is left out" in text
+
+
+def test_no_rollout_at_all(esprobe: Run, tmp_path: Path) -> None:
+    path = fill(esprobe, tmp_path, "turns", "200:203", 2)
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM rollout")
+    connection.close()
+    for command in (["passk"], ["report"]):
+        for form in ("markdown", "json", "csv"):
+            done = esprobe(*command, "--db", path, "--format", form)
+            assert (done.returncode, done.stderr) == (0, ""), (command, form, done.stderr)
+    assert "nothing stored yet" in esprobe("passk", "--db", path).stdout
+    for names in (("T=0.8", "sigma=0.005"), ("null", "T=0.8")):
+        done = esprobe("compare", *names, "--db", path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "has no rollout yet" in done.stderr
