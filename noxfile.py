@@ -40,7 +40,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
-    session.install("-e", ".[hf]", *group("test"))
+    session.install("-e", ".[hf,parquet,plot]", *group("test"))
     session.run("pytest", "-m", "not vllm and not ray and not storm", *session.posargs)
 
 
@@ -139,6 +139,13 @@ def fill(session: nox.Session) -> None:
     """A database that grows to the study's size through the real write path; printed, never asserted."""
     session.install("-e", ".")
     session.run("python", "-m", "tests.benchmarks.fill", *session.posargs)
+
+
+@nox.session(default=False)
+def inspect_ai(session: nox.Session) -> None:
+    """The write path beside inspect_ai's, on as many samples; printed, never asserted."""
+    session.install("-e", ".", "inspect_ai")
+    session.run("python", "-m", "tests.benchmarks.beside_inspect", *session.posargs)
 
 
 @nox.session(default=False)

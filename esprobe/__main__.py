@@ -15,5 +15,6 @@ def main() -> None:
         run()
 
 
+# Guarded, because processes that a report starts load this file again under another name.
 if __name__ == "__main__":
     main()

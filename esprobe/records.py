@@ -1,7 +1,7 @@
 """What a database holds, as frozen values: the store hands them out, everything above reads them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from esprobe.spec import Condition, Prompt
@@ -52,14 +52,15 @@ class Extent:
 class Totals:
     """Sums over a condition's stored rollouts.
 
-    ``checksum`` names which rollouts have which verdicts; None for a file that records none.
+    ``checksum`` names which rollouts have which verdicts; None for a file that records none. It is no part of equality:
+    two conditions may have the same sums.
     """
 
     rollouts: int
     correct: int
     tokens: int
     cut_off: int
-    checksum: int | None = None
+    checksum: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

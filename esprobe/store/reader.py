@@ -66,12 +66,13 @@ class RolloutStore:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Inside, everything read shows one state of the file, whatever a sampler writes meanwhile."""
+        before = self._shared
         with self.reading() as connection:
             self._shared = connection
             try:
                 yield
             finally:
-                self._shared = None
+                self._shared = before
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -32,7 +32,7 @@ ARMS = {
     "sample-temp": [word for t in ("0.4", "0.6", "0.8", "1.0") for word in ("-t", t)],
     "sample-perturb": [word for s in ("0.001", "0.003", "0.005", "0.01") for word in ("--sigma", s)],
 }
-READING = (["passk"],)
+READING = (["passk"], ["status"], ["show", "--problem", "1000", "--limit", "5"])
 
 
 def write_script(path: Path) -> None:
