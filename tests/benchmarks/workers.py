@@ -20,8 +20,8 @@ from esprobe.sampling.run import run
 from esprobe.sampling.stop import StopSignals
 
 ARMS = {
-    "temperature 0.8": {"temperatures": (0.8,), "samples": 64, "problems": (200, 320)},
-    "sigma 0.005": {"sigmas": (0.005,), "samples": 24, "problems": (200, 520)},
+    "temperature 0.8": {"temperatures": (0.8,), "samples": 48, "problems": (200, 320)},
+    "sigma 0.005": {"sigmas": (0.005,), "samples": 16, "problems": (200, 520)},
 }
 
 
