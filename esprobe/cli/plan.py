@@ -113,7 +113,9 @@ def _hours(expected: "Sequence[Expected]", workers: int, rate: float | None) -> 
     if len(seconds) < len(expected):
         return "hours are not known: give --rate TOKENS_PER_SECOND of one worker, or measure with --probe"
     how = f"at {rate:,.0f} tokens/s each" if rate else "at the rates measured here"
-    return f"{sum(seconds) / 3600 / workers:,.2f} hours on {workers} worker{'s' * (workers > 1)}, {how}"
+    hours = sum(seconds) / 3600 / workers
+    time = f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 60:,.1f} minutes"
+    return f"{time} on {workers} worker{'s' * (workers > 1)}, {how}"
 
 
 def _bytes(size: float) -> str:

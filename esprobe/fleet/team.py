@@ -87,6 +87,8 @@ class Team:
                 for _ in self._listen():
                     pass
         except BaseException:
+            for member in self._members:  # what loads has nothing that could be lost, and may load for long
+                self._carrier.kill(member.number)
             self._carrier.close()
             raise
         return self

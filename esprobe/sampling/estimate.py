@@ -9,7 +9,7 @@ from esprobe.engines import StopCheck
 from esprobe.fleet.crew import CrewOptions
 from esprobe.fleet.hire import hire
 from esprobe.fleet.work import Key, Work
-from esprobe.fleet.worker import Order, Papers
+from esprobe.fleet.worker import Papers
 from esprobe.sampling.job import Job
 from esprobe.sampling.plan import TEMPERATURE_BLOCK
 from esprobe.spec import Condition
@@ -120,19 +120,10 @@ def probe(job: Job, problems: int, stop: StopCheck) -> dict[str, Pace]:
     task = load_task(job.task, job.data)
     chosen = job.chosen_problems(task)[:problems]
     identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
-    order = Order(
-        model=job.model,
-        dtype=identity.dtype,
-        engine=job.engine,
-        options=replace(job.options, perturbs=bool(job.sigmas)),
-        task=job.task,
-        data=job.data,
-        prompt=job.prompt,
-    )
     conditions = list(job.conditions(task, identity))
     expected = Papers.expected(conditions[0][0])
     paces = {}
-    with hire(order, CrewOptions(workers=1), task, identity, expected, lambda warning: None) as crew:
+    with hire(job.order(identity), CrewOptions(workers=1), task, identity, expected, lambda warning: None) as crew:
         for condition, first, samples in conditions:
             drawn = min(samples, TEMPERATURE_BLOCK) if condition.kind == "temperature" else 1
             keys = [Key(p.index, p.index, first + draw) for p in chosen for draw in range(drawn)]

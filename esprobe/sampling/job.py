@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from esprobe.engines import EngineOptions, ModelIdentity
 from esprobe.errors import UsageError
 from esprobe.fleet.crew import CrewOptions
+from esprobe.fleet.worker import Order
 from esprobe.noise import SCHEMES
 from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import BASELINE_SEED, Condition, Problem, digest_of
@@ -142,6 +143,18 @@ class Job:
                 f"task {task.name} has no prompt style {self.prompt!r}; use --prompt {' or '.join(task.prompts)}"
             )
         return self.prompt
+
+    def order(self, identity: ModelIdentity) -> Order:
+        """What whoever draws this has to load."""
+        return Order(
+            model=self.model,
+            dtype=identity.dtype,
+            engine=self.engine,
+            options=replace(self.options, perturbs=bool(self.sigmas)),
+            task=self.task,
+            data=self.data,
+            prompt=self.prompt,
+        )
 
     def conditions(self, task: Task, identity: ModelIdentity) -> Iterator[tuple[Condition, int, int]]:
         """(condition, first seed, samples) of everything asked for, the baseline first."""

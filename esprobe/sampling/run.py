@@ -12,7 +12,7 @@ from esprobe.errors import SetAsideError, UsageError
 from esprobe.fleet import provenance
 from esprobe.fleet.crew import Crew
 from esprobe.fleet.hire import hire
-from esprobe.fleet.worker import Order, Papers
+from esprobe.fleet.worker import Papers
 from esprobe.records import Extent
 from esprobe.sampling.announce import announce_new
 from esprobe.sampling.job import Job
@@ -100,18 +100,9 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
             )
         if plan.stored:
             observer.notice(f"resuming: {plan.stored:,} of {plan.total:,} stored")
-        order = Order(
-            model=job.model,
-            dtype=identity.dtype,
-            engine=job.engine,
-            options=replace(job.options, perturbs=bool(job.sigmas)),
-            task=job.task,
-            data=job.data,
-            prompt=job.prompt,
-        )
         expected = Papers.expected(condition)
         observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
-        crew = stack.enter_context(hire(order, job.crew, task, identity, expected, observer.warning))
+        crew = stack.enter_context(hire(job.order(identity), job.crew, task, identity, expected, observer.warning))
         for line in crew.ready.checks:
             observer.notice(line)
         first, _ = job.problems

@@ -21,7 +21,7 @@ def test_without_a_choice_it_plans_the_study_and_needs_no_model(tmp_path: Path) 
     sigmas = [f"sigma={s}" for s in (0.001, 0.003, 0.005, 0.01)]
     assert list(found) == ["greedy", *temperatures, *sigmas, "all"]
     assert found["all"][:4] == ["16,386,000", "0", "16,386,000", f"{16_386_000 * 250:,}"]
-    assert f"{16_386_000 * 250 / 20_000 / 8 / 3600:,.2f} hours on 8 workers, at 20,000 tokens/s each" in done.stdout
+    assert f"{16_386_000 * 250 / 20_000 / 8 / 3600:,.1f} hours on 8 workers, at 20,000 tokens/s each" in done.stdout
     assert not (tmp_path / "new.db").exists()
 
 

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -46,6 +47,18 @@ def test_a_killed_worker_and_a_killed_command_leave_what_an_undisturbed_run_stor
     assert esprobe(*command, "--db", undisturbed).returncode == 0
     assert rows(db) == rows(undisturbed)
     assert query(db, "SELECT count(*) FROM completion") == query(db, "SELECT count(*) FROM rollout")
+
+
+def test_a_signal_while_workers_load_ends_them_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "esprobe", *TOKEN, "--workers", "2", "--db", str(tmp_path / "new.db")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None and "loading tiny" in process.stderr.readline()
+        below = descendants(process.pid)
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert "Traceback" not in err
+    assert not [pid for pid in below if Path(f"/proc/{pid}").exists()]
 
 
 @pytest.mark.storm
