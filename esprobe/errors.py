@@ -33,6 +33,10 @@ class PerturbationError(ModelError):
     """Noise did not reach exactly the weights it was meant for, or the weights were not restored."""
 
 
+class LibraryError(EsprobeError):
+    """A library that only this command needs is not installed."""
+
+
 class StoreError(EsprobeError):
     """A database cannot be opened, read or written."""
 

@@ -110,8 +110,8 @@ def loaded_by(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "command",
     [
-        *("", "sample-temp", "sample-perturb", "plan", "scan", "passk", "report", "show", "rescore", "doctor"),
-        *("save-model", "data check"),
+        *("", "sample-temp", "sample-perturb", "plan", "scan", "passk", "compare", "report", "show", "rescore"),
+        *("doctor", "save-model", "data check"),
     ],
     ids=lambda words: words or "top",
 )

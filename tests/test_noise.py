@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esprobe.noise import noise_key, standard_normal
+from esprobe.noise import FastBoxMuller, box_muller, noise_key, standard_normal
 
 _M0, _M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 _W0, _W1 = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
@@ -74,6 +74,35 @@ def test_equals_its_definition(seed: int, name: str, start: int, count: int) -> 
     assert noise.dtype == np.float32
     assert noise.shape == (count,)
     assert within_one_ulp(noise, [by_definition(seed, name, start + i) for i in range(count)])
+
+
+def assert_fast_is_the_definition(words: np.ndarray) -> None:
+    fast = FastBoxMuller(1 << 14)
+    for start in range(0, words.size, 1 << 14):
+        piece = words[start : start + (1 << 14)]
+        assert np.array_equal(fast(piece).view(np.uint32), box_muller(piece).view(np.uint32))
+
+
+def test_the_fast_way_gives_every_bit_of_the_definition() -> None:
+    assert_fast_is_the_definition(np.random.Philox(key=7).random_raw(4_000_000))
+
+
+def test_the_fast_way_at_the_zeros_of_sine_and_cosine_and_at_the_borders_of_its_table() -> None:
+    borders = np.arange(2**11)[:, None] * 2**21 + np.arange(-40, 40)
+    zeros = np.arange(4)[:, None] * 2**30 + np.arange(-(2**20), 2**20, 37)
+    high = np.concatenate([borders.ravel(), zeros.ravel()]).astype(np.int64) % 2**32
+    for low in (0, 2**31, 2**32 - 1):
+        assert_fast_is_the_definition(high.astype(np.uint64) << np.uint64(32) | np.uint64(low))
+
+
+def test_the_fast_way_errs_by_far_less_than_what_it_allows_for() -> None:
+    words = np.random.Philox(key=8).random_raw(1 << 14)
+    low, high = words & np.uint64(0xFFFFFFFF), words >> np.uint64(32)
+    radius = np.sqrt(-2 * np.log((low.astype(np.float64) + 0.5) * 2.0**-32))
+    angle = high.astype(np.float64) * 2.0**-32 * (2 * np.pi)
+    found = FastBoxMuller(1 << 14).before_rounding(words.astype("<u8").view("<u4"))
+    assert np.abs(found[0::2] - radius * np.cos(angle)).max() < 2e-15 * radius.max()
+    assert np.abs((found[1::2] - radius * np.sin(angle)) / radius).max() < 2e-15
 
 
 @settings(max_examples=30, deadline=None)

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from esprobe.analysis.asked import asked_together
 from esprobe.analysis.choose import field_of, select
 from esprobe.analysis.details import curves_by_group
 from esprobe.analysis.judge import judge
@@ -15,7 +13,7 @@ from esprobe.analysis.nulls import Null, known_nulls
 from esprobe.analysis.pairs import all_pairs, arms_overlap, compare_null, with_holm
 from esprobe.analysis.workers import details
 from esprobe.errors import StoreError, UsageError
-from esprobe.records import Correctness, Extent, StoredCondition
+from esprobe.records import StoredCondition
 from esprobe.report.labels import distinct_labels
 from esprobe.report.results import ConditionResult, Results, condition_result
 from esprobe.stats.cost import CostMatched, cost_matched
@@ -113,8 +111,8 @@ def _with_comparisons(results: Results, loaded: Sequence[Loaded], nulls: Sequenc
 
 def _cost_matched(results: Results, sampled: Sequence[Loaded]) -> tuple[CostMatched, ...]:
     """At equal tokens, and at equal engine-seconds if every condition's are recorded."""
-    costs = {c.id: c.detail.cost for c in results.sampled if c.detail is not None}
     outcomes = {one.id: one.outcomes for one in sampled}
+    costs = {c.id: c.detail.cost for c in results.sampled if c.detail is not None and c.id in outcomes}
     tokens = {i: cost.tokens_per_rollout for i, cost in costs.items() if cost.tokens_per_rollout}
     seconds = {
         i: cost.seconds_per_rollout + (cost.switch_seconds_per_rollout or 0.0)
@@ -137,11 +135,19 @@ def _detailed(
 
 
 def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> ConditionResult:
-    plan = _plan(store.extents(one.id), one.correctness)
+    asked = asked_together(store.extents(one.id), one.correctness)
     if ks is not None and one.outcomes.problems:
         check_ks(ks, one)
     totals = store.totals(one.id)
-    return condition_result(one.stored, one.correctness, totals, ks=ks, **plan)
+    return condition_result(
+        one.stored,
+        one.correctness,
+        totals,
+        extent=asked.extent if asked else None,
+        planned=asked.planned if asked else None,
+        missing=asked.missing if asked else None,
+        ks=ks,
+    )
 
 
 def check_ks(ks: Sequence[int], one: Loaded) -> None:
@@ -160,28 +166,3 @@ def check_ks(ks: Sequence[int], one: Loaded) -> None:
             f"rollouts, and k may not pass n; use --k {n_min} or less, draw more with --samples, or leave "
             f"the condition out with --condition"
         )
-
-
-def _plan(asked: Sequence[Extent], correctness: Correctness) -> dict[str, Any]:
-    """All that any session asked for: its bounds, how much it is, and how much of it is not stored."""
-    if not asked:
-        return {}
-    first = min(extent.first_index for extent in asked)
-    stop = max(extent.stop_index for extent in asked)
-    seed = min(extent.first_seed for extent in asked)
-    end = max(extent.first_seed + extent.samples for extent in asked)
-    planned = np.zeros((stop - first, end - seed), np.bool_)
-    for extent in asked:
-        rows = slice(extent.first_index - first, extent.stop_index - first)
-        planned[rows, extent.first_seed - seed : extent.first_seed - seed + extent.samples] = True
-    total = int(planned.sum())
-    problems = int(planned.any(axis=1).sum())
-    inside = (correctness.problems >= first) & (correctness.problems < stop)
-    drawn = (correctness.seeds >= seed) & (correctness.seeds < end)
-    grid = np.ix_(correctness.problems[inside] - first, correctness.seeds[drawn] - seed)
-    done = int((planned[grid] & correctness.stored[np.ix_(inside, drawn)]).sum())
-    return {
-        "extent": Extent(first, stop, seed, end - seed, problems),
-        "planned": total,
-        "missing": total - done,
-    }

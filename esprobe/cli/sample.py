@@ -90,7 +90,10 @@ def sample_perturb(
     db: options.DbPath = Path("esprobe.db"),
     model: options.ModelName = options.DEFAULT_MODEL,
     sigma: Annotated[
-        list[float], typer.Option("--sigma", help="Standard deviation of the noise on each weight; repeatable.")
+        list[float],
+        typer.Option(
+            "--sigma", help="Standard deviation of the noise on each weight; repeatable. 0 shows numerical noise alone."
+        ),
     ] = [0.001, 0.003, 0.005, 0.01],  # noqa: B006 - as above
     noise: options.NoiseScheme = "iid",
     scope: options.Scope = None,

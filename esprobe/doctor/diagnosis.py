@@ -12,6 +12,8 @@ from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.probe import ProbedEngine
 from esprobe.errors import EngineError, UsageError
 
+_PERTURBING = EngineOptions(perturbs=True)
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -44,7 +46,7 @@ def diagnose(
     sigmas: Sequence[float],
     *,
     every: bool = False,
-    options: EngineOptions | None = None,
+    options: EngineOptions = _PERTURBING,
     notice: Callable[[str], None] = lambda message: None,
 ) -> Diagnosis:
     """Load a model and check it.
@@ -55,7 +57,7 @@ def diagnose(
         dtype: the dtype to serve it in, or "auto".
         sigmas: what to tell the rounding for.
         every: check each tensor alone and not only the first and last of each class.
-        options: how the engine runs.
+        options: how the engine runs; it must be one that perturbs.
         notice: told what is being done.
 
     Raises:
@@ -74,7 +76,7 @@ def diagnose(
     kind = engine_class(name)
     identity = kind.identify(model, dtype)
     notice(f"loading {model} ({identity.dtype}, {name})")
-    loaded = kind.load(identity, options or EngineOptions(perturbs=True))
+    loaded = kind.load(identity, options)
     if not isinstance(loaded, ProbedEngine):
         raise EngineError(f"the {name} engine cannot be looked into, so nothing can be told; use --engine transformers")
     return examine(loaded, checkpoint, identity, name, sigmas, every=every, notice=notice)

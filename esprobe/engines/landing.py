@@ -77,17 +77,21 @@ class _Copy:
         self.target = target
 
     def slices(self) -> Iterator[WeightSlice]:
-        """The copy as runs that are contiguous on both sides: rows of a column shard, all of anything else."""
+        """The copy in pieces that are contiguous in the model and rows of one stride in the checkpoint."""
+        strides, target = self.strides, self.target.stride()
         inner = len(self.shape)
-        run = 1
-        target = self.target.stride()
-        while inner and (self.shape[inner - 1] == 1 or self.strides[inner - 1] == target[inner - 1] == run):
+        cols = 1
+        while inner and (self.shape[inner - 1] == 1 or strides[inner - 1] == target[inner - 1] == cols):
             inner -= 1
-            run *= self.shape[inner]
+            cols *= self.shape[inner]
+        rows, row_stride = 1, 0
+        if inner and target[inner - 1] == cols:  # a column shard: rows lie apart in the checkpoint only
+            inner -= 1
+            rows, row_stride = self.shape[inner], strides[inner]
         for index in _indices(self.shape[:inner]):
-            offset = sum(i * stride for i, stride in zip(index, self.strides[:inner], strict=True))
-            live = self.target[index].reshape(-1) if index else self.target.view(-1)
-            yield WeightSlice(self.name, self.numel, self.start + offset, live)
+            offset = sum(i * stride for i, stride in zip(index, strides[:inner], strict=True))
+            live = (self.target[index] if index else self.target).view(-1)
+            yield WeightSlice(self.name, self.numel, self.start + offset, live, rows, row_stride)
 
 
 class _CopyWatch(TorchDispatchMode):  # type: ignore[misc]

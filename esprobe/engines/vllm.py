@@ -4,7 +4,10 @@ One request per rollout with a seed of its own, never ``n=1024`` (vLLM would giv
 over nothing until all are done), and never all requests queued: memory stays flat in the number of samples.
 """
 
+import atexit
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
@@ -38,10 +41,12 @@ class VllmEngine:
         self._codec = Codec(checkpoint)
         self._llm = _start(checkpoint, identity.dtype, options)
         self._engine: Any = self._llm.llm_engine
+        # Registered last, so run first: Python's own exit waits for a process of the engine's, which waits for this.
+        atexit.register(self._engine.engine_core.shutdown)
         self._end_tokens = self._codec.end_tokens(_own_end_tokens(checkpoint))
         self._label = "base"
         self._engine.set_weight_version(self._label)
-        self._weights: Mapping[str, Any] | None = None
+        self._pieces: Counter[tuple[Any, ...]] = Counter()
 
     @classmethod
     def identify(cls, model: str, dtype: str) -> ModelIdentity:
@@ -69,7 +74,8 @@ class VllmEngine:
                 yield [self._completion(flying.pop(output.request_id), output) for output in finished]
         finally:
             if flying:  # asked to stop, or our consumer failed: nothing may run on into the next weights
-                self._engine.abort_request(list(flying))
+                with _alive():
+                    self._engine.abort_request(list(flying))
                 self._drain()
 
     @contextmanager
@@ -81,7 +87,7 @@ class VllmEngine:
         try:
             touched = self._call("esp_perturb", *arguments)
             self._relabel(f"sigma={perturbation.sigma!r},seed={perturbation.seed},{perturbation.noise}")
-            yield sum(touched)
+            yield sum(touched) - self._held_again(perturbation.scope)
         finally:
             self._call("esp_restore")
             self._relabel("base")
@@ -111,6 +117,7 @@ class VllmEngine:
 
     def _submit(self, name: str, request: Request) -> None:
         from vllm import SamplingParams
+        from vllm.inputs import tokens_input
         from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
 
         ids = self._codec.encode(request.prompt)
@@ -131,19 +138,18 @@ class VllmEngine:
             repetition_detection=RepetitionDetectionParams(**_LOOP) if request.stop_loops else None,
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
+            skip_clone=True,  # they are this request's own, and a deep copy costs more than making them
         )
-        self._engine.add_request(name, {"prompt_token_ids": ids}, parameters)
+        with _alive():
+            self._engine.add_request(name, tokens_input(ids), parameters)
 
     def _step(self) -> list[Any]:
-        from vllm.v1.engine.exceptions import EngineDeadError
+        return [output for output in self._step_all() if output.finished]
 
-        try:
-            return [output for output in self._engine.step() if output.finished]
-        except (EngineDeadError, RuntimeError) as err:  # torch's out-of-memory error is a RuntimeError
-            raise EngineError(
-                f"vLLM failed while generating ({_first_line(err)}); everything stored so far is safe. Run the same "
-                f"command again to go on, with a smaller --max-num-seqs if memory ran out"
-            ) from err
+    def _step_all(self) -> list[Any]:
+        with _alive(RuntimeError):  # torch's out-of-memory error is a RuntimeError
+            outputs: list[Any] = self._engine.step()
+        return outputs
 
     def _completion(self, request: Request, output: Any) -> Completion:
         (drawn,) = output.outputs
@@ -171,23 +177,34 @@ class VllmEngine:
         Raises:
             PerturbationError: this model cannot be perturbed truly.
         """
-        if self._weights is None:
+        if not self._pieces:
             told = self._call("esp_init", str(self._checkpoint.folder))
             for worker in told:
                 if "refused" in worker:
                     raise PerturbationError(worker["refused"])
-            self._weights = told[0]
+            self._pieces.update(tuple(piece) for worker in told for piece in worker["pieces"])
+
+    def _held_again(self, scope: str | None) -> int:
+        """Scalars in scope that further workers hold too: norms, and heads of which there are fewer than workers."""
+        return sum(
+            (workers - 1) * rows * cols
+            for (name, _, rows, cols, _), workers in self._pieces.items()
+            if scope is None or re.search(scope, name)
+        )
 
     def _relabel(self, label: str) -> None:
         self._label = label
-        self._engine.set_weight_version(label)
+        with _alive():
+            self._engine.set_weight_version(label)
 
     def _call(self, method: str, *arguments: Any) -> list[Any]:
-        results: list[Any] = self._engine.collective_rpc(method, args=arguments)
+        with _alive():
+            results: list[Any] = self._engine.collective_rpc(method, args=arguments)
         return results
 
     def probe(self, prompts: Sequence[Prompt], steps: int, decoding: Perturbation | None = None) -> list[Reading]:
         from vllm import SamplingParams
+        from vllm.inputs import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
         parameters = SamplingParams(
@@ -196,23 +213,41 @@ class VllmEngine:
             ignore_eos=True,
             logprobs=LIKELIEST,
             detokenize=False,
-            output_kind=RequestOutputKind.CUMULATIVE,  # tells when every prompt has been read
+            output_kind=RequestOutputKind.CUMULATIVE,  # tells when the prompt has been read
         )
-        for i, prompt in enumerate(prompts):
-            self._engine.add_request(f"probe-{i}", {"prompt_token_ids": self._codec.encode(prompt)}, parameters)
-        answers: dict[str, Any] = {}
+        # One at a time: an engine in a process of its own may compute two together or not, which moves the last bits.
+        return [self._read(tokens_input(self._codec.encode(prompt)), parameters, decoding) for prompt in prompts]
+
+    def _read(self, prompt: Any, parameters: Any, decoding: Perturbation | None) -> Reading:
+        answer: Any = None
         with ExitStack() as weights:
+            self._engine.add_request("probe", prompt, parameters)
             while self._engine.has_unfinished_requests():
-                answers |= {output.request_id: output.outputs[0] for output in self._engine.step()}
-                if decoding is not None and len(answers) == len(prompts):
+                for output in self._step_all():
+                    answer = output.outputs[0]
+                if decoding is not None and answer is not None:
                     weights.enter_context(self.perturbed(decoding))
                     decoding = None
-        return [_reading(answers[f"probe-{i}"]) for i in range(len(prompts))]
+        return _reading(answer)
 
     def probe_head(self) -> list[float]:
         self._prepare()
         outputs: list[float] = self._call("esp_head")[0]
         return outputs
+
+
+@contextmanager
+def _alive(*also: type[Exception]) -> Iterator[None]:
+    """Turn the death of vLLM's engine, or of a process of it, into an EngineError; and errors of kind ``also``."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    try:
+        yield
+    except (EngineDeadError, *also) as err:
+        raise EngineError(
+            f"vLLM failed while it was at work ({_first_line(err)}); everything stored so far is safe. Run the same "
+            f"command again to go on, with a smaller --max-num-seqs if memory ran out"
+        ) from err
 
 
 def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
@@ -251,6 +286,8 @@ def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
     try:
         return LLM(**settings)
     except (ValueError, RuntimeError, OSError, NotImplementedError, AssertionError) as err:
+        if isinstance(err, AssertionError) and not _raised_by_vllm(err):
+            raise  # a bug, not an option that vLLM checks with an assertion
         raise ModelError(
             f"vLLM cannot serve {checkpoint.name!r} as {dtype} here ({_first_line(err)}); if memory is short, lower "
             f"--gpu-memory-utilization or --max-num-seqs, or choose another --dtype"
@@ -270,6 +307,14 @@ def _own_end_tokens(checkpoint: Checkpoint) -> int | list[int] | None:
 def _reading(drawn: Any) -> Reading:
     rows = [sorted((entry.logprob for entry in step.values()), reverse=True)[:LIKELIEST] for step in drawn.logprobs]
     return Reading(tuple(drawn.token_ids), tuple(map(tuple, rows)))
+
+
+def _raised_by_vllm(error: BaseException) -> bool:
+    """Whether the frame that raised belongs to vLLM."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").split(".")[0] == "vllm"
 
 
 def _first_line(error: BaseException) -> str:

@@ -42,7 +42,7 @@ class WeightExtension:
     esp_folder: str
 
     def esp_init(self, folder: str) -> Mapping[str, Any]:
-        """Follow the checkpoint into the model and keep a pristine copy; tells sizes, or why it is refused."""
+        """Follow the checkpoint into the model and keep a pristine copy; tells its pieces, or why it is refused."""
         model = self.model_runner.model  # type: ignore[attr-defined]
         checkpoint = find_checkpoint(folder)
         dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
@@ -58,12 +58,7 @@ class WeightExtension:
             return {"refused": str(err)}
         self.esp_weights = PristineWeights(slices)
         self.esp_folder = folder
-        return {
-            "tensors": len({piece.name for piece in slices}),
-            "scalars": sum(piece.live.numel() for piece in slices),
-            "dtype": str(dtype).removeprefix("torch."),
-            "architecture": type(model).__name__,
-        }
+        return {"pieces": [[p.name, p.start, p.rows, p.cols, p.row_stride] for p in slices]}
 
     def esp_perturb(self, seed: int, sigma: float, noise: str, scope: str | None) -> int:
         """Make the weights those the perturbation names; the scalars touched in this worker."""

@@ -26,19 +26,42 @@ _SPAN = 1 << 18  # elements a thread perturbs at a time: fine enough to share on
 
 @dataclass(frozen=True)
 class WeightSlice:
-    """A run of one checkpoint tensor's elements, and where the model computes with them.
+    """A piece of one checkpoint tensor, and where the model computes with it.
+
+    Row r, column c of the piece is number ``r * cols + c`` of ``live`` and has flat index
+    ``start + r * row_stride + c`` in the checkpoint tensor. One row is a run of consecutive elements; several are a
+    column shard.
 
     Attributes:
         name: the tensor's checkpoint key.
         numel: elements of the whole checkpoint tensor.
-        start: first row-major flat index of the run.
-        live: (count,) contiguous view into the model's own memory.
+        start: row-major flat index of the piece's first element.
+        live: (rows * cols,) contiguous view into the model's own memory.
+        rows: rows of the piece.
+        row_stride: elements of the checkpoint tensor from one row to the next.
     """
 
     name: str
     numel: int
     start: int
     live: torch.Tensor
+    rows: int = 1
+    row_stride: int = 0
+
+    @property
+    def cols(self) -> int:
+        """Consecutive elements in a row."""
+        cols: int = self.live.numel() // self.rows
+        return cols
+
+    def runs(self, offset: int, count: int) -> Iterator[tuple[int, int, int]]:
+        """(position, flat index, length) of the consecutive runs in ``live[offset : offset + count]``."""
+        end = offset + count
+        while offset < end:
+            row, col = divmod(offset, self.cols)
+            length = min(self.cols - col, end - offset)
+            yield offset, self.start + row * self.row_stride + col, length
+            offset += length
 
 
 def whole_weights(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[WeightSlice]:
@@ -145,10 +168,11 @@ class PristineWeights:
         return chosen
 
     def _perturb_fused(self, perturbation: Perturbation, index: int) -> None:
-        from esprobe.engines.triton_noise import perturb_slice  # comes with torch's CUDA builds only
+        from esprobe.engines.triton_noise import perturb_strided  # comes with torch's CUDA builds only
 
         weight = self._weights[index]
-        perturb_slice(weight.live, self._base[index], _key(perturbation, weight), weight.start, perturbation.sigma)
+        shape = (weight.start, weight.rows, weight.cols, weight.row_stride)
+        perturb_strided(weight.live, self._base[index], _key(perturbation, weight), *shape, perturbation.sigma)
 
     def _perturb_span(self, perturbation: Perturbation, index: int, offset: int, count: int) -> int:
         weight = self._weights[index]
@@ -158,7 +182,9 @@ class PristineWeights:
             live.copy_(base)  # the identity; adding 0.0 to -0.0 would not be
             return count
         noise = np.empty(count, np.float32)
-        fill_standard_normal(_key(perturbation, weight), weight.start + offset, noise)
+        key = _key(perturbation, weight)
+        for position, start, length in weight.runs(offset, count):
+            fill_standard_normal(key, start, noise[position - offset :][:length])
         # Multiply and add round separately, as noise v1 says; a fused multiply-add would not.
         noise *= np.float32(perturbation.sigma)
         live.copy_(torch.from_numpy(noise).to(base.device).add_(base.float()).to(live.dtype))

@@ -89,13 +89,37 @@ def value_columns(results: Results, escape: Callable[[str], str]) -> list[Column
     return columns
 
 
+_SHARED = {
+    "data_digest": "their data",
+    "prompt": "the style of prompt",
+    "max_tokens": "the most new tokens",
+    "dtype": "the number type",
+    "engine": "the engine",
+}
+"""What arms that are compared should have in common, and how it is called in words."""
+
+
 def note_lines(results: Results) -> list[str]:
     """Why values stand without an interval, for the reasons that occur, and what must not be compared."""
     curves = [c.curve for c in results.conditions] + [n.curve for n in results.nulls]
     notes = {point.note for curve in curves for point in curve.points}
     lines = [f"({note}): no interval, because {why}." for note, why in NOTES.items() if note in notes]
-    if len({c.problems for c in results.conditions if c.problems}) > 1:
+    return lines + _mismatches(results.conditions)
+
+
+def _mismatches(conditions: Sequence[ConditionResult]) -> list[str]:
+    """Differences beside the decoding that two arms are meant to differ in: what a forgotten option leaves behind."""
+    lines = []
+    asked = {(c.extent.first_index, c.extent.stop_index) for c in conditions if c.extent is not None}
+    if len({c.problems for c in conditions if c.problems}) > 1:
         lines.append("Conditions cover different numbers of problems: compare only those that cover the same ones.")
+    elif len(asked) > 1:
+        lines.append("Conditions cover different problems: compare only those that cover the same ones.")
+    for key, words in _SHARED.items():
+        values = dict.fromkeys(getattr(c.condition, key) for c in conditions)
+        if len(values) > 1:
+            told = " and ".join(str(value)[:12] for value in values)
+            lines.append(f"Conditions differ in {words} ({told}), so a gap between them may come from that.")
     return lines
 
 

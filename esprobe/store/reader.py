@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, and_, or_, text
 from sqlmodel import Session, col, select
 
 from esprobe.errors import StoreError
@@ -114,9 +114,19 @@ class RolloutStore:
             return _session(self.path, *found) if found is not None else None
 
     def extents(self, condition_id: int) -> list[Extent]:
-        """What each session that asked for a condition asked for, oldest first; equal ones once."""
+        """What each session that asked for a condition asked for, oldest first; equal ones once.
+
+        A session that failed before its first rollout asked for something that cannot be had, such as more tokens than
+        the model has positions for: it plans nothing.
+        """
+        came_to_nothing = and_(col(SessionRow.outcome) == "failed", col(SessionRow.rollouts) == 0)
         with self.reading() as connection, Session(connection) as session:
-            query = select(WorkRow).where(WorkRow.condition_id == condition_id).order_by(col(WorkRow.session_id))
+            query = (
+                select(WorkRow)
+                .join(SessionRow)
+                .where(WorkRow.condition_id == condition_id, or_(col(SessionRow.outcome).is_(None), ~came_to_nothing))
+                .order_by(col(WorkRow.session_id))
+            )
             asked = [
                 Extent(row.first_index, row.stop_index, row.first_seed, row.samples, row.problems)
                 for row in session.exec(query)
@@ -178,8 +188,29 @@ class RolloutStore:
         values = {"condition": condition_id, "problem": problem_index}
         with self.reading() as connection:
             for row in connection.execute(text(query), values, execution_options={"yield_per": 1000}):
-                index, seed, completion, reward, correct, *rest = row
-                yield StoredRollout(index, seed, completion, reward, bool(correct), *rest)
+                yield _rollout(row)
+
+    def excerpts(self, condition_id: int, wanted: Sequence[tuple[int, int]]) -> Iterator[StoredRollout]:
+        """Those rollouts of a condition that are named by (problem id, seed), in no particular order.
+
+        One that is not stored is left out.
+        """
+        # One statement, however many are wanted. CROSS JOIN fixes the order: each is found by its key, where SQLite
+        # would otherwise read the whole condition.
+        query = (
+            "SELECT problem_index, rollout.seed, text, reward, correct, answer, failure, token_count, finish_reason "
+            "FROM json_each(:wanted) AS one CROSS JOIN rollout ON condition_id = :condition "
+            "AND rollout.seed = json_extract(one.value, '$[1]') AND problem_id = json_extract(one.value, '$[0]') "
+            "JOIN problem ON problem.id = problem_id JOIN completion ON completion.id = completion_id"
+        )
+        with self.reading() as connection:
+            for row in connection.execute(text(query), {"condition": condition_id, "wanted": json.dumps(wanted)}):
+                yield _rollout(row)
+
+
+def _rollout(row: Row[Any]) -> StoredRollout:
+    index, seed, completion, reward, correct, *rest = tuple(row)
+    return StoredRollout(index, seed, completion, reward, bool(correct), *rest)
 
 
 def _condition(path: Path, row: ConditionRow) -> StoredCondition:

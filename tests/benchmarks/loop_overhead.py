@@ -1,24 +1,27 @@
-"""What esprobe's loop costs: rollouts/s through the whole command over rollouts/s of bare ``model.generate``.
+"""What esprobe's loop costs: rollouts/s through the whole loop over rollouts/s of the engine's bare library.
 
-The same batches, side by side in one run, in turn, several times; medians and the ratio of each pair are printed.
-Nothing is asserted: timings are for people.
+The same requests, side by side in one run, in turn, several times; medians and the ratio of each pair are printed, and
+for perturbations what a switch of the weights costs, part by part. Nothing is asserted: timings are for people.
 
     nox -s benchmarks
+    nox -s benchmarks -- --engine vllm
 """
 
 import argparse
+import sqlite3
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from contextlib import nullcontext
+from contextlib import closing, redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
-
-import torch
-from transformers import GenerationConfig
+from typing import Any
 
 from esprobe.cli.progress import ConsoleObserver
-from esprobe.engines import EngineOptions
-from esprobe.engines.transformers import TransformersEngine
+from esprobe.engines import EngineOptions, engine_class
 from esprobe.fleet.crew import Solo
 from esprobe.fleet.work import requests_of
 from esprobe.fleet.worker import Worker
@@ -27,45 +30,33 @@ from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
 from esprobe.sampling.plan import Plan, Planned
 from esprobe.sampling.stop import StopSignals
-from esprobe.spec import Perturbation, Request
 from esprobe.store import RolloutWriter
 from esprobe.tasks import load_task
+from tests.benchmarks import bare, switch
 
-Work = list[tuple[Perturbation | None, list[list[Request]]]]
-"""Batches by the perturbation under which they run."""
-
-
-def bare(engine: TransformersEngine, work: Work) -> float:
-    """Seconds of ``model.generate`` alone: tensors are made and weights switched outside the clock."""
-    spent = 0.0
-    for perturbation, batches in work:
-        with engine.perturbed(perturbation) if perturbation else nullcontext():
-            for batch in batches:
-                prompts = [engine._codec.encode(request.prompt) for request in batch]
-                longest, pad = max(map(len, prompts)), engine._end_tokens[0]
-                ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts])
-                mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
-                sampled = batch[0].temperature is not None
-                config = GenerationConfig(
-                    do_sample=sampled,
-                    temperature=batch[0].temperature if sampled else None,
-                    max_new_tokens=batch[0].max_tokens,
-                    eos_token_id=engine._end_tokens,
-                    pad_token_id=pad,
-                )
-                started = time.perf_counter()
-                with torch.inference_mode():
-                    engine._model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
-                spent += time.perf_counter() - started
-    return spent
+ARMS: dict[str, dict[str, Any]] = {
+    "greedy": {"baseline": True},
+    "temperature": {"baseline": False, "temperatures": (0.8,)},
+    "sigma": {"baseline": False, "sigmas": (0.005,)},
+}
 
 
-def through_esprobe(engine: TransformersEngine, job: Job, folder: Path) -> tuple[float, Work]:
-    """Seconds from the first request to the last commit, and what was run."""
+@dataclass(frozen=True)
+class Through:
+    """One run through esprobe's loop: what it took from the first request to the last commit, and what was run."""
+
+    seconds: float
+    switching: float
+    work: bare.Work
+
+
+def through_esprobe(engine: Any, job: Job, folder: Path) -> Through:
+    """Draw, score, store and report one job that nothing is stored of yet."""
     task = load_task(job.task, job.data)
     problems = job.chosen_problems(task)
-    identity = TransformersEngine.identify(job.model, job.dtype)
-    with RolloutWriter.open(folder / f"{time.monotonic_ns()}.db") as store:
+    identity = engine_class(job.engine).identify(job.model, job.dtype)
+    database = folder / f"{time.monotonic_ns()}.db"
+    with RolloutWriter.open(database) as store:
         planned = [
             Planned(store.register_condition(condition), condition, first, samples)
             for condition, first, samples in job.conditions(task, identity)
@@ -89,63 +80,78 @@ def through_esprobe(engine: TransformersEngine, job: Job, folder: Path) -> tuple
             stop=StopSignals(),
         )
         started = time.perf_counter()
-        loop.run()
-        return time.perf_counter() - started, bare_work
+        with redirect_stderr(StringIO()):  # progress is part of the cost, and not of what this prints
+            loop.run()
+        spent = time.perf_counter() - started
+    with closing(sqlite3.connect(database)) as connection:
+        (switching,) = connection.execute("SELECT sum(switch_s) FROM work").fetchone()
+    return Through(spent, switching, bare_work)
+
+
+def compare(arm: str, engine: Any, job: Job, folder: Path, rounds: int) -> None:
+    """Run both in turn, in the other order every second time, so that a drift of the machine favours neither."""
+    work = through_esprobe(engine, job, folder).work  # warms up both
+    bare.seconds(engine, work)
+    rollouts = sum(len(batch) for _, batches in work for batch in batches)
+    ratios, shares = [], []
+    for number in range(rounds):
+        if number % 2:
+            ours, theirs = through_esprobe(engine, job, folder), bare.seconds(engine, work)
+        else:
+            theirs, ours = bare.seconds(engine, work), through_esprobe(engine, job, folder)
+        ratios.append(theirs / ours.seconds)
+        shares.append(ours.switching / ours.seconds)
+        print(
+            f"{arm}: esprobe {rollouts / ours.seconds:,.1f} rollouts/s, bare {rollouts / theirs:,.1f} rollouts/s, "
+            f"ratio {ratios[-1]:.3f}" + (f", switches {shares[-1]:.1%} of esprobe's time" if job.sigmas else ""),
+            flush=True,
+        )
+    print(f"{arm}: median ratio esprobe / bare {statistics.median(ratios):.3f} (design: at least 0.95)")
+    if job.sigmas:
+        print(f"{arm}: median share of the switches {statistics.median(shares):.2%} (design: below 3 %)")
+        switch.tell(engine, job.sigmas[0])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
+    parser.add_argument("--arms", choices=list(ARMS), nargs="+", default=list(ARMS))
     parser.add_argument("--model", default="tiny")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--data", help="'generated' (default), 'es-paper' or a file")
     parser.add_argument("--problems", type=int, default=500)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=2, help="seeds of each problem: for sigma, units")
+    parser.add_argument("--batch-size", type=int, default=64, help="transformers")
+    parser.add_argument("--max-num-seqs", type=int, default=128, help="vllm")
     parser.add_argument("--max-tokens", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    engine = TransformersEngine.load(
-        TransformersEngine.identify(options.model, "auto"), EngineOptions(batch_size=options.batch_size)
+    if len(options.arms) > 1:
+        for (
+            arm
+        ) in options.arms:  # a process each: an engine that perturbs caches nothing, and vLLM starts once a process
+            command = [sys.executable, "-m", "tests.benchmarks.loop_overhead", *sys.argv[1:], "--arms", arm]
+            subprocess.run(command, check=True)
+        return
+    job = Job(
+        command="benchmark",
+        model=options.model,
+        engine=options.engine,
+        task="countdown",
+        data=options.data,
+        problems=(200, 200 + options.problems),
+        samples=options.samples,
+        seed=42,
+        max_tokens=options.max_tokens,
+        dtype=options.dtype,
+        prompt="chat",
+        **ARMS[options.arms[0]],
     )
-    arms = {
-        "greedy": {"baseline": True},
-        "temperature 0.8": {"baseline": False, "temperatures": (0.8,)},
-        "sigma 0.005": {"baseline": False, "sigmas": (0.005,)},
-    }
-    for arm, chosen in arms.items():
-        job = Job(
-            command="benchmark",
-            model=options.model,
-            engine="transformers",
-            task="countdown",
-            data=None,
-            problems=(200, 200 + options.problems),
-            samples=1,
-            seed=42,
-            max_tokens=options.max_tokens,
-            dtype="auto",
-            prompt="chat",
-            **chosen,
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            compare(arm, engine, job, Path(folder), options.rounds)
-
-
-def compare(arm: str, engine: TransformersEngine, job: Job, folder: Path, rounds: int) -> None:
-    """Run both in turn, in the other order every second time, so that a drift of the machine favours neither."""
-    _, work = through_esprobe(engine, job, folder)  # warms up both
-    bare(engine, work)
-    rollouts = sum(len(batch) for _, batches in work for batch in batches)
-    ratios = []
-    for number in range(rounds):
-        if number % 2:
-            ours, theirs = through_esprobe(engine, job, folder)[0], bare(engine, work)
-        else:
-            theirs, ours = bare(engine, work), through_esprobe(engine, job, folder)[0]
-        ratios.append(theirs / ours)
-        print(
-            f"{arm}: esprobe {rollouts / ours:,.1f} rollouts/s, bare generate {rollouts / theirs:,.1f} rollouts/s, "
-            f"ratio {ratios[-1]:.3f}",
-            flush=True,
-        )
-    print(f"{arm}: median ratio esprobe / bare generate {statistics.median(ratios):.3f} (design: at least 0.95)")
+    kind = engine_class(options.engine)
+    running = EngineOptions(perturbs=bool(job.sigmas), batch_size=options.batch_size, max_num_seqs=options.max_num_seqs)
+    engine = kind.load(kind.identify(options.model, options.dtype), running)
+    with tempfile.TemporaryDirectory() as folder:
+        compare(options.arms[0], engine, job, Path(folder), options.rounds)
 
 
 if __name__ == "__main__":

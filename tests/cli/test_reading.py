@@ -188,3 +188,33 @@ def test_a_condition_that_was_never_sampled_is_not_shown(esprobe: Run, database:
         )
     connection.close()
     assert "ghost" not in esprobe("passk", "--db", copied).stdout
+
+
+def test_arms_that_differ_by_an_option_are_not_set_side_by_side_in_silence(
+    esprobe: Run, database: Path, tmp_path: Path
+) -> None:
+    copied = Path(shutil.copy(database, tmp_path / "copied.db"))
+    script = database.parent / "model.json"
+    again = ["--engine", "scripted", "--model", script, "-t", "0.4", "--no-baseline", "--db", copied]
+    assert (
+        esprobe("sample-temp", *again, "--problems", "200:300", "--samples", "1", "--max-tokens", "7").returncode == 0
+    )
+    assert "differ in the most new tokens (1024 and 7)" in esprobe("passk", "--db", copied).stdout
+    assert "differ in" not in esprobe("passk", "--db", database).stdout
+
+
+def test_seeds_that_lie_far_apart_are_told_without_laying_out_what_lies_between(
+    esprobe: Run, database: Path, tmp_path: Path
+) -> None:
+    copied = Path(shutil.copy(database, tmp_path / "copied.db"))
+    script = database.parent / "model.json"
+    far = ["--engine", "scripted", "--model", script, "-t", "0.4", "--no-baseline", "--db", copied, "--samples", "2"]
+    assert esprobe("sample-temp", *far, "--problems", "200:210").returncode == 0
+    assert esprobe("sample-temp", *far, "--problems", "205:215", "--seed", 5 * 10**9).returncode == 0
+    with sqlite3.connect(copied) as connection:
+        last = "(SELECT max(problem_id) FROM rollout WHERE seed = 5000000001)"
+        connection.execute(f"DELETE FROM rollout WHERE seed = 5000000001 AND problem_id = {last}")
+    connection.close()
+    told = json.loads(esprobe("report", "--format", "json", "--db", copied).stdout)
+    (ours,) = [c for c in told["conditions"] if c["label"] == "T=0.4"]
+    assert (ours["rollouts"], ours["missing"]) == (39, 1)

@@ -20,6 +20,8 @@ from esprobe.spec import Perturbation
 torch = pytest.importorskip("torch", reason="the extra 'hf' is not installed")
 pytest.importorskip("triton", reason="triton is not installed; it comes with torch's CUDA builds")
 
+pytestmark = pytest.mark.triton
+
 REPOSITORY = Path(__file__).parent.parent.parent
 NAME = "model.layers.0.mlp.down_proj.weight"
 

@@ -1,6 +1,8 @@
 """The doctor and save-model against the real vLLM: its CPU build is enough."""
 
 import copy
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from esprobe.engines.save import save_perturbed
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.errors import PerturbationError
 from esprobe.spec import Perturbation, Prompt
+from tests.conftest import REPOSITORY
+from tests.engines.contract import request_for, texts
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -113,3 +117,30 @@ def test_a_saved_model_has_the_weights_and_answers_of_the_perturbed_one(engine: 
     with engine.perturbed(noise):
         assert engine.weight_digest() == saved.weight_digest()
         assert distance(engine.probe(PROMPTS, 8), saved.probe(PROMPTS, 8)) < 1e-3
+
+
+SAVED = """
+import sys
+from esprobe.engines import EngineOptions
+from esprobe.engines.vllm import VllmEngine
+from esprobe.spec import Prompt
+from tests.engines.contract import request_for, texts
+
+engine = VllmEngine.load(VllmEngine.identify(sys.argv[1], "float32"), EngineOptions(perturbs=True, max_num_seqs=16))
+requests = [request_for(Prompt((), f"Using the numbers {i} and 4"), i) for i in range(16)]
+print("told:" + engine.weight_digest() + repr(texts(engine, requests)))
+"""
+
+
+def test_vllm_loads_a_saved_model_as_the_perturbed_one(engine: VllmEngine, tmp_path: Path) -> None:
+    """In a process of its own: vLLM serves one model a process."""
+    noise = Perturbation(57, 0.005)
+    save_perturbed(find_checkpoint("tiny"), noise, "float32", tmp_path / "saved")
+    requests = [request_for(Prompt((), f"Using the numbers {i} and 4"), i) for i in range(16)]
+    unperturbed = texts(engine, requests)
+    with engine.perturbed(noise):
+        expected, answers = engine.weight_digest(), texts(engine, requests)
+    assert answers != unperturbed
+    command = [sys.executable, "-c", SAVED, str(tmp_path / "saved")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=REPOSITORY, check=False)
+    assert f"told:{expected}{answers!r}" in done.stdout.splitlines(), done.stderr[-3000:]

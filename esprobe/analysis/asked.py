@@ -1,0 +1,51 @@
+"""What all sessions of a condition asked for together, and how much of it is stored.
+
+Each session asked for a rectangle of problems x seeds. They may overlap, nest or lie far apart (a second ``--seed``
+of five billion), so they are added up between their edges and never laid out as a grid of rollouts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from esprobe.records import Correctness, Extent
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The union of what sessions asked for.
+
+    Attributes:
+        extent: its bounds; ``problems`` counts the problems that anyone asked for.
+        planned: rollouts asked for.
+        missing: rollouts asked for that are not stored.
+    """
+
+    extent: Extent
+    planned: int
+    missing: int
+
+
+def asked_together(extents: Sequence[Extent], correctness: Correctness) -> Asked | None:
+    """The union of ``extents``; None if nobody asked for anything."""
+    if not extents:
+        return None
+    indices = np.unique([edge for e in extents for edge in (e.first_index, e.stop_index)])
+    seeds = np.unique([edge for e in extents for edge in (e.first_seed, e.first_seed + e.samples)])
+    covered = np.zeros((indices.size - 1, seeds.size - 1), np.bool_)
+    for e in extents:
+        rows = slice(*np.searchsorted(indices, [e.first_index, e.stop_index]))
+        columns = slice(*np.searchsorted(seeds, [e.first_seed, e.first_seed + e.samples]))
+        covered[rows, columns] = True
+    heights, widths = np.diff(indices), np.diff(seeds)
+    rows_at = np.searchsorted(correctness.problems, indices)
+    columns_at = np.searchsorted(correctness.seeds, seeds)
+    planned = done = 0
+    for i, j in zip(*np.nonzero(covered), strict=True):
+        planned += int(heights[i]) * int(widths[j])
+        block = correctness.stored[rows_at[i] : rows_at[i + 1], columns_at[j] : columns_at[j + 1]]
+        done += int(np.count_nonzero(block))
+    problems = int(heights[covered.any(axis=1)].sum())
+    first, stop, seed, end = (int(edge) for edge in (indices[0], indices[-1], seeds[0], seeds[-1]))
+    return Asked(Extent(first, stop, seed, end - seed, problems), planned, planned - done)

@@ -1,0 +1,104 @@
+"""Following a checkpoint into parameters that are fused, sharded and padded, as engines do; torch is enough."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from esprobe.errors import PerturbationError
+from esprobe.noise import standard_normal
+from esprobe.spec import Perturbation
+
+torch = pytest.importorskip("torch", reason="the extra 'hf' is not installed")
+
+from esprobe.engines.landing import trace_landing  # noqa: E402 - needs torch
+from esprobe.engines.weights import PristineWeights, WeightSlice  # noqa: E402 - needs torch
+
+RANKS = 2
+SHAPES = {"q": (12, 8), "k": (4, 8), "out": (8, 12), "norm": (8,)}
+
+
+class Shard(torch.nn.Module):  # type: ignore[misc]
+    """One of two ranks: q and k fused and split by rows, out split by columns, the norm held whole."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self._rank = rank
+        self.qk = torch.nn.Parameter(torch.zeros(8, 8))
+        self.out = torch.nn.Parameter(torch.zeros(8, 6))
+        self.norm = torch.nn.Parameter(torch.zeros(8))
+
+    def load_weights(self, tensors: Iterable[tuple[str, "torch.Tensor"]]) -> None:
+        places = {"q": (self.qk.data[:6], 0), "k": (self.qk.data[6:], 0), "out": (self.out.data, 1)}
+        for name, tensor in tensors:
+            target, dim = places.get(name, (self.norm.data, None))
+            if dim is not None:
+                tensor = tensor.narrow(dim, self._rank * target.shape[dim], target.shape[dim])
+            target.copy_(tensor)
+
+
+@pytest.fixture
+def tensors() -> dict[str, "torch.Tensor"]:
+    torch.manual_seed(0)
+    return {name: torch.randn(shape) for name, shape in SHAPES.items()}
+
+
+def followed(rank: int, tensors: dict[str, "torch.Tensor"]) -> tuple[Shard, list[WeightSlice]]:
+    model = Shard(rank)
+    model.load_weights(tensors.items())
+    return model, trace_landing(model, model.load_weights, tensors, sharded=True)
+
+
+@pytest.mark.parametrize("noise", ["iid", "tied"])
+@pytest.mark.parametrize("rank", range(RANKS))
+def test_every_shard_takes_the_noise_of_its_own_elements(
+    rank: int, noise: str, tensors: dict[str, "torch.Tensor"]
+) -> None:
+    model, slices = followed(rank, tensors)
+    weights = PristineWeights(slices)
+    assert weights.perturb(Perturbation(57, 0.1, noise)) == sum(p.numel() for p in model.parameters())
+    whole = Shard(rank)
+    whole.load_weights(
+        (
+            name,
+            tensor
+            + torch.from_numpy(
+                np.float32(0.1) * standard_normal(57, name, 0, tensor.numel(), noise).reshape(SHAPES[name])
+            ),
+        )
+        for name, tensor in tensors.items()
+    )
+    for ours, theirs in zip(model.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    weights.restore()
+    fresh, _ = followed(rank, tensors)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), fresh.parameters(), strict=True))
+
+
+def test_a_column_shard_is_one_piece(tensors: dict[str, "torch.Tensor"]) -> None:
+    _, slices = followed(1, tensors)
+    pieces = {(piece.name, piece.start, piece.rows, piece.cols, piece.row_stride) for piece in slices}
+    assert pieces == {("q", 48, 1, 48, 0), ("k", 16, 1, 16, 0), ("out", 6, 8, 6, 12), ("norm", 0, 1, 8, 0)}
+
+
+def test_a_tensor_that_lands_nowhere_is_refused(tensors: dict[str, "torch.Tensor"]) -> None:
+    model = Shard(0)
+    model.load_weights(tensors.items())
+
+    def forgetful(given: Iterable[tuple[str, "torch.Tensor"]]) -> None:
+        model.load_weights((name, tensor) for name, tensor in given if name != "k")
+
+    with pytest.raises(PerturbationError, match="first: k, 0 of 32"):
+        trace_landing(model, forgetful, tensors, sharded=True)
+
+
+def test_a_model_that_loads_other_numbers_than_the_checkpoints_is_refused(tensors: dict[str, "torch.Tensor"]) -> None:
+    model = Shard(0)
+    model.load_weights(tensors.items())
+
+    def scaled(given: Iterable[tuple[str, "torch.Tensor"]]) -> None:
+        model.load_weights(given)
+        model.out.data.mul_(2)
+
+    with pytest.raises(PerturbationError, match="changed 1 parameters"):
+        trace_landing(model, scaled, tensors, sharded=True)

@@ -1,0 +1,57 @@
+"""What goes wrong when the real vLLM starts: one clear line, exit code 1, nothing on stdout."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+from tests.sampling.test_resume import stored
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+
+PROBLEMS, SAMPLES = 200, 8
+ARM = ["sample-perturb", "--sigma", "0.005", "--model", "tiny", "--engine", "vllm", "--samples", str(SAMPLES)]
+ARM += ["--problems", f"200:{200 + PROBLEMS}", "--max-tokens", "64", "--max-num-seqs", "32", "--db", "esprobe.db"]
+
+
+def error_line(stderr: str) -> str:
+    """The one line that a command ends with; libraries may have logged before it."""
+    (line,) = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    assert stderr.rstrip().endswith(line)
+    assert "Traceback" not in stderr.split("loading tiny")[1].split("error: ")[1]
+    return line
+
+
+def test_more_memory_than_there_is(esprobe: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "100000")
+    done = esprobe(*ARM)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "vLLM cannot serve 'tiny' as float32 here" in error_line(done.stderr)
+    assert "100000.0 GiB" in done.stderr
+    assert stored(tmp_path / "esprobe.db") == 0
+
+
+def test_an_allocation_that_the_system_refuses(tmp_path: Path) -> None:
+    """Sixteen GiB of keys and values under a limit of ten."""
+    done = subprocess.run(
+        [sys.executable, "-m", "esprobe", *ARM],
+        cwd=tmp_path,
+        env=os.environ | {"VLLM_CPU_KVCACHE_SPACE": "16"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (10 * 2**30, 10 * 2**30)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr[-2000:]
+    assert "memory" in error_line(done.stderr)
+
+
+def test_sizes_that_vllm_refuses_are_one_line(esprobe: Run) -> None:
+    done = esprobe(*ARM, "--max-num-seqs", "100000000")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "vLLM cannot serve" in error_line(done.stderr)
