@@ -7,6 +7,9 @@ from esprobe.errors import UsageError
 from esprobe.scan.advice import Advice
 from esprobe.scan.points import Point
 
+_MARGIN = 1.15
+"""Factor by which the band is drawn wider on both sides, so that one of a single value is seen."""
+
 
 def check_figure(path: Path) -> None:
     """Refuse a figure that could not be drawn, before hours are spent on what it shows.
@@ -58,7 +61,7 @@ def draw_figure(path: Path, baseline: Point, points: Sequence[Point], advice: Ad
     below.set_xlabel(name)
     for axes in (above, below):
         if advice.band:
-            axes.axvspan(advice.band[0], advice.band[-1], alpha=0.15, color="green", label="band")
+            axes.axvspan(advice.band[0] / _MARGIN, advice.band[-1] * _MARGIN, alpha=0.15, color="green", label="band")
         if advice.breaks_at is not None:
             axes.axvline(advice.breaks_at, color="red", linestyle=":", label="breaks")
         axes.legend(fontsize="small")
