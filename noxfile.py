@@ -54,7 +54,7 @@ def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
     session.install("-e", ".[hf,plot,parquet]", *group("test"))
-    session.run("pytest", "-m", "not vllm and not triton and not browser and not storm", *session.posargs)
+    session.run("pytest", "-m", "not vllm and not triton and not browser and not ray and not storm", *session.posargs)
 
 
 @nox.session(default=False)
@@ -93,6 +93,14 @@ def vllm(session: nox.Session) -> None:
     install_vllm(session)
     session.install(*group("test"))
     session.run("pytest", "-m", "vllm or triton", *session.posargs)
+
+
+@nox.session(default=False)
+def ray(session: nox.Session) -> None:
+    """Workers as Ray actors: on this machine, and on two nodes of which one is killed."""
+    session.install(TORCH)
+    session.install("-e", ".[hf,ray]", *group("test"))
+    session.run("pytest", "-m", "ray", "tests/sampling", *session.posargs)
 
 
 @nox.session
@@ -135,6 +143,15 @@ def benchmarks(session: nox.Session) -> None:
         session.install("-e", ".[hf]")
     session.env["OMP_NUM_THREADS"] = "1"  # threads that wait for each other make two runs hard to compare
     session.run("python", "-m", "tests.benchmarks.loop_overhead", *session.posargs)
+
+
+@nox.session(default=False)
+def benchmarks_workers(session: nox.Session) -> None:
+    """Rollouts/s of two workers over those of one, as processes and as Ray actors; printed, never asserted."""
+    session.install(TORCH)
+    session.install("-e", ".[hf,ray]")
+    session.env["OMP_NUM_THREADS"] = "1"
+    session.run("python", "-m", "tests.benchmarks.workers", *session.posargs)
 
 
 @nox.session(default=False)

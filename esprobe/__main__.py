@@ -8,7 +8,7 @@ from esprobe.sampling.stop import StopSignals
 
 def main() -> None:
     """Entry point of the ``esprobe`` script."""
-    sampling = any(word.startswith("sample-") for word in sys.argv[1:2])
+    sampling = any(word.startswith(("sample-", "scan")) for word in sys.argv[1:2])
     with StopSignals() if sampling else nullcontext():
         from esprobe.cli.main import main as run
 

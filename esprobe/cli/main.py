@@ -15,10 +15,12 @@ from esprobe.cli import (
     import_,
     merge,
     passk,
+    plan,
     report,
     rescore,
     sample,
     save_model,
+    scan,
     show,
     status,
     verify,
@@ -58,6 +60,8 @@ def esprobe(
 
 app.command("sample-temp")(sample.sample_temp)
 app.command("sample-perturb")(sample.sample_perturb)
+app.command("plan")(plan.plan)
+app.command("scan")(scan.scan)
 app.command("passk")(passk.passk)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)

@@ -51,6 +51,33 @@ BatchInvariant = Annotated[
 StopLoops = Annotated[
     bool, typer.Option("--stop-loops", help="vLLM: end completions that repeat themselves; another condition.")
 ]
+NoiseScheme = Annotated[
+    str, typer.Option("--noise", help="iid, or tied: tensors of one size share noise, as in published ES code.")
+]
+Scope = Annotated[
+    str | None, typer.Option("--scope", help="Perturb only tensors whose name matches this regular expression.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Processes with an engine each. Default: one for each visible GPU, at least one."),
+]
+WorkersPerGpu = Annotated[int, typer.Option("--workers-per-gpu", help="Workers that share a GPU, for small models.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Run the workers on a Ray cluster: its address, 'auto', or 'local' for this machine.",
+        metavar="ADDRESS|local",
+    ),
+]
+ShardName = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        help="Draw this share of the plan only, such as 3/16, into a database of its own; esprobe merge joins them.",
+        metavar="NUMBER/COUNT",
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="First 20 problems, 32 samples, first temperature or sigma only.")]
 Ks = Annotated[list[int] | None, typer.Option("--k", help="A k of pass@k; repeatable. Default: powers of two up to n.")]
 ConditionFilter = Annotated[

@@ -95,8 +95,9 @@ def _rates(progress: Progress) -> str:
     per_second = progress.rollouts / progress.elapsed_s if progress.elapsed_s else 0.0
     tokens = progress.tokens / progress.elapsed_s if progress.elapsed_s else 0.0
     left = (progress.total - progress.done) / per_second if per_second else 0.0
+    workers = f"{progress.workers} workers, " if progress.workers > 1 else ""
     return (
-        f"{per_second:,.1f} rollouts/s, {tokens:,.0f} tokens/s, ETA {duration(left)}, "
+        f"{workers}{per_second:,.1f} rollouts/s, {tokens:,.0f} tokens/s, ETA {duration(left)}, "
         f"pass@1 {progress.pass_at_1:.1%}, cut off {progress.cut_off:.1%}"
     )
 
