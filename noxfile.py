@@ -53,8 +53,8 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
-    session.install("-e", ".[hf,plot]", *group("test"))
-    session.run("pytest", "-m", "not vllm and not triton and not browser", *session.posargs)
+    session.install("-e", ".[hf,plot,parquet]", *group("test"))
+    session.run("pytest", "-m", "not vllm and not triton and not browser and not ray and not storm", *session.posargs)
 
 
 @nox.session(default=False)
@@ -62,6 +62,14 @@ def browser(session: nox.Session) -> None:
     """The HTML report in headless Chromium; needs Debian's packages chromium and chromium-driver."""
     session.install("-e", ".[plot]", *group("test"), *group("browser"))
     session.run("pytest", "-m", "browser", "tests/browser", *session.posargs)
+
+
+@nox.session(default=False)
+def storm(session: nox.Session) -> None:
+    """Two hundred SIGKILLs at random moments over both arms, each followed by a resume."""
+    session.install(TORCH)
+    session.install("-e", ".[hf]", *group("test"))
+    session.run("pytest", "-m", "storm", "tests/sampling", *session.posargs)
 
 
 @nox.session
@@ -85,6 +93,14 @@ def vllm(session: nox.Session) -> None:
     install_vllm(session)
     session.install(*group("test"))
     session.run("pytest", "-m", "vllm or triton", *session.posargs)
+
+
+@nox.session(default=False)
+def ray(session: nox.Session) -> None:
+    """Workers as Ray actors: on this machine, and on two nodes of which one is killed."""
+    session.install(TORCH)
+    session.install("-e", ".[hf,ray]", *group("test"))
+    session.run("pytest", "-m", "ray", "tests/sampling", *session.posargs)
 
 
 @nox.session
@@ -127,6 +143,29 @@ def benchmarks(session: nox.Session) -> None:
         session.install("-e", ".[hf]")
     session.env["OMP_NUM_THREADS"] = "1"  # threads that wait for each other make two runs hard to compare
     session.run("python", "-m", "tests.benchmarks.loop_overhead", *session.posargs)
+
+
+@nox.session(default=False)
+def benchmarks_workers(session: nox.Session) -> None:
+    """Rollouts/s of two workers over those of one, as processes and as Ray actors; printed, never asserted."""
+    session.install(TORCH)
+    session.install("-e", ".[hf,ray]")
+    session.env["OMP_NUM_THREADS"] = "1"
+    session.run("python", "-m", "tests.benchmarks.workers", *session.posargs)
+
+
+@nox.session(default=False)
+def fill(session: nox.Session) -> None:
+    """A database that grows to the study's size through the real write path; printed, never asserted."""
+    session.install("-e", ".")
+    session.run("python", "-m", "tests.benchmarks.fill", *session.posargs)
+
+
+@nox.session(default=False)
+def inspect_ai(session: nox.Session) -> None:
+    """The write path beside inspect_ai's, on as many samples; printed, never asserted."""
+    session.install("-e", ".", "inspect_ai")
+    session.run("python", "-m", "tests.benchmarks.beside_inspect", *session.posargs)
 
 
 @nox.session(default=False)

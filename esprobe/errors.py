@@ -63,3 +63,9 @@ class StoppedError(EsprobeError):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class SetAsideError(EngineError):
+    """A run has drawn all but what ended its workers again and again."""
+
+    exit_code = 3
