@@ -54,7 +54,9 @@ def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
     session.install("-e", ".[hf,plot,parquet]", *group("test"))
-    session.run("pytest", "-m", "not vllm and not triton and not browser and not ray and not storm", *session.posargs)
+    # Most of these start the command line, which keeps one core busy: as many at once as there are cores.
+    elsewhere = "not vllm and not triton and not browser and not ray and not storm"
+    session.run("pytest", "-n", "auto", "-m", elsewhere, *session.posargs)
 
 
 @nox.session(default=False)
