@@ -34,7 +34,7 @@ def install_vllm(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """The main job on a laptop: both arms and the baseline with the bundled model, pass@k, a written report."""
     session.install(TORCH)
-    session.install("-e", ".[hf]")
+    session.install("-e", ".[hf,plot]")
     folder = Path("demo").absolute()
     folder.mkdir(exist_ok=True)
     database = str(folder / "esprobe.db")
@@ -45,14 +45,33 @@ def demo(session: nox.Session) -> None:
     session.run("esprobe", "sample-perturb", *common, "--sigma", "0.005")
     session.run("esprobe", "passk", "--db", database)
     session.run("esprobe", "report", "--db", database, "--output", str(folder / "report.md"))
+    page = str(folder / "report.html")
+    session.run("esprobe", "report", "--db", database, "--format", "html", "--output", page)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
+    session.install("-e", ".[hf,plot,parquet]", *group("test"))
+    # Most of these start the command line, which keeps one core busy: as many at once as there are cores.
+    elsewhere = "not vllm and not triton and not browser and not ray and not storm"
+    session.run("pytest", "-n", "auto", "-m", elsewhere, *session.posargs)
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """The HTML report in headless Chromium; needs Debian's packages chromium and chromium-driver."""
+    session.install("-e", ".[plot]", *group("test"), *group("browser"))
+    session.run("pytest", "-m", "browser", "tests/browser", *session.posargs)
+
+
+@nox.session(default=False)
+def storm(session: nox.Session) -> None:
+    """Two hundred SIGKILLs at random moments over both arms, each followed by a resume."""
+    session.install(TORCH)
     session.install("-e", ".[hf]", *group("test"))
-    session.run("pytest", "-m", "not vllm and not triton", *session.posargs)
+    session.run("pytest", "-m", "storm", "tests/sampling", *session.posargs)
 
 
 @nox.session
@@ -66,6 +85,8 @@ def bare(session: nox.Session) -> None:
     session.run("esprobe", "report", "--db", str(database), silent=True)
     absent = "import importlib.util as u; assert not any(map(u.find_spec, ('torch', 'transformers', 'vllm', 'yaml')))"
     session.run("python", "-c", absent)
+    # What the page is made of ships with the package.
+    session.run("python", "-c", "from esprobe.report.html.embed import asset; assert asset('page.html')")
 
 
 @nox.session(default=False)
@@ -74,6 +95,14 @@ def vllm(session: nox.Session) -> None:
     install_vllm(session)
     session.install(*group("test"))
     session.run("pytest", "-m", "vllm or triton", *session.posargs)
+
+
+@nox.session(default=False)
+def ray(session: nox.Session) -> None:
+    """Workers as Ray actors: on this machine, and on two nodes of which one is killed."""
+    session.install(TORCH)
+    session.install("-e", ".[hf,ray]", *group("test"))
+    session.run("pytest", "-m", "ray", "tests/sampling", *session.posargs)
 
 
 @nox.session
@@ -116,6 +145,29 @@ def benchmarks(session: nox.Session) -> None:
         session.install("-e", ".[hf]")
     session.env["OMP_NUM_THREADS"] = "1"  # threads that wait for each other make two runs hard to compare
     session.run("python", "-m", "tests.benchmarks.loop_overhead", *session.posargs)
+
+
+@nox.session(default=False)
+def benchmarks_workers(session: nox.Session) -> None:
+    """Rollouts/s of two workers over those of one, as processes and as Ray actors; printed, never asserted."""
+    session.install(TORCH)
+    session.install("-e", ".[hf,ray]")
+    session.env["OMP_NUM_THREADS"] = "1"
+    session.run("python", "-m", "tests.benchmarks.workers", *session.posargs)
+
+
+@nox.session(default=False)
+def fill(session: nox.Session) -> None:
+    """A database that grows to the study's size through the real write path; printed, never asserted."""
+    session.install("-e", ".")
+    session.run("python", "-m", "tests.benchmarks.fill", *session.posargs)
+
+
+@nox.session(default=False)
+def inspect_ai(session: nox.Session) -> None:
+    """The write path beside inspect_ai's, on as many samples; printed, never asserted."""
+    session.install("-e", ".", "inspect_ai")
+    session.run("python", "-m", "tests.benchmarks.beside_inspect", *session.posargs)
 
 
 @nox.session(default=False)

@@ -28,8 +28,9 @@ INTRODUCTION = """\
 completes commands and options in your shell. `python -m esprobe` is the same as `esprobe`.
 
 Results go to stdout; messages, progress and errors to stderr. Exit codes: 0 done, 1 an error, 2 a value that no run
-could mean, 75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C (see [resume](resume.md)), 141 if whoever read its
-output has gone (`esprobe show | head`).
+could mean, 3 all is drawn but what ended worker after worker (see [scaling](scaling.md)), 75 stopped by SIGTERM or
+SIGUSR1, 130 stopped by Ctrl-C (see [resume](resume.md)), 141 if whoever read its output has gone
+(`esprobe show | head`).
 
 ## Configuration files
 

@@ -33,6 +33,10 @@ class PerturbationError(ModelError):
     """Noise did not reach exactly the weights it was meant for, or the weights were not restored."""
 
 
+class LibraryError(EsprobeError):
+    """A library that only this command needs is not installed."""
+
+
 class StoreError(EsprobeError):
     """A database cannot be opened, read or written."""
 
@@ -59,3 +63,9 @@ class StoppedError(EsprobeError):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class SetAsideError(EngineError):
+    """A run has drawn all but what ended its workers again and again."""
+
+    exit_code = 3

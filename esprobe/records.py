@@ -1,7 +1,7 @@
 """What a database holds, as frozen values: the store hands them out, everything above reads them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from esprobe.spec import Condition, Prompt
@@ -52,14 +52,15 @@ class Extent:
 class Totals:
     """Sums over a condition's stored rollouts.
 
-    ``checksum`` names which rollouts have which verdicts; None for a file that records none.
+    ``checksum`` names which rollouts have which verdicts; None for a file that records none. It is no part of equality:
+    two conditions may have the same sums.
     """
 
     rollouts: int
     correct: int
     tokens: int
     cut_off: int
-    checksum: int | None = None
+    checksum: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,41 @@ class SessionRecord:
     engine: Mapping[str, Any]
     versions: Mapping[str, str]
     hardware: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ConditionStatus:
+    """How far a condition is.
+
+    Attributes:
+        stored: the condition and its id.
+        planned: rollouts that any session asked for; 0 if nobody asked for a plan (imported rollouts).
+        totals: sums over what is stored.
+        planned_problems: problems that any session asked for.
+        incomplete_problems: those of them that lack a planned rollout.
+        session_id: the last session that drew some of it; None if none did.
+        rate: rollouts of this condition per second of that session; None if it was too short to tell.
+    """
+
+    stored: StoredCondition
+    planned: int
+    totals: Totals
+    planned_problems: int
+    incomplete_problems: int
+    session_id: int | None
+    rate: float | None
+
+    @property
+    def missing(self) -> int:
+        """Planned rollouts that are not stored."""
+        return max(self.planned - self.totals.rollouts, 0)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds that the missing rollouts take at the last session's rate; None if that is not known."""
+        if not self.missing:
+            return 0.0
+        return self.missing / self.rate if self.rate else None
 
 
 @dataclass(frozen=True)

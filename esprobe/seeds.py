@@ -3,13 +3,15 @@
 import hashlib
 import json
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))  # made once: millions of seeds are derived
+
 
 def h64(*path: str | int) -> int:
     """63-bit seed of a path of names and numbers (63: SQLite's and torch's integers are signed).
 
     The first 8 bytes of BLAKE2b over the path as JSON, big-endian, shifted right by one.
     """
-    blob = json.dumps(path, separators=(",", ":")).encode()
+    blob = _COMPACT.encode(path).encode()
     return int.from_bytes(hashlib.blake2b(blob, digest_size=8).digest(), "big") >> 1
 
 

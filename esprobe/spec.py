@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Literal
 
-Kind = Literal["greedy", "temperature", "perturbation"]
-FinishReason = Literal["stop", "length", "loop"]
+Kind = Literal["greedy", "temperature", "perturbation", "imported"]
+FinishReason = Literal["stop", "length", "loop", "unknown"]
 
 BASELINE_SEED = 0
 """A greedy baseline has one rollout per problem; its seed names no randomness."""
@@ -97,7 +97,8 @@ class Condition:
 
     ``model`` is the name that people read; the weights' identity is ``model_fingerprint``, so a checkpoint that
     moved to another folder is still the same condition. Exactly one of greedy (both None), ``temperature`` and
-    ``sigma`` holds.
+    ``sigma`` holds. Rollouts made elsewhere have a ``source``, the name they were given, and are taken to be drawn
+    independently of each other.
     """
 
     task: str
@@ -116,10 +117,13 @@ class Condition:
     noise: str | None = None
     scope: str | None = None
     stop_loops: bool | None = None
+    source: str | None = None
 
     @property
     def kind(self) -> Kind:
-        """Which of the three ways of drawing this is."""
+        """Which of the three ways of drawing this is, or that it was drawn elsewhere."""
+        if self.source is not None:
+            return "imported"
         if self.sigma is not None:
             return "perturbation"
         return "greedy" if self.temperature is None else "temperature"
@@ -138,6 +142,8 @@ class Condition:
     @property
     def label(self) -> str:
         """How tables and figures name the condition."""
+        if self.source is not None:
+            return self.source
         if self.kind == "greedy":
             return "greedy"
         if self.kind == "temperature":
@@ -188,7 +194,8 @@ class Completion:
         request: the request it answers.
         text: the completion without the prompt, special tokens removed.
         token_count: generated tokens, the end token included.
-        finish_reason: "stop" (end token), "length" (cut off at max_tokens) or "loop" (ended as a repetition).
+        finish_reason: "stop" (end token), "length" (cut off at max_tokens) or "loop" (ended as a repetition);
+            "unknown" of rollouts made elsewhere.
     """
 
     request: Request

@@ -11,15 +11,21 @@ PACKAGE = Path(__file__).parent.parent / "esprobe"
 
 # From the top down; a room may import the rooms that its line names, and itself.
 ROOMS: dict[str, set[str]] = {
-    "__main__": {"cli"},
+    "__main__": {"cli", "sampling"},
     "cli": {
-        *("analysis", "rescoring", "report", "sampling", "doctor", "stats", "store", "engines", "tasks", "noise"),
-        *("records", "spec", "errors", ""),
+        *("analysis", "rescoring", "verification", "exporting", "importing", "report", "sampling", "fleet", "scan"),
+        *("doctor", "stats", "store", "engines", "tasks", "noise", "records", "spec", "errors", ""),
     },
+    "verification": {"rescoring", "store", "errors"},
+    "exporting": {"store", "records", "errors"},
+    "importing": {"imported_rows", "store", "tasks", "records", "spec", "errors", ""},
+    "imported_rows": {"store", "errors"},
     "analysis": {"report", "stats", "store", "tasks", "records", "spec", "errors"},
     "rescoring": {"store", "tasks", "records", "spec", "errors", ""},
     "report": {"stats", "records", "spec"},
-    "sampling": {"doctor", "engines", "tasks", "store", "noise", "records", "spec", "seeds", "errors", ""},
+    "sampling": {"fleet", "engines", "tasks", "store", "noise", "records", "spec", "errors", ""},
+    "scan": {"store", "records", "spec", "errors"},
+    "fleet": {"doctor", "engines", "tasks", "spec", "seeds", "errors", ""},
     "doctor": {"engines", "noise", "spec", "errors"},
     "stats": {"records", "spec"},
     "store": {"records", "spec", "errors"},
@@ -86,8 +92,8 @@ def test_only_the_store_speaks_sql() -> None:
         if {module.split(".")[0] for module in imports(path)} & {"sqlite3", "sqlmodel", "sqlalchemy"}
     }
     # provenance reads sqlite3's version number and nothing else
-    assert speakers == {"store", "sampling"}
-    assert "execute" not in (PACKAGE / "sampling" / "provenance.py").read_text()
+    assert speakers == {"store", "fleet"}
+    assert "execute" not in (PACKAGE / "fleet" / "provenance.py").read_text()
 
 
 def test_no_file_outgrows_its_room() -> None:
@@ -103,7 +109,10 @@ def loaded_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "sample-temp", "sample-perturb", "passk", "report", "show", "rescore", "doctor", "save-model", "data check"],
+    [
+        *("", "sample-temp", "sample-perturb", "plan", "scan", "passk", "compare", "report", "show", "rescore"),
+        *("doctor", "save-model", "data check"),
+    ],
     ids=lambda words: words or "top",
 )
 def test_help_loads_neither_numpy_nor_a_model_library(command: str) -> None:

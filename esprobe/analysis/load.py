@@ -111,8 +111,8 @@ def _with_comparisons(results: Results, loaded: Sequence[Loaded], nulls: Sequenc
 
 def _cost_matched(results: Results, sampled: Sequence[Loaded]) -> tuple[CostMatched, ...]:
     """At equal tokens, and at equal engine-seconds if every condition's are recorded."""
-    costs = {c.id: c.detail.cost for c in results.sampled if c.detail is not None}
     outcomes = {one.id: one.outcomes for one in sampled}
+    costs = {c.id: c.detail.cost for c in results.sampled if c.detail is not None and c.id in outcomes}
     tokens = {i: cost.tokens_per_rollout for i, cost in costs.items() if cost.tokens_per_rollout}
     seconds = {
         i: cost.seconds_per_rollout + (cost.switch_seconds_per_rollout or 0.0)

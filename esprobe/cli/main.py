@@ -6,7 +6,25 @@ from typing import Annotated
 import typer
 
 from esprobe import __version__
-from esprobe.cli import compare, data, doctor, passk, report, rescore, sample, save_model, show
+from esprobe.cli import (
+    backup,
+    compare,
+    data,
+    doctor,
+    export,
+    import_,
+    merge,
+    passk,
+    plan,
+    report,
+    rescore,
+    sample,
+    save_model,
+    scan,
+    show,
+    status,
+    verify,
+)
 from esprobe.cli.stdout import guard_standard_output
 from esprobe.errors import EsprobeError, StoppedError, UsageError
 
@@ -42,9 +60,17 @@ def esprobe(
 
 app.command("sample-temp")(sample.sample_temp)
 app.command("sample-perturb")(sample.sample_perturb)
+app.command("plan")(plan.plan)
+app.command("scan")(scan.scan)
 app.command("passk")(passk.passk)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
+app.command("status")(status.status)
+app.command("verify")(verify.verify)
+app.command("backup")(backup.backup)
+app.command("merge")(merge.merge)
+app.command("export")(export.export)
+app.command("import")(import_.import_)
 app.command("doctor")(doctor.doctor)
 app.command("save-model")(save_model.save_model)
 app.command("show")(show.show)

@@ -51,6 +51,33 @@ BatchInvariant = Annotated[
 StopLoops = Annotated[
     bool, typer.Option("--stop-loops", help="vLLM: end completions that repeat themselves; another condition.")
 ]
+NoiseScheme = Annotated[
+    str, typer.Option("--noise", help="iid, or tied: tensors of one size share noise, as in published ES code.")
+]
+Scope = Annotated[
+    str | None, typer.Option("--scope", help="Perturb only tensors whose name matches this regular expression.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Processes with an engine each. Default: one for each visible GPU, at least one."),
+]
+WorkersPerGpu = Annotated[int, typer.Option("--workers-per-gpu", help="Workers that share a GPU, for small models.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Run the workers on a Ray cluster: its address, 'auto', or 'local' for this machine.",
+        metavar="ADDRESS|local",
+    ),
+]
+ShardName = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        help="Draw this share of the plan only, such as 3/16, into a database of its own; esprobe merge joins them.",
+        metavar="NUMBER/COUNT",
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="First 20 problems, 32 samples, first temperature or sigma only.")]
 Ks = Annotated[list[int] | None, typer.Option("--k", help="A k of pass@k; repeatable. Default: powers of two up to n.")]
 ConditionFilter = Annotated[
@@ -77,3 +104,16 @@ def parse_slice(text: str, option: str = "--problems") -> tuple[int, int]:
     ):
         raise UsageError(f"{option} {text!r} is no slice of indices; use FIRST:STOP, such as 200:2200")
     return int(first), int(stop)
+
+
+def refuse_database(output: Path, database: Path) -> None:
+    """Refuse to write over a database or the files that belong to it.
+
+    Raises:
+        UsageError: ``output`` is one of them, or a folder.
+    """
+    path, real = output.resolve(), database.resolve()
+    if path.parent == real.parent and path.name in (real.name + suffix for suffix in ("", "-wal", "-shm", ".lock")):
+        raise UsageError(f"--output {output} belongs to the database, which would be destroyed; name another file")
+    if path.is_dir():
+        raise UsageError(f"--output {output} is a folder; name a file in it")

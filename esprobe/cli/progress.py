@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
+from esprobe.report.text import plain
 from esprobe.sampling.observer import Progress
 
 _LINE_EVERY_S = 10.0
@@ -56,13 +57,13 @@ class ConsoleObserver:
 
     def warning(self, message: str) -> None:
         """A line that stands out."""
-        self._say(lambda: self._console.print(Text(f"warning: {message}", style="bold yellow")))
+        self._say(lambda: self._console.print(Text(plain(f"warning: {message}"), style="bold yellow")))
 
     def progress(self, progress: Progress) -> None:
         """Move the bar, or write a line if the last one is old."""
         self._last = progress
         if self._task is not None:
-            label = f"{progress.label}  {progress.done:,}/{progress.total:,}"
+            label = f"{plain(progress.label)}  {progress.done:,}/{progress.total:,}"
             move = partial(self._bar.update, self._task, completed=progress.done, total=progress.total)
             self._say(partial(move, description=label, numbers=_rates(progress), visible=True))
             return
@@ -73,7 +74,7 @@ class ConsoleObserver:
             self._shown = progress.done
 
     def _print(self, message: str) -> None:
-        self._say(lambda: self._console.print(Text(message)))
+        self._say(lambda: self._console.print(Text(plain(message))))
 
     def _say(self, speak: Callable[[], object]) -> None:
         """Speak, unless nobody can hear: a full log disk or a closed pipe must not end a run of days."""
@@ -94,13 +95,15 @@ def _rates(progress: Progress) -> str:
     per_second = progress.rollouts / progress.elapsed_s if progress.elapsed_s else 0.0
     tokens = progress.tokens / progress.elapsed_s if progress.elapsed_s else 0.0
     left = (progress.total - progress.done) / per_second if per_second else 0.0
+    workers = f"{progress.workers} workers, " if progress.workers > 1 else ""
     return (
-        f"{per_second:,.1f} rollouts/s, {tokens:,.0f} tokens/s, ETA {_duration(left)}, "
+        f"{workers}{per_second:,.1f} rollouts/s, {tokens:,.0f} tokens/s, ETA {duration(left)}, "
         f"pass@1 {progress.pass_at_1:.1%}, cut off {progress.cut_off:.1%}"
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds, "1:02:03"."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:d}:{minutes:02d}:{seconds:02d}"

@@ -1,20 +1,28 @@
 """``report``: all that a database says, as one document."""
 
 import os
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from esprobe.cli import options
-from esprobe.errors import StoreError, UsageError
+from esprobe.errors import LibraryError, UsageError
+
+if TYPE_CHECKING:
+    from esprobe.report.pictures import Picture
+    from esprobe.report.results import Results
+
+NEEDED = "is not installed; type: pip install 'esprobe[plot]'"
 
 
 class Format(StrEnum):
     """How a report is written."""
 
     markdown = "markdown"
+    html = "html"
     json = "json"
     csv = "csv"
 
@@ -27,44 +35,91 @@ def report(
     ] = None,
     k: options.Ks = None,
     condition: options.ConditionFilter = None,
+    figures: Annotated[
+        bool | None,
+        typer.Option(
+            "--figures/--no-figures",
+            help="Markdown: PNG and SVG files beside the output; by default where matplotlib is installed.",
+            show_default=False,
+        ),
+    ] = None,
+    completions: Annotated[
+        int, typer.Option("--completions", min=0, help="HTML: completions of each problem that the page holds.")
+    ] = 8,
+    characters: Annotated[
+        int, typer.Option("--characters", min=0, help="HTML: characters of each completion that the page holds.")
+    ] = 1000,
 ) -> None:
-    """Setup, pass@k with intervals, baselines, what is incomplete, and provenance."""
+    """All that a database says: verdict, curves, comparisons, selection, costs, what is incomplete, provenance."""
     from esprobe.analysis import load_results
     from esprobe.report import markdown, report_csv, report_json
 
+    # What is missing is said before minutes are spent on numbers.
+    plotly = _plotly() if format is Format.html else ""
+    pictured = format is Format.markdown and _pictured(output, figures)
     results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
-    match format:
-        case Format.markdown:
-            text = markdown.as_report(results)
-        case Format.json:
-            text = report_json.as_report_json(results)
-        case Format.csv:
-            text = report_csv.as_report_csv(results)
+    beside: dict[str, bytes] = {}
+    if format is Format.json:
+        text = report_json.as_report_json(results)
+    elif format is Format.csv:
+        text = report_csv.as_report_csv(results)
+    elif format is Format.html:
+        from esprobe.analysis.excerpts import load_explorer
+        from esprobe.report.html.page import as_page
+
+        text = as_page(results, load_explorer(db, results, completions, characters), plotly)
+    elif pictured and output is not None:
+        text, beside = _with_pictures(results, output.resolve().stem)
+    else:
+        text = markdown.as_report(results)
     if output is None:
         typer.echo(text, nl=False)
         return
-    _write(output, text, db)
-    typer.echo(f"report written to {output}")
+    from esprobe.cli.files import write
+
+    write(output, text, beside, db)
+    typer.echo(f"report written to {output}" + (f", with {len(beside)} figure files beside it" if beside else ""))
 
 
-def _write(path: Path, text: str, database: Path) -> None:
-    """All or nothing: a reader never sees half a report, and a failed write leaves the old one."""
-    path = path.resolve()  # what a link points to is replaced, not the link
-    if path.name.removesuffix("-wal").removesuffix("-shm").removesuffix(".lock") == database.resolve().name and (
-        path.parent == database.resolve().parent
-    ):
-        raise UsageError(f"--output {path} belongs to the database, which a report would destroy; name another file")
-    if path.is_dir():
-        raise UsageError(f"--output {path} is a folder, and a report is one file; name a file in it")
-    draft = path.with_name(path.name + ".part")
+def _plotly() -> str:
+    """The text of plotly.min.js."""
     try:
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")  # a pipe or a device: there is nothing to replace
-            return
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
-    except OSError as err:
-        draft.unlink(missing_ok=True)
-        raise StoreError(
-            f"the report cannot be written to {path} ({err.strerror}); name another place with --output"
-        ) from err
+        from plotly.offline import get_plotlyjs
+    except ImportError as err:
+        raise LibraryError(f"plotly, which draws the page's figures, {NEEDED}") from err
+    script: str = get_plotlyjs()
+    return script
+
+
+def _pictured(output: Path | None, wanted: bool | None) -> bool:
+    """Whether to draw: as told, or else where files can lie beside the output and matplotlib is there."""
+    from importlib.util import find_spec
+
+    from esprobe.cli.files import takes_files_beside
+
+    possible = output is not None and takes_files_beside(output)
+    installed = find_spec("matplotlib") is not None
+    if wanted and not possible:
+        raise UsageError("--figures writes files beside the report, so it needs --output with a file's name")
+    if wanted and not installed:
+        raise LibraryError(f"matplotlib, which draws the figures, {NEEDED}, or leave --figures out")
+    if wanted is None and possible and not installed:
+        typer.echo(f"without figures: matplotlib, which draws them, {NEEDED}", err=True)
+    return wanted is not False and possible and installed
+
+
+def _with_pictures(results: "Results", stem: str) -> tuple[str, dict[str, bytes]]:
+    from esprobe.report import markdown
+    from esprobe.report.charts import figures
+    from esprobe.report.pictures import pictures
+
+    drawn = figures(results)
+    return markdown.as_report(results, drawn, stem), dict(_files(pictures(stem, drawn)))
+
+
+def _files(drawn: "Iterator[Picture]") -> Iterator[tuple[str, bytes]]:
+    from esprobe.report.matplotlib_figures import draw
+
+    for picture in drawn:
+        yield f"{picture.stem}.png", draw(picture.chart, picture.title, "png")
+        yield f"{picture.stem}.svg", draw(picture.chart, picture.title, "svg")

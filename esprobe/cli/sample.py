@@ -1,7 +1,6 @@
 """``sample-temp`` and ``sample-perturb``: draw what is owed, and stop so that the next run can go on."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +8,8 @@ import typer
 
 from esprobe.cli import options
 from esprobe.cli.config import ConfigFile
-from esprobe.errors import StoppedError, UsageError
+from esprobe.cli.drawing import draw, stored, typed
+from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from esprobe.sampling.job import Job
@@ -39,18 +39,24 @@ def sample_temp(
     tensor_parallel_size: options.TensorParallel = 1,
     batch_invariant: options.BatchInvariant = False,
     stop_loops: options.StopLoops = False,
+    workers: options.Workers = None,
+    workers_per_gpu: options.WorkersPerGpu = 1,
+    ray: options.RayAddress = None,
+    shard: options.ShardName = None,
     baseline: options.Baseline = True,
     debug: options.Debug = False,
     config: ConfigFile = None,
 ) -> None:
     """Token space: sample the unmodified model at several temperatures. The same command again resumes."""
     from esprobe.engines import EngineOptions
+    from esprobe.fleet.crew import CrewOptions
     from esprobe.sampling.job import Job
+    from esprobe.sampling.shard import WHOLE, Shard
 
     if not temperature:
         raise UsageError("no temperature is named, so there is nothing to sample; use -t 0.8")
     job = Job(
-        command=_typed(),
+        command=typed(),
         model=model,
         engine=engine,
         task=task,
@@ -71,6 +77,8 @@ def sample_temp(
             tensor_parallel_size=tensor_parallel_size,
             batch_invariant=batch_invariant,
         ),
+        crew=CrewOptions(workers=workers, workers_per_gpu=workers_per_gpu, ray=ray),
+        shard=Shard.parse(shard) if shard else WHOLE,
         temperatures=tuple(temperature),
         top_p=top_p,
         top_k=top_k,
@@ -82,14 +90,13 @@ def sample_perturb(
     db: options.DbPath = Path("esprobe.db"),
     model: options.ModelName = options.DEFAULT_MODEL,
     sigma: Annotated[
-        list[float], typer.Option("--sigma", help="Standard deviation of the noise on each weight; repeatable.")
+        list[float],
+        typer.Option(
+            "--sigma", help="Standard deviation of the noise on each weight; repeatable. 0 shows numerical noise alone."
+        ),
     ] = [0.001, 0.003, 0.005, 0.01],  # noqa: B006 - as above
-    noise: Annotated[
-        str, typer.Option("--noise", help="iid, or tied: tensors of one size share noise, as in published ES code.")
-    ] = "iid",
-    scope: Annotated[
-        str | None, typer.Option("--scope", help="Perturb only tensors whose name matches this regular expression.")
-    ] = None,
+    noise: options.NoiseScheme = "iid",
+    scope: options.Scope = None,
     problems: options.ProblemSlice = "200:2200",
     samples: options.Samples = 1024,
     seed: options.Seed = 42,
@@ -106,18 +113,24 @@ def sample_perturb(
     tensor_parallel_size: options.TensorParallel = 1,
     batch_invariant: options.BatchInvariant = False,
     stop_loops: options.StopLoops = False,
+    workers: options.Workers = None,
+    workers_per_gpu: options.WorkersPerGpu = 1,
+    ray: options.RayAddress = None,
+    shard: options.ShardName = None,
     baseline: options.Baseline = True,
     debug: options.Debug = False,
     config: ConfigFile = None,
 ) -> None:
     """Weight space: decode greedily under random weight perturbations. The same command again resumes."""
     from esprobe.engines import EngineOptions
+    from esprobe.fleet.crew import CrewOptions
     from esprobe.sampling.job import Job
+    from esprobe.sampling.shard import WHOLE, Shard
 
     if not sigma:
         raise UsageError("no sigma is named, so there is nothing to sample; use --sigma 0.005")
     job = Job(
-        command=_typed(),
+        command=typed(),
         model=model,
         engine=engine,
         task=task,
@@ -138,6 +151,8 @@ def sample_perturb(
             tensor_parallel_size=tensor_parallel_size,
             batch_invariant=batch_invariant,
         ),
+        crew=CrewOptions(workers=workers, workers_per_gpu=workers_per_gpu, ray=ray),
+        shard=Shard.parse(shard) if shard else WHOLE,
         sigmas=tuple(sigma),
         noise=noise,
         scope=scope,
@@ -146,27 +161,12 @@ def sample_perturb(
 
 
 def _sample(job: "Job", db: Path) -> None:
-    from esprobe.sampling.stop import StopSignals
+    from esprobe.report.text import plain
 
-    with StopSignals() as stop:
-        from esprobe.cli.progress import ConsoleObserver
-        from esprobe.sampling.run import run
-
-        with ConsoleObserver() as observer:
-            summary = run(job, db, observer, stop)
-    stored = f"{summary.stored:,} of {summary.total:,} rollouts stored in {db}"
-    if summary.outcome == "stopped":
-        assert stop.received is not None
-        raise StoppedError(
-            f"stopped by {stop.received.name}: {stored}, nothing is lost; the same command again goes on",
-            stop.exit_code,
-        )
+    summary = draw(job, db)
+    shown = plain(str(db))
     if summary.outcome == "complete":
-        typer.echo(f"nothing to do: all {summary.total:,} rollouts are in {db}")
+        typer.echo(f"nothing to do: all {summary.total:,} rollouts are in {shown}")
     else:
-        typer.echo(f"{stored} ({summary.drawn:,} now)")
-    typer.echo(f"next: esprobe passk --db {shlex.quote(str(db))}")
-
-
-def _typed() -> str:
-    return shlex.join(["esprobe", *sys.argv[1:]])
+        typer.echo(f"{stored(summary, db)} ({summary.drawn:,} now)")
+    typer.echo(f"next: esprobe passk --db {shlex.quote(shown)}")

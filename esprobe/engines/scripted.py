@@ -57,12 +57,12 @@ class ScriptedEngine:
             *((noise.seed, repr(noise.sigma), noise.noise) if noise and noise.sigma else ()),
         )
         text = texts[drawn % len(texts)]
-        words = text.split(" ")
-        cut = len(words) > request.max_tokens
+        words = text.count(" ") + 1
+        cut = words > request.max_tokens
         return Completion(
             request=request,
-            text=" ".join(words[: request.max_tokens]) if cut else text,
-            token_count=min(len(words), request.max_tokens),
+            text=" ".join(text.split(" ", request.max_tokens)[:-1]) if cut else text,
+            token_count=min(words, request.max_tokens),
             finish_reason="length" if cut else "stop",
         )
 

@@ -1,9 +1,10 @@
 """The full report as Markdown: what ran, what came out, what is incomplete, and what it ran on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from esprobe.records import SessionRecord
+from esprobe.report.charts.model import Figure
 from esprobe.report.contrast_text import null_section, overlap_section, pairs_section
 from esprobe.report.detail_text import (
     cost_section,
@@ -13,17 +14,34 @@ from esprobe.report.detail_text import (
     vote_section,
 )
 from esprobe.report.passk_table import baseline_lines, markdown_table, note_lines, value_columns
+from esprobe.report.pictures import picture_lines
+from esprobe.report.placing import placed
 from esprobe.report.results import ConditionResult, Results
 from esprobe.report.text import count, markdown, plural, share, span
 from esprobe.report.verdict_text import selection_section, verdict_section
 
 
-def as_report(results: Results) -> str:
-    """The report, ending in a line break; sections without content are left out."""
-    sections = [
+def as_report(results: Results, pictured: Sequence[Figure] = (), stem: str = "") -> str:
+    """The report, ending in a line break.
+
+    Args:
+        results: all numbers.
+        pictured: figures to show, whose picture files lie beside the report.
+        stem: the report's file name without its ending, with which the pictures' names begin.
+    """
+    parts = []
+    for section, under in placed(sections(results), pictured):
+        pictures = [line for figure in under for line in picture_lines(stem, figure)]
+        parts.append([section[0], "", *pictures, *section[2:]] if pictures else section)
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def sections(results: Results) -> list[list[str]]:
+    """The report's parts, each a list of lines that begins with its heading; those without content are left out."""
+    parts = [
         ["# pass@k on " + markdown(results.task)],
-        _setup(results),
         verdict_section(results),
+        _setup(results),
         _curves(results),
         _nulls(results),
         null_section(results),
@@ -41,7 +59,13 @@ def as_report(results: Results) -> str:
         _intervals(results),
         _provenance(results),
     ]
-    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+    headed: list[list[str]] = []
+    for part in filter(None, parts):
+        if part[0].startswith("#"):
+            headed.append(part)
+        else:
+            headed[-1] = [*headed[-1], "", *part]
+    return headed
 
 
 def _setup(results: Results) -> list[str]:

@@ -59,12 +59,22 @@ def percent(point: Point) -> str:
 
     Small values keep two digits, and the interval has as many decimals as the value.
     """
-    if point.ci_low is None or point.ci_high is None:
-        value = f"{_digits(point.estimate, point.estimate)} %"
-        return value if point.note is None else f"{value} ({point.note})"
-    scale = point.estimate or point.ci_high
-    low, value, high = (_digits(x, scale) for x in (point.ci_low, point.estimate, point.ci_high))
-    return f"{value} % [{low}, {high}]"
+    value = within(point.estimate, point.ci_low, point.ci_high)
+    return f"{value} ({point.note})" if point.ci_low is None and point.note is not None else value
+
+
+def within(estimate: float, low: float | None, high: float | None) -> str:
+    """A share in per cent with its interval, "12.3 % [10.1, 14.9]", or without one where there is none."""
+    if low is None or high is None:
+        return f"{_digits(estimate, estimate)} %"
+    scale = estimate or high
+    return f"{_digits(estimate, scale)} % [{_digits(low, scale)}, {_digits(high, scale)}]"
+
+
+def gap(estimate: float, low: float | None, high: float | None) -> str:
+    """A difference of shares in percentage points with its interval, "+2.3 points [-0.4, +5.1]"."""
+    value = f"{100 * estimate:+.1f} points"
+    return value if low is None or high is None else f"{value} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def points(difference: float) -> str:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 
 from esprobe.engines import EngineOptions, ModelIdentity
 from esprobe.errors import UsageError
+from esprobe.fleet.crew import CrewOptions
+from esprobe.fleet.worker import Order
 from esprobe.noise import SCHEMES
+from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import BASELINE_SEED, Condition, Problem, digest_of
 from esprobe.tasks import Task
 from esprobe.tasks.selection import select_problems
@@ -34,6 +37,8 @@ class Job:
         baseline: whether to draw the greedy baseline too.
         stop_loops: whether completions that repeat themselves end early; part of the condition.
         options: how the engine runs; no part of the condition.
+        crew: who runs engines, likewise.
+        shard: the share of the plan that is drawn.
     """
 
     command: str
@@ -50,6 +55,8 @@ class Job:
     baseline: bool
     stop_loops: bool = False
     options: EngineOptions = EngineOptions()
+    crew: CrewOptions = CrewOptions()
+    shard: Shard = WHOLE
     temperatures: tuple[float, ...] = ()
     top_p: float = 1.0
     top_k: int = -1
@@ -101,6 +108,11 @@ class Job:
                     f"sigma {sigma:g} is no standard deviation: it must be a number of at least 0, such as 0.005"
                 )
 
+    @property
+    def seeds(self) -> range:
+        """The seeds of each temperature and sigma."""
+        return range(self.seed, self.seed + self.samples)
+
     def debug(self) -> "Job":
         """The same job on the first 20 problems, 32 samples, and its first temperature or sigma only."""
         first, stop = self.problems
@@ -132,6 +144,18 @@ class Job:
             )
         return self.prompt
 
+    def order(self, identity: ModelIdentity) -> Order:
+        """What whoever draws this has to load."""
+        return Order(
+            model=self.model,
+            dtype=identity.dtype,
+            engine=self.engine,
+            options=replace(self.options, perturbs=bool(self.sigmas)),
+            task=self.task,
+            data=self.data,
+            prompt=self.prompt,
+        )
+
     def conditions(self, task: Task, identity: ModelIdentity) -> Iterator[tuple[Condition, int, int]]:
         """(condition, first seed, samples) of everything asked for, the baseline first."""
         style = self.prompt_style(task)
@@ -148,6 +172,10 @@ class Job:
             max_tokens=self.max_tokens,
             stop_loops=self.stop_loops or None,
         )
+        yield from self.drawn_like(greedy)
+
+    def drawn_like(self, greedy: Condition) -> Iterator[tuple[Condition, int, int]]:
+        """As ``conditions``, where the greedy baseline's condition is known."""
         if self.baseline:
             yield greedy, BASELINE_SEED, 1
         for temperature in dict.fromkeys(self.temperatures):

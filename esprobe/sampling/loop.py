@@ -1,21 +1,21 @@
-"""The sampling loop: engine, scorer, store.
+"""The sampling loop: crew, scorer, store.
 
 Rollouts are stored as they finish. An engine that batches has each batch committed at once; of one that keeps a window,
 at most 2 seconds' worth or 512 rollouts are ever in memory uncommitted.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
-from esprobe.engines import Engine
-from esprobe.errors import EngineError, StoreBusyError
+from esprobe.errors import StoreBusyError
+from esprobe.fleet.crew import Crew
+from esprobe.fleet.work import Delivery, Work
 from esprobe.sampling.observer import Observer, Progress
-from esprobe.sampling.plan import Plan, Unit
+from esprobe.sampling.plan import Plan
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Completion, Condition, Problem
 from esprobe.store import NewRollout, RolloutWriter
+from esprobe.store.storable import storable
 from esprobe.store.writer import Cost
 from esprobe.tasks import Task
 
@@ -39,13 +39,13 @@ class Tally:
 
 
 class Loop:
-    """Draws what a plan owes, with one engine, into one store, under one session."""
+    """Draws what a plan owes, with one crew, into one store, under one session."""
 
     def __init__(
         self,
         *,
         plan: Plan,
-        engine: Engine,
+        crew: Crew,
         task: Task,
         scorer: str,
         store: RolloutWriter,
@@ -54,7 +54,8 @@ class Loop:
         stop: StopSignals,
     ) -> None:
         self._plan = plan
-        self._engine = engine
+        self._crew = crew
+        self._batched = crew.ready.batch_size is not None
         self._task = task
         self._scorer = scorer
         self._store = store
@@ -66,7 +67,7 @@ class Loop:
         for planned in plan.conditions:
             totals = store.totals(planned.condition_id)
             self._tallies[planned.condition_id] = Tally(totals.rollouts, totals.correct, totals.cut_off)
-        self._unit: Unit | None = None  # the last one that a completion came from
+        self._work: Work | None = None  # the last one that a completion came from
         self._pending: list[NewRollout] = []
         self._costs: dict[int, Cost] = {}
         self._started = self._committed_at = time.monotonic()
@@ -76,59 +77,32 @@ class Loop:
     def run(self) -> None:
         """Draw until nothing is owed or a stop is asked for; what has finished is stored however this ends."""
         try:
-            for unit in self._plan.units():
-                if self._stop():
-                    return
-                self._run_unit(unit)
+            works = self._plan.works(self._crew.ready.batch_size, self._crew.size)
+            for work, delivery in self._crew.draw(works, self._stop):
+                self._receive(work, delivery)
         finally:
             self._commit()
             self._report()
 
-    def _run_unit(self, unit: Unit) -> None:
-        with self._weights(unit):
-            for batch in self._plan.requests(unit, self._engine.batch_size):
-                started, unanswered = time.monotonic(), len(batch)
-                for completions in self._engine.generate(batch, self._stop):
-                    self._spend(unit, generate_s=time.monotonic() - started)
-                    self._receive(unit, completions)
-                    unanswered -= len(completions)
-                    started = time.monotonic()
-                if self._stop():
-                    return
-                if unanswered:
-                    raise EngineError(
-                        f"the engine left {unanswered:,} of {len(batch):,} requests unanswered, so this run would be "
-                        f"incomplete; what it answered is stored. Run the same command again to draw the rest"
-                    )
-
-    @contextmanager
-    def _weights(self, unit: Unit) -> Iterator[None]:
-        perturbation = unit.perturbation
-        context = self._engine.perturbed(perturbation) if perturbation else nullcontext(0)
-        started = time.monotonic()
-        with context:
-            self._spend(unit, switch_s=time.monotonic() - started)
-            yield
-            started = time.monotonic()
-        self._spend(unit, switch_s=time.monotonic() - started)
-
-    def _receive(self, unit: Unit, completions: list[Completion]) -> None:
-        condition_id = unit.planned.condition_id
-        tally = self._tallies[condition_id]
-        for completion in map(_storable, completions):
+    def _receive(self, work: Work, delivery: Delivery) -> None:
+        spent = self._costs.get(work.condition_id, Cost())
+        self._costs[work.condition_id] = Cost(
+            spent.generate_s + delivery.generate_s, spent.switch_s + delivery.switch_s
+        )
+        tally = self._tallies[work.condition_id]
+        for completion in map(_storable, delivery.completions):
             problem = self._problems[completion.request.problem_index]
             score = self._task.score(problem, completion.text, self._scorer)
-            self._pending.append(NewRollout(condition_id, completion, score))
+            self._pending.append(NewRollout(work.condition_id, completion, score))
             tally.rollouts += 1
             tally.correct += score.correct
             tally.cut_off += completion.finish_reason == "length"
             self.tokens += completion.token_count
-        if completions:
-            self._unit = unit
-        self.rollouts += len(completions)
-        batched = self._engine.batch_size is not None
+        if delivery.completions:
+            self._work = work
+        self.rollouts += len(delivery.completions)
         due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
-        if self._pending and (batched or due or len(self._pending) >= COMMIT_ROLLOUTS):
+        if self._pending and (self._batched or due or len(self._pending) >= COMMIT_ROLLOUTS):
             self._commit()
             self._report()
 
@@ -151,14 +125,10 @@ class Loop:
         self._pending, self._costs = [], {}
         self._committed_at = time.monotonic()
 
-    def _spend(self, unit: Unit, generate_s: float = 0.0, switch_s: float = 0.0) -> None:
-        spent = self._costs.get(unit.planned.condition_id, Cost())
-        self._costs[unit.planned.condition_id] = Cost(spent.generate_s + generate_s, spent.switch_s + switch_s)
-
     def _report(self) -> None:
-        if self._unit is None:
+        if self._work is None:
             return
-        tally = self._tallies[self._unit.planned.condition_id]
+        tally = self._tallies[self._work.condition_id]
         self._observer.progress(
             Progress(
                 done=self._plan.stored + self.rollouts,
@@ -166,9 +136,10 @@ class Loop:
                 elapsed_s=time.monotonic() - self._started,
                 rollouts=self.rollouts,
                 tokens=self.tokens,
-                label=self._unit.planned.condition.label,
+                label=self._work.condition.label,
                 pass_at_1=tally.correct / tally.rollouts,
                 cut_off=tally.cut_off / tally.rollouts,
+                workers=self._crew.size,
             )
         )
         for planned in self._plan.conditions:
@@ -189,11 +160,6 @@ class Loop:
 
 
 def _storable(completion: Completion) -> Completion:
-    r"""The completion with lone surrogates, which no UTF-8 file can hold, spelled out as \udcff and the like.
-
-    Done before scoring, so that a verdict always belongs to the stored text.
-    """
-    if completion.text.isascii():
-        return completion
-    text = completion.text.encode(errors="backslashreplace").decode()
+    """The completion as the file will hold it: before scoring, so that a verdict always belongs to the stored text."""
+    text = storable(completion.text)
     return completion if text == completion.text else replace(completion, text=text)

@@ -17,6 +17,7 @@ class Progress:
         label: the condition being drawn.
         pass_at_1: mean correctness of that condition's stored rollouts.
         cut_off: share of them that ended at the token limit.
+        workers: engines that draw; rates are over all of them.
     """
 
     done: int
@@ -27,6 +28,7 @@ class Progress:
     label: str
     pass_at_1: float
     cut_off: float
+    workers: int = 1
 
 
 class Observer(Protocol):

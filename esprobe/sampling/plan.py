@@ -4,16 +4,23 @@ Owed is planned minus stored, a set difference made in SQL; there is no state "r
 The order keeps a partial database balanced: all conditions advance together, a block of seeds at a time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import TypeVar
 
-from esprobe.seeds import sampling_seed
-from esprobe.spec import Condition, Perturbation, Problem, Prompt, Request
+from esprobe.fleet.work import Key, Work
+from esprobe.sampling.shard import WHOLE, Shard
+from esprobe.spec import Condition
 from esprobe.store import RolloutWriter
+
+Item = TypeVar("Item")
 
 TEMPERATURE_BLOCK = 16
 """Seeds of one problem drawn back to back: enough for an engine's prefix cache, few enough to stay balanced."""
+
+LEAST_PORTION = 1024
+"""Rollouts that a worker with a window of its own is given at once where a unit is cut: its window drains between."""
 
 
 @dataclass(frozen=True)
@@ -35,87 +42,101 @@ class Unit:
     samples: int
 
     @property
-    def perturbation(self) -> Perturbation | None:
-        """The model this unit runs; a perturbation's unit has one seed."""
-        return self.planned.condition.perturbation(self.first_seed)
+    def seeds(self) -> range:
+        """The seeds it draws; a perturbation's unit has one."""
+        return range(self.first_seed, self.first_seed + self.samples)
 
 
 class Plan:
-    """The planned rollouts of one job against what a database holds."""
+    """The planned rollouts of one job, or of its shard, against what a database holds."""
 
     def __init__(
         self,
         store: RolloutWriter,
         conditions: list[Planned],
-        problems: list[tuple[int, Problem, Prompt]],
+        problems: Mapping[int, int],
+        shard: Shard = WHOLE,
     ) -> None:
-        """Ask the store once what is there; ``problems`` are (store id, problem, prompt) in sampling order."""
+        """Ask the store once what is there; ``problems`` maps store ids to indices, in sampling order."""
         self._store = store
         self.conditions = conditions
-        self._problems: Mapping[int, tuple[Problem, Prompt]] = {id_: (p, prompt) for id_, p, prompt in problems}
-        store.plan_problems(list(self._problems))
-        self._stored = {
-            c.condition_id: store.stored_by_seed(c.condition_id, c.first_seed, c.samples) for c in conditions
-        }
+        self._problems = problems
+        store.plan_problems(list(problems))
+        self._units = list(_in_order(conditions, shard))
+        counts = {c.condition_id: store.stored_by_seed(c.condition_id, c.first_seed, c.samples) for c in conditions}
+        self._stored = [
+            sum(counts[unit.planned.condition_id].get(seed, 0) for seed in unit.seeds) for unit in self._units
+        ]
 
     @property
     def total(self) -> int:
         """Rollouts planned."""
-        return sum(planned.samples for planned in self.conditions) * len(self._problems)
+        return sum(unit.samples for unit in self._units) * len(self._problems)
 
     @property
     def stored(self) -> int:
         """Planned rollouts that the database held when the plan was made."""
-        return sum(sum(counts.values()) for counts in self._stored.values())
+        return sum(self._stored)
 
     def units(self) -> Iterator[Unit]:
         """Units with something owed: the first block of every condition, then the second of every one, ..."""
-        blocks = [list(self._blocks(planned)) for planned in self.conditions]
-        for row in zip_longest(*blocks):
-            yield from (unit for unit in row if unit is not None and not self._complete(unit))
+        for unit, stored in zip(self._units, self._stored, strict=True):
+            if stored < unit.samples * len(self._problems):
+                yield unit
 
-    def requests(self, unit: Unit, batch_size: int | None) -> Iterator[list[Request]]:
+    def works(self, batch_size: int | None, workers: int) -> Iterator[Work]:
+        """What the units owe, in order, in the portions that workers are given.
+
+        A perturbation is one portion, because its model is made for it. Other units are cut into a portion for each
+        worker, between batches where there are any.
+        """
+        for unit in self.units():
+            batches = self.batches(unit, batch_size)
+            portions = [batches]
+            if workers > 1 and unit.planned.condition.kind != "perturbation":
+                if batch_size is None:
+                    (keys,) = batches
+                    portions = [[part] for part in _cut(keys, max(_share(keys, workers), LEAST_PORTION))]
+                else:
+                    portions = _cut(batches, _share(batches, workers))
+            for portion in portions:
+                yield Work(unit.planned.condition_id, unit.planned.condition, tuple(map(tuple, portion)))
+
+    def batches(self, unit: Unit, batch_size: int | None) -> list[list[Key]]:
         """What a unit still owes, in batches.
 
         Batches are cut from the planned problems, not from the missing ones, so that a resumed run computes together
         what an uninterrupted one does. Without a batch size the unit is one batch.
         """
-        owed: dict[tuple[int, int], None] = dict.fromkeys(
-            self._store.owed(unit.planned.condition_id, unit.first_seed, unit.samples)
-        )
+        owed = set(self._store.owed(unit.planned.condition_id, unit.first_seed, unit.samples))
         # A problem's seeds stand back to back: an engine with a prefix cache computes the prompt once.
-        keys = [(id_, unit.first_seed + i) for id_ in self._problems for i in range(unit.samples)]
-        step = batch_size or max(len(keys), 1)
-        for start in range(0, len(keys), step):
-            batch = [self._request(unit, *key) for key in keys[start : start + step] if key in owed]
-            if batch:
-                yield batch
+        keys = [Key(id_, index, seed) for id_, index in self._problems.items() for seed in unit.seeds]
+        planned = _cut(keys, batch_size or max(len(keys), 1))
+        batches = [[key for key in batch if (key.problem_id, key.seed) in owed] for batch in planned]
+        return [batch for batch in batches if batch]
 
-    def _blocks(self, planned: Planned) -> Iterator[Unit]:
-        width = TEMPERATURE_BLOCK if planned.condition.kind == "temperature" else 1
-        for offset in range(0, planned.samples, width):
-            yield Unit(planned, planned.first_seed + offset, min(width, planned.samples - offset))
 
-    def _complete(self, unit: Unit) -> bool:
-        counts = self._stored[unit.planned.condition_id]
-        seeds = range(unit.first_seed, unit.first_seed + unit.samples)
-        return sum(counts.get(seed, 0) for seed in seeds) == unit.samples * len(self._problems)
+def _in_order(conditions: list[Planned], shard: Shard) -> Iterator[Unit]:
+    """The shard's units: the first block of every condition, then the second of every one, ..."""
+    drawn = [planned for planned in conditions if planned.condition.kind != "greedy"]
+    for number, row in enumerate(zip_longest(*map(_blocks, conditions))):
+        for unit in row:
+            if unit is None:
+                continue
+            greedy = unit.planned.condition.kind == "greedy"
+            if shard.has_baseline if greedy else shard.holds(number, drawn.index(unit.planned), len(drawn)):
+                yield unit
 
-    def _request(self, unit: Unit, problem_id: int, seed: int) -> Request:
-        problem, prompt = self._problems[problem_id]
-        condition = unit.planned.condition
-        drawn = None
-        if condition.kind == "temperature":
-            drawn = sampling_seed(condition.data_digest, problem.index, condition.digest, seed)
-        return Request(
-            problem_id=problem_id,
-            problem_index=problem.index,
-            seed=seed,
-            prompt=prompt,
-            max_tokens=condition.max_tokens,
-            temperature=condition.temperature,
-            top_p=condition.top_p if condition.top_p is not None else 1.0,
-            top_k=condition.top_k if condition.top_k is not None else -1,
-            sampling_seed=drawn,
-            stop_loops=bool(condition.stop_loops),
-        )
+
+def _blocks(planned: Planned) -> Iterator[Unit]:
+    width = TEMPERATURE_BLOCK if planned.condition.kind == "temperature" else 1
+    for offset in range(0, planned.samples, width):
+        yield Unit(planned, planned.first_seed + offset, min(width, planned.samples - offset))
+
+
+def _share(items: Sequence[Item], workers: int) -> int:
+    return -(-len(items) // workers)
+
+
+def _cut(items: Sequence[Item], size: int) -> list[list[Item]]:
+    return [list(items[start : start + size]) for start in range(0, len(items), size)]

@@ -5,13 +5,15 @@ import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NoReturn
 
 from esprobe import engines
-from esprobe.doctor import quick_check
-from esprobe.errors import UsageError
+from esprobe.errors import SetAsideError, UsageError
+from esprobe.fleet import provenance
+from esprobe.fleet.crew import Crew
+from esprobe.fleet.hire import hire
+from esprobe.fleet.worker import Papers
 from esprobe.records import Extent
-from esprobe.sampling import provenance
 from esprobe.sampling.announce import announce_new
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
@@ -28,13 +30,16 @@ Outcome = Literal["complete", "done", "stopped"]
 
 @dataclass(frozen=True)
 class Summary:
-    """How a sampling command ended: nothing was owed ("complete"), all was drawn ("done"), or it was "stopped"."""
+    """How a sampling command ended: nothing was owed ("complete"), all was drawn ("done"), or it was "stopped".
+
+    ``conditions`` are the store's ids, in the order of the job; ``problems`` counts the problems of its slice.
+    """
 
     outcome: Outcome
     stored: int
     total: int
     drawn: int
-    conditions: int
+    conditions: tuple[int, ...]
     problems: int
 
 
@@ -72,10 +77,17 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         condition = wanted[0][0]
         task_digest = digest_of([task.name, task.data_digest, job.prompt, condition.prompt_digest])
         ids = store.register_problems(task.name, task_digest, prompted)
-        plan = Plan(store, conditions, [(ids[problem.index], problem, prompt) for problem, prompt in prompted])
+        plan = Plan(store, conditions, {ids[problem.index]: problem.index for problem in problems}, job.shard)
 
         def summary(outcome: Outcome, drawn: int) -> Summary:
-            return Summary(outcome, plan.stored + drawn, plan.total, drawn, len(conditions), len(problems))
+            return Summary(
+                outcome,
+                plan.stored + drawn,
+                plan.total,
+                drawn,
+                tuple(c.condition_id for c in conditions),
+                len(problems),
+            )
 
         if plan.stored == plan.total:
             return summary("complete", 0)
@@ -88,22 +100,22 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
             )
         if plan.stored:
             observer.notice(f"resuming: {plan.stored:,} of {plan.total:,} stored")
+        expected = Papers.expected(condition)
         observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
-        engine = engine_class.load(identity, replace(job.options, perturbs=bool(job.sigmas)))
-        if job.sigmas:
-            for line in quick_check(engine):
-                observer.notice(line)
+        crew = stack.enter_context(hire(job.order(identity), job.crew, task, identity, expected, observer.warning))
+        for line in crew.ready.checks:
+            observer.notice(line)
         first, _ = job.problems
         extents = {
             c.condition_id: Extent(first, problems[-1].index + 1, c.first_seed, c.samples, len(problems))
             for c in conditions
         }
         session_id = store.begin_session(
-            job.command, scorer, extents, engine.provenance(), provenance.versions(), provenance.hardware()
+            job.command, scorer, extents, _engines(crew), provenance.versions(), provenance.hardware()
         )
         loop = Loop(
             plan=plan,
-            engine=engine,
+            crew=crew,
             task=task,
             scorer=scorer,
             store=store,
@@ -116,10 +128,28 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         try:
             loop.run()
             # A signal that came when the last rollout was drawn has stopped nothing.
-            outcome = "done" if plan.stored + loop.rollouts == plan.total else "stopped"
+            if plan.stored + loop.rollouts == plan.total:
+                outcome = "done"
+            elif stop():
+                outcome = "stopped"
+            else:
+                _refuse_to_call_it_done(crew)
         finally:
             store.end_session(session_id, outcome)
         return summary(outcome, loop.rollouts)
+
+
+def _engines(crew: Crew) -> dict[str, Any]:
+    return dict(crew.ready.engine) | ({"workers": crew.size} if crew.size > 1 else {})
+
+
+def _refuse_to_call_it_done(crew: Crew) -> NoReturn:
+    missing = sum(work.rollouts for work in crew.set_aside)
+    raise SetAsideError(
+        f"{missing:,} rollouts are missing, because drawing them ended worker after worker: "
+        f"{'; '.join(work.label for work in crew.set_aside)}. All others are stored. Run the same command again to try "
+        f"these again, with --workers 1 to see the engine's own error"
+    )
 
 
 def _check_scope(job: Job, identity: engines.ModelIdentity) -> None:

@@ -1,7 +1,7 @@
 """The paired difference of two pass@k curves, with a band over all k at once.
 
 Built from the two sides' own intervals by the method of variance estimates recovery (Newcombe 1998; Zou & Donner
-2008), with the correlation that the paired data show. It stays inside -1 to 1, works where one side solves nothing
+2008), drawn in by what pairing takes off the variance. It stays inside -1 to 1, works where one side solves nothing
 or everything, and is the usual interval where both are far from that.
 """
 
@@ -243,8 +243,9 @@ def _with_intervals(point: DifferencePoint, pair: _Paired, j: int, level: float,
 def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[float], tuple[float, float] | None]":
     """The interval of one difference as a function of its critical value; None where nothing varies."""
     v_a, v_b, v_d = (float(v[j, j]) for v in (pair.of_a, pair.of_b, pair.of_difference))
-    correlation = (v_a + v_b - v_d) / (2 * math.sqrt(v_a * v_b)) if v_a > 0 and v_b > 0 else 0.0
-    correlation = max(-1.0, min(1.0, correlation))
+    # How much less the difference varies than two independent sides would. With a correlation inside the root, as
+    # Newcombe has it, sides that are skewed and much alike would leave their skewness over, and cover too much.
+    shrunk = math.sqrt(v_d / (v_a + v_b)) if v_a + v_b > 0 else 1.0
     failures = [float((1 - side.values[:, j]).sum()) for side in (pair.a, pair.b)]
     df = max(pair.clusters - 1, 1)
 
@@ -264,17 +265,13 @@ def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[floa
             assert found.low is not None and found.high is not None
             ends.append((found.low, found.high))
         (low_a, high_a), (low_b, high_b) = ends
-        if low_a == high_a and low_b == high_b:
+        down = shrunk * math.hypot(point.b - low_b, high_a - point.a)
+        up = shrunk * math.hypot(high_b - point.b, point.a - low_a)
+        if down == up == 0:
             return None
-        down = _joined(point.b - low_b, high_a - point.a, correlation)
-        up = _joined(high_b - point.b, point.a - low_a, correlation)
         return max(-1.0, point.estimate - down), min(1.0, point.estimate + up)
 
     return around
-
-
-def _joined(of_b: float, of_a: float, correlation: float) -> float:
-    return math.sqrt(max(0.0, of_b**2 - 2 * correlation * of_b * of_a + of_a**2))
 
 
 def _distance(around: "Callable[[float], tuple[float, float] | None]") -> float:

@@ -14,7 +14,7 @@ from esprobe.stats.passk import pass_at_k_curve
 if TYPE_CHECKING:
     from esprobe.spec import Kind
 
-SideKind = Literal["greedy", "temperature", "perturbation", "known"]
+SideKind = Literal["greedy", "temperature", "perturbation", "imported", "known"]
 
 
 @dataclass(frozen=True, eq=False)

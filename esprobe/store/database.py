@@ -23,7 +23,11 @@ from esprobe.store.lock import network_file_system
 APPLICATION_ID = 0x65737062  # "espb", so that file(1) and esprobe can tell whose database it is
 BUSY_TIMEOUT_S = 10.0
 
-Mode = Literal["read", "write"]
+_SMALL = ("condition", "problem", "scorer", "session", "work")
+"""Tables that are looked through whenever a file is opened: types and structure, in milliseconds."""
+
+Mode = Literal["read", "write", "untouched"]
+"""To read; to write; or to read without so much as folding a write-ahead log into the file."""
 
 
 def open_database(path: Path, mode: Mode) -> Engine:
@@ -67,6 +71,8 @@ def translated(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError as err:
+        raise StoreError(damaged(path, f"a text is not UTF-8: {err.reason}")) from err
     except (DBAPIError, sqlite3.Error) as err:
         cause = err.orig if isinstance(err, DBAPIError) else err
         if isinstance(cause, sqlite3.IntegrityError) or not isinstance(cause, sqlite3.Error):
@@ -93,7 +99,7 @@ def _in_words(path: Path, error: sqlite3.Error) -> str:
                 f"{path} has been locked by another program for {BUSY_TIMEOUT_S:g} s, so it cannot be written; "
                 f"close what holds it (an open transaction in sqlite3 or a browser?) and run the same command again"
             )
-        case sqlite3.SQLITE_CORRUPT:
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_MISMATCH:
             return damaged(path, str(error))
         case sqlite3.SQLITE_IOERR:
             return f"reading or writing {path} failed ({error}); check the disk, then run the same command again"
@@ -113,7 +119,7 @@ def damaged(path: Path, reason: str) -> str:
 def _check_path(path: Path, mode: Mode) -> None:
     if path.is_dir():
         raise StoreError(f"{path} is a folder, and a database is one file; name a file with --db")
-    if mode == "read":
+    if mode != "write":
         if not path.exists():
             raise StoreError(
                 f"there is no database at {path}, so there is nothing to read; name one with --db, or make one with: "
@@ -145,6 +151,9 @@ def _connect(path: Path, mode: Mode) -> sqlite3.Connection:
         # A reader that may write closes a database as SQLite means it to be closed: a write-ahead log that a kill
         # left behind is folded in and removed. query_only, below, keeps it from changing anything else.
         uri += "?mode=rw" if writable else "?immutable=1" if _is_settled(path) else "?mode=ro"
+    elif mode == "untouched":
+        # Of a log that is there already, a reader that may not write leaves everything as it is.
+        uri += "?mode=ro" if not _is_settled(path) else "?mode=rw" if writable else "?immutable=1"
     # isolation_level=None: transactions are begun by the engine's event alone.
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     try:
@@ -193,5 +202,10 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
         tables: Any = connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar()
         if tables:
             raise StoreError(f"{path} is an SQLite database, but not one of esprobe's; name another file with --db")
-        if mode == "read":
+        if mode != "write":
             raise StoreError(f"{path} is empty: nothing has been sampled into it; name another file with --db")
+        return
+    for table in _SMALL:
+        found = connection.exec_driver_sql(f"PRAGMA quick_check({table})").scalar()
+        if found != "ok":
+            raise StoreError(damaged(path, f"{table}: {found}"))

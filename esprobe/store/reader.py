@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, and_, or_, text
 from sqlmodel import Session, col, select
 
 from esprobe.errors import StoreError
@@ -66,15 +66,17 @@ class RolloutStore:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Inside, everything read shows one state of the file, whatever a sampler writes meanwhile."""
-        with self._reading() as connection:
+        before = self._shared
+        with self.reading() as connection:
             self._shared = connection
             try:
                 yield
             finally:
-                self._shared = None
+                self._shared = before
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """A connection in a transaction of its own, or in that of the snapshot; for the modules of this room."""
         with translated(self.path):
             if self._shared is not None:
                 yield self._shared
@@ -84,30 +86,47 @@ class RolloutStore:
 
     def conditions(self) -> list[StoredCondition]:
         """Every condition, in the order in which they were first asked for; empty if there is none."""
-        with self._reading() as connection, Session(connection) as session:
+        with self.reading() as connection, Session(connection) as session:
             rows = session.exec(select(ConditionRow).order_by(col(ConditionRow.id))).all()
             return [_condition(self.path, row) for row in rows]
 
     def problems(self, condition_id: int) -> list[StoredProblem]:
         """The problems of which a condition has at least one rollout, by index."""
         query = "SELECT DISTINCT problem_id FROM rollout WHERE condition_id = :condition"
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(text(query), {"condition": condition_id}).scalars().all()
             return _problems(connection, self.path, found)
 
     def sessions(self, condition_id: int | None = None) -> list[SessionRecord]:
         """Every session, oldest first; with ``condition_id`` those that were asked for that condition."""
-        with self._reading() as connection, Session(connection) as session:
+        with self.reading() as connection, Session(connection) as session:
             query = select(SessionRow, ScorerRow.name).join(ScorerRow).order_by(col(SessionRow.id))
             if condition_id is not None:
                 mine = select(WorkRow.session_id).where(WorkRow.condition_id == condition_id)
                 query = query.where(col(SessionRow.id).in_(mine))
-            return [_session(row, scorer) for row, scorer in session.exec(query)]
+            return [_session(self.path, row, scorer) for row, scorer in session.exec(query)]
+
+    def last_session(self) -> SessionRecord | None:
+        """The session that began last; None if nothing was ever sampled."""
+        with self.reading() as connection, Session(connection) as session:
+            query = select(SessionRow, ScorerRow.name).join(ScorerRow).order_by(col(SessionRow.id).desc()).limit(1)
+            found = session.exec(query).first()
+            return _session(self.path, *found) if found is not None else None
 
     def extents(self, condition_id: int) -> list[Extent]:
-        """What each session that asked for a condition asked for, oldest first; equal ones once."""
-        with self._reading() as connection, Session(connection) as session:
-            query = select(WorkRow).where(WorkRow.condition_id == condition_id).order_by(col(WorkRow.session_id))
+        """What each session that asked for a condition asked for, oldest first; equal ones once.
+
+        A session that failed before its first rollout asked for something that cannot be had, such as more tokens than
+        the model has positions for: it plans nothing.
+        """
+        came_to_nothing = and_(col(SessionRow.outcome) == "failed", col(SessionRow.rollouts) == 0)
+        with self.reading() as connection, Session(connection) as session:
+            query = (
+                select(WorkRow)
+                .join(SessionRow)
+                .where(WorkRow.condition_id == condition_id, or_(col(SessionRow.outcome).is_(None), ~came_to_nothing))
+                .order_by(col(WorkRow.session_id))
+            )
             asked = [
                 Extent(row.first_index, row.stop_index, row.first_seed, row.samples, row.problems)
                 for row in session.exec(query)
@@ -120,7 +139,7 @@ class RolloutStore:
             "SELECT count(*), coalesce(sum(correct), 0), coalesce(sum(token_count), 0), "
             "coalesce(sum(finish_reason = 'length'), 0) FROM rollout WHERE condition_id = :condition"
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             recorded = _recorded(connection, condition_id)
             return recorded or Totals(*connection.execute(text(query), {"condition": condition_id}).one())
 
@@ -143,7 +162,7 @@ class RolloutStore:
 
         from esprobe.store.verdicts import read_verdicts
 
-        with self._reading() as connection:
+        with self.reading() as connection:
             recorded = _recorded(connection, condition_id)
             verdicts = read_verdicts(connection, condition_id, recorded)
             if verdicts is None:
@@ -167,22 +186,56 @@ class RolloutStore:
             "ORDER BY seed, problem_id"
         )
         values = {"condition": condition_id, "problem": problem_index}
-        with self._reading() as connection:
+        with self.reading() as connection:
             for row in connection.execute(text(query), values, execution_options={"yield_per": 1000}):
-                index, seed, completion, reward, correct, *rest = row
-                yield StoredRollout(index, seed, completion, reward, bool(correct), *rest)
+                yield _rollout(row)
+
+    def excerpts(self, condition_id: int, wanted: Sequence[tuple[int, int]]) -> Iterator[StoredRollout]:
+        """Those rollouts of a condition that are named by (problem id, seed), in no particular order.
+
+        One that is not stored is left out.
+        """
+        # One statement, however many are wanted. CROSS JOIN fixes the order: each is found by its key, where SQLite
+        # would otherwise read the whole condition.
+        query = (
+            "SELECT problem_index, rollout.seed, text, reward, correct, answer, failure, token_count, finish_reason "
+            "FROM json_each(:wanted) AS one CROSS JOIN rollout ON condition_id = :condition "
+            "AND rollout.seed = json_extract(one.value, '$[1]') AND problem_id = json_extract(one.value, '$[0]') "
+            "JOIN problem ON problem.id = problem_id JOIN completion ON completion.id = completion_id"
+        )
+        with self.reading() as connection:
+            for row in connection.execute(text(query), {"condition": condition_id, "wanted": json.dumps(wanted)}):
+                yield _rollout(row)
+
+
+def _rollout(row: Row[Any]) -> StoredRollout:
+    index, seed, completion, reward, correct, *rest = tuple(row)
+    return StoredRollout(index, seed, completion, reward, bool(correct), *rest)
 
 
 def _condition(path: Path, row: ConditionRow) -> StoredCondition:
-    identity = {k: v for k, v in json.loads(row.identity).items() if k != "kind"}
-    unknown = identity.keys() - {field.name for field in fields(Condition)}
-    if unknown:
+    with _parsed(path, f"condition {row.id}"):
+        identity = {k: v for k, v in json.loads(row.identity).items() if k != "kind"}
+        unknown = identity.keys() - {field.name for field in fields(Condition)}
+        condition = None if unknown else Condition(model=row.model, **identity)
+    if condition is None:
         raise StoreError(
             f"{path} was written by a newer esprobe (condition {row.id} has {', '.join(sorted(unknown))}, unknown "
             f"here), so this one could misread it; upgrade: pip install --upgrade esprobe"
         )
+    if condition.digest != row.digest:
+        raise StoreError(damaged(path, f"condition {row.id} is not what its digest says"))
     assert row.id is not None
-    return StoredCondition(row.id, Condition(model=row.model, **identity))
+    return StoredCondition(row.id, condition)
+
+
+@contextmanager
+def _parsed(path: Path, what: str) -> Iterator[None]:
+    """Around the reading of JSON that esprobe wrote: if it cannot be read, the file has changed."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as err:
+        raise StoreError(damaged(path, f"{what} cannot be read: {err}")) from err
 
 
 def _problems(connection: Connection, path: Path, ids: Sequence[int]) -> list[StoredProblem]:
@@ -190,7 +243,8 @@ def _problems(connection: Connection, path: Path, ids: Sequence[int]) -> list[St
     rows = connection.exec_driver_sql(
         "SELECT id, problem_index, problem_group, inputs FROM problem ORDER BY problem_index"
     )
-    found = [StoredProblem(row[0], row[1], row[2], json.loads(row[3])) for row in rows if row[0] in wanted]
+    with _parsed(path, "a problem"):
+        found = [StoredProblem(row[0], row[1], row[2], json.loads(row[3])) for row in rows if row[0] in wanted]
     if len(found) < len(wanted):
         raise StoreError(damaged(path, f"{len(wanted) - len(found):,} problems that rollouts name are not there"))
     return found
@@ -205,20 +259,21 @@ def _recorded(connection: Connection, condition_id: int) -> Totals | None:
     return Totals(0, 0, 0, 0, 0) if row is None else Totals(*row)
 
 
-def _session(row: SessionRow, scorer: str) -> SessionRecord:
+def _session(path: Path, row: SessionRow, scorer: str) -> SessionRecord:
     assert row.id is not None
-    return SessionRecord(
-        id=row.id,
-        command=row.command,
-        scorer=scorer,
-        started_utc=row.started_utc,
-        ended_utc=row.ended_utc,
-        outcome=row.outcome,
-        host=row.host,
-        pid=row.pid,
-        rollouts=row.rollouts,
-        tokens=row.tokens,
-        engine=json.loads(row.engine),
-        versions=json.loads(row.versions),
-        hardware=json.loads(row.hardware),
-    )
+    with _parsed(path, f"session {row.id}"):
+        return SessionRecord(
+            id=row.id,
+            command=row.command,
+            scorer=scorer,
+            started_utc=row.started_utc,
+            ended_utc=row.ended_utc,
+            outcome=row.outcome,
+            host=row.host,
+            pid=row.pid,
+            rollouts=row.rollouts,
+            tokens=row.tokens,
+            engine=json.loads(row.engine),
+            versions=json.loads(row.versions),
+            hardware=json.loads(row.hardware),
+        )

@@ -24,7 +24,7 @@ def tallies(store: RolloutStore, condition_id: int) -> list[Tally]:
     )
     seeds = text("SELECT DISTINCT seed FROM rollout WHERE condition_id = :condition")
     counted: Counter[tuple[str, str | None, str, float]] = Counter()
-    with store._reading() as connection:
+    with store.reading() as connection:
         for seed in connection.execute(seeds, {"condition": condition_id}).scalars().all():
             for *key, rollouts in connection.execute(query, {"condition": condition_id, "seed": seed}):
                 group, failure, finish_reason, bonus = key
@@ -46,7 +46,7 @@ def answers(store: RolloutStore, condition_id: int, verdicts: Correctness) -> An
     row_of = {int(index): row for row, index in enumerate(verdicts.problems)}
     column_of = {int(seed): column for column, seed in enumerate(verdicts.seeds)}
     rows_of: dict[str, NDArray[np.int64]] = {}  # complete seeds all name the same problems
-    with store._reading() as connection:
+    with store.reading() as connection:
         for seed, given, indices in connection.execute(text(query), {"condition": condition_id}):
             if seed not in column_of:
                 continue
@@ -74,7 +74,7 @@ def texts(
     )
     ids = {problem.index: problem.id for problem in problems}
     wanted = [(index, seed, ids[index]) for index, seed in keys]
-    with store._reading() as connection:
+    with store.reading() as connection:
         values = {"condition": condition_id, "keys": json.dumps(wanted)}
         return [(index, completion) for index, completion in connection.execute(text(query), values)]
 
@@ -85,5 +85,5 @@ def spending(store: RolloutStore, condition_id: int) -> Spending:
         "SELECT coalesce(sum(rollouts), 0), coalesce(sum(generate_s), 0), coalesce(sum(switch_s), 0) "
         "FROM work WHERE condition_id = :condition AND generate_s > 0"
     )
-    with store._reading() as connection:
+    with store.reading() as connection:
         return Spending(*connection.execute(text(query), {"condition": condition_id}).one())

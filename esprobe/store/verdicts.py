@@ -82,18 +82,25 @@ def read_verdicts(connection: Connection, condition_id: int, recorded: "Totals |
 
     ``recorded`` is None for files from before anything was recorded: then only what no writer writes is refused.
     """
-    if recorded is not None:
-        quick = _read_quickly(connection, condition_id)
-        if quick is not None and quick.matches(recorded):
-            return quick
+    try:
+        if recorded is not None:
+            quick = _read_quickly(connection, condition_id)
+            if quick is not None and quick.matches(recorded):
+                return quick
+        exact = _read_exactly(connection, condition_id)
+    except (ValueError, TypeError, OverflowError, AttributeError):
+        return None  # STRICT holds for what is written: in a damaged file a number may read as text or nothing
+    return exact if exact is not None and (recorded is None or exact.matches(recorded)) else None
+
+
+def _read_exactly(connection: Connection, condition_id: int) -> Verdicts | None:
     known: dict[str, NDArray[np.int64]] = {}  # complete seeds all name the same problems
     columns = []
     for seed, digits, ids in connection.exec_driver_sql(_EXACT, (condition_id,)):
         if ids not in known:
             known[ids] = _numbers(ids)
         columns.append((seed, digits, known[ids]))
-    exact = _assembled(columns)
-    return exact if exact is not None and (recorded is None or exact.matches(recorded)) else None
+    return _assembled(columns)
 
 
 def _read_quickly(connection: Connection, condition_id: int) -> Verdicts | None:

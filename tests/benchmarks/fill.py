@@ -12,9 +12,11 @@ import argparse
 import json
 import os
 import random
+import sqlite3
 import sys
 import tempfile
 import time
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -22,78 +24,39 @@ from esprobe.tasks.countdown.generate import GENERATED_SEED, candidates, distinc
 
 FIRST, STOP = 200, 2200
 TEXTS = 24
-WORDS = [
-    "we",
-    "try",
-    "to",
-    "reach",
-    "the",
-    "target",
-    "with",
-    "these",
-    "numbers",
-    "first",
-    "add",
-    "then",
-    "subtract",
-    "multiply",
-    "divide",
-    "that",
-    "gives",
-    "which",
-    "is",
-    "not",
-    "equal",
-    "to",
-    "so",
-    "let",
-    "me",
-    "try",
-    "another",
-    "way",
-    "12",
-    "+",
-    "7",
-    "=",
-    "19",
-    ",",
-    "44",
-    "-",
-    "35",
-    "=",
-    "9",
-    "and",
-    "so",
-    "on",
-]
+WORDS = (
+    "we try to reach the target with these numbers first add then subtract multiply divide that gives which is not "
+    "equal to so let me try another way 12 + 7 = 19 , 44 - 35 = 9 and so on"
+)
 ARMS = {
     "sample-temp": [word for t in ("0.4", "0.6", "0.8", "1.0") for word in ("-t", t)],
     "sample-perturb": [word for s in ("0.001", "0.003", "0.005", "0.01") for word in ("--sigma", s)],
 }
-READING = {
-    "passk": ["passk"],
-    "status": ["status"],
-    "show": ["show", "--problem", "1000", "--limit", "5"],
-}
+READING = (["passk"], ["status"], ["show", "--problem", "1000", "--limit", "5"])
 
 
 def write_script(path: Path) -> None:
-    """Texts whose lengths and rates of success differ as a model's do: most problems are hard, a few are easy."""
+    """Texts whose lengths and rates of success differ as a model's do: most problems are hard, a few are easy.
+
+    Written problem by problem: what this process holds would be counted as memory of the commands it starts.
+    """
     rng = random.Random(0)
-    script: dict[str, list[str]] = {"*": ["no idea"]}
-    for index, row in enumerate(islice(distinct(candidates(GENERATED_SEED)), FIRST, STOP), FIRST):
-        chance = rng.betavariate(0.3, 2.0)
-        script[str(index)] = [text(rng, str(row.solution) if rng.random() < chance else None) for _ in range(TEXTS)]
-    path.write_text(json.dumps(script))
+    with path.open("w") as file:
+        file.write('{"*": ["no idea"]')
+        for index, row in enumerate(islice(distinct(candidates(GENERATED_SEED)), FIRST, STOP), FIRST):
+            chance = rng.betavariate(0.3, 2.0)
+            texts = [text(rng, str(row.solution) if rng.random() < chance else None) for _ in range(TEXTS)]
+            file.write(f', "{index}": {json.dumps(texts)}')
+        file.write("}")
 
 
 def text(rng: random.Random, solution: str | None) -> str:
-    thought = " ".join(rng.choices(WORDS, k=max(20, round(rng.gauss(133, 40)))))
+    thought = " ".join(rng.choices(WORDS.split(), k=max(20, round(rng.gauss(133, 40)))))
     return f" {thought} </think>\n<answer> {solution or '1 + 2 * 3'} </answer>"
 
 
-def measured(arguments: list[str]) -> tuple[float, int, int]:
-    """Seconds, peak memory in bytes and exit code of an esprobe command whose output is thrown away."""
+def measured(arguments: list[str]) -> tuple[float, float, int]:
+    """Seconds by the clock and of one CPU, and peak memory in bytes, of an esprobe command."""
     started = time.perf_counter()
     pid = os.posix_spawn(
         sys.executable,
@@ -102,36 +65,39 @@ def measured(arguments: list[str]) -> tuple[float, int, int]:
         file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
     )
     _, status, usage = os.wait4(pid, 0)
-    return time.perf_counter() - started, usage.ru_maxrss * 1024, os.waitstatus_to_exitcode(status)
+    code = os.waitstatus_to_exitcode(status)
+    if code:
+        raise SystemExit(f"esprobe {' '.join(arguments)} ended with {code}")
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def stored(database: Path) -> int:
-    from esprobe.store import RolloutStore
-
-    if not database.exists():
-        return 0
-    with RolloutStore.open(database) as store:
-        return sum(store.totals(known.id).rollouts for known in store.conditions())
+    with closing(sqlite3.connect(database)) as connection:
+        try:
+            return connection.execute("SELECT sum(rollouts) FROM totals").fetchone()[0] or 0
+        except sqlite3.OperationalError:  # not made yet
+            return 0
 
 
 def grow(database: Path, script: Path, samples: int) -> None:
     for arm, conditions in ARMS.items():
         before = stored(database)
-        common = ["--engine", "scripted", "--model", str(script), "--problems", f"{FIRST}:{STOP}"]
-        seconds, memory, code = measured([arm, *conditions, *common, "--samples", str(samples), "--db", str(database)])
+        command = [arm, *conditions, "--engine", "scripted", "--model", str(script), "--db", str(database)]
+        command += ["--problems", f"{FIRST}:{STOP}", "--samples", str(samples)]
+        clock, cpu, memory = measured(command)
         drawn = stored(database) - before
-        print(f"{arm} --samples {samples}: {drawn:,} rollouts, {drawn / seconds:,.0f} rollouts/s, "
-              f"{memory / 1e6:,.0f} MB, exit code {code}", flush=True)  # fmt: skip
-        seconds, memory, _ = measured([arm, *conditions, *common, "--samples", str(samples), "--db", str(database)])
-        print(f"  the same command again, with nothing owed: {seconds:.2f} s, {memory / 1e6:,.0f} MB", flush=True)
+        print(f"{arm} --samples {samples}: {drawn:,} rollouts in {clock:.1f} s ({cpu:.1f} s of one CPU), "
+              f"{drawn / clock:,.0f} rollouts/s, {memory / 1e6:,.0f} MB", flush=True)  # fmt: skip
+        clock, cpu, memory = measured(command)
+        print(f"  the same again, nothing owed: {clock:.2f} s ({cpu:.2f}), {memory / 1e6:,.0f} MB", flush=True)
 
 
 def ask(database: Path) -> None:
     size, rollouts = database.stat().st_size, stored(database)
     print(f"{rollouts:,} rollouts in {size / 1e9:.2f} GB, {size / max(rollouts, 1):,.0f} bytes each")
-    for name, arguments in READING.items():
-        seconds, memory, code = measured([*arguments, "--db", str(database)])
-        print(f"  {name}: {seconds:.2f} s, {memory / 1e6:,.0f} MB, exit code {code}", flush=True)
+    for arguments in READING:
+        clock, cpu, memory = measured([*arguments, "--db", str(database)])
+        print(f"  {' '.join(arguments)}: {clock:.2f} s ({cpu:.2f}), {memory / 1e6:,.0f} MB", flush=True)
 
 
 def main() -> None:

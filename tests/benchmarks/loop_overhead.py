@@ -22,6 +22,9 @@ from typing import Any
 
 from esprobe.cli.progress import ConsoleObserver
 from esprobe.engines import EngineOptions, engine_class
+from esprobe.fleet.crew import Solo
+from esprobe.fleet.work import requests_of
+from esprobe.fleet.worker import Worker
 from esprobe.records import Extent
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
@@ -60,13 +63,15 @@ def through_esprobe(engine: Any, job: Job, folder: Path) -> Through:
         ]
         prompted = [(problem, task.prompt(problem, job.prompt)) for problem in problems]
         ids = store.register_problems(task.name, "benchmark", prompted)
-        plan = Plan(store, planned, [(ids[problem.index], problem, prompt) for problem, prompt in prompted])
-        work = [(unit.perturbation, list(plan.requests(unit, engine.batch_size))) for unit in plan.units()]
+        plan = Plan(store, planned, {ids[problem.index]: problem.index for problem, _ in prompted})
+        prompts = {problem.index: prompt for problem, prompt in prompted}
+        works = plan.works(engine.batch_size, workers=1)
+        bare_work = [(work.perturbation, requests_of(work, prompts)) for work in works]
         extents = {p.condition_id: Extent(0, len(problems), p.first_seed, p.samples, len(problems)) for p in planned}
         session = store.begin_session("benchmark", task.scorers[0], extents, {}, {}, {})
         loop = Loop(
             plan=plan,
-            engine=engine,
+            crew=Solo(Worker(engine, identity, task, job.prompt)),
             task=task,
             scorer=task.scorers[0],
             store=store,
@@ -80,7 +85,7 @@ def through_esprobe(engine: Any, job: Job, folder: Path) -> Through:
         spent = time.perf_counter() - started
     with closing(sqlite3.connect(database)) as connection:
         (switching,) = connection.execute("SELECT sum(switch_s) FROM work").fetchone()
-    return Through(spent, switching, work)
+    return Through(spent, switching, bare_work)
 
 
 def compare(arm: str, engine: Any, job: Job, folder: Path, rounds: int) -> None:

@@ -17,6 +17,8 @@ import esprobe
 from esprobe.engines import ModelIdentity, StopCheck
 from esprobe.engines.scripted import ScriptedEngine
 from esprobe.errors import EngineError
+from esprobe.fleet.crew import Solo
+from esprobe.fleet.worker import Worker
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import COMMIT_ROLLOUTS, Loop
 from esprobe.sampling.observer import Progress
@@ -388,14 +390,14 @@ def breaking(tmp_path: Path, script: Path, data: Path) -> Iterator[Callable[...,
             planned = [Planned(store.register_condition(c), c, first, n) for c, first, n in wanted]
             prompted = [(problem, task.prompt(problem, "chat")) for problem in task.problems[:10]]
             ids = store.register_problems("countdown", "t", prompted)
-            plan = Plan(store, planned, [(ids[problem.index], problem, prompt) for problem, prompt in prompted])
+            plan = Plan(store, planned, {ids[problem.index]: problem.index for problem, _ in prompted})
             session = store.begin_session("test", "es-paper/1", {}, {}, {}, {})
             if engine is None:
                 engine = BreakingEngine(identity, {"*": ["text"]})
                 engine.left, engine.end = left, end
             return Loop(
                 plan=plan,
-                engine=engine,
+                crew=Solo(Worker(engine, identity, task, "chat")),
                 task=task,
                 scorer=task.scorers[0],
                 store=store,

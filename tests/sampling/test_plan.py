@@ -1,7 +1,7 @@
 """What is owed, in which order, and cut into which batches."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from esprobe.fleet.work import Key, requests_of
 from esprobe.sampling.plan import TEMPERATURE_BLOCK, Plan, Planned
 from esprobe.spec import Condition, Request
 from esprobe.store import RolloutWriter
@@ -34,7 +35,7 @@ class Bench:
         planned = [
             Planned(self.writer.register_condition(c), c, 0 if c.kind == "greedy" else seed, n) for c, n in wanted
         ]
-        return Plan(self.writer, planned, self.problems)
+        return Plan(self.writer, planned, {id_: problem.index for id_, problem, _ in self.problems})
 
     def store(self, condition: Condition, keys: set[tuple[int, int]]) -> None:
         """Store rollouts by (problem index, seed)."""
@@ -61,10 +62,12 @@ def units(plan: Plan) -> list[tuple[str, int, int]]:
 
 
 def requests(plan: Plan, batch_size: int | None = None) -> list[Request]:
-    return [request for unit in plan.units() for batch in plan.requests(unit, batch_size) for request in batch]
+    prompts = {problem.index: prompt for problem, prompt in problems(*range(PROBLEMS))}
+    works = plan.works(batch_size, workers=1)
+    return [request for work in works for batch in requests_of(work, prompts) for request in batch]
 
 
-def keys(batch: list[Request]) -> list[tuple[int, int]]:
+def keys(batch: Iterable[Request | Key]) -> list[tuple[int, int]]:
     return [(request.problem_index, request.seed) for request in batch]
 
 
@@ -85,14 +88,14 @@ def test_conditions_advance_together_a_block_of_seeds_at_a_time(bench: Bench) ->
 def test_perturbations_advance_together_one_seed_at_a_time(bench: Bench) -> None:
     plan = bench.plan((NOISY, 2), (replace(NOISY, sigma=0.01), 2))
     assert units(plan) == [("sigma=0.005", 42, 1), ("sigma=0.01", 42, 1), ("sigma=0.005", 43, 1), ("sigma=0.01", 43, 1)]
-    first = next(plan.units()).perturbation
+    first = next(plan.works(None, workers=1)).perturbation
     assert first is not None
     assert (first.seed, first.sigma, first.noise, first.scope) == (42, 0.005, "iid", None)
 
 
 def test_the_seeds_of_one_problem_stand_back_to_back(bench: Bench) -> None:
     (unit,) = bench.plan((WARM, 3)).units()
-    (batch,) = bench.plan((WARM, 3)).requests(unit, None)
+    (batch,) = bench.plan((WARM, 3)).batches(unit, None)
     assert keys(batch) == [(index, seed) for index in range(PROBLEMS) for seed in (42, 43, 44)]
 
 
@@ -161,12 +164,12 @@ def test_wherever_it_was_interrupted_the_missing_is_drawn_in_the_batches_of_an_u
 ) -> None:
     condition = replace(kind, max_tokens=next(shared.fresh))
     fresh = shared.plan((condition, samples))
-    whole = [keys(batch) for unit in fresh.units() for batch in fresh.requests(unit, batch_size)]
+    whole = [keys(batch) for unit in fresh.units() for batch in fresh.batches(unit, batch_size)]
     assert sorted(sum(whole, [])) == [(index, 42 + i) for index in range(PROBLEMS) for i in range(samples)]
 
     shared.store(condition, stored)
     resumed = shared.plan((condition, samples))
-    batches = [keys(batch) for unit in resumed.units() for batch in resumed.requests(unit, batch_size)]
+    batches = [keys(batch) for unit in resumed.units() for batch in resumed.batches(unit, batch_size)]
     missing = [[key for key in batch if key not in stored] for batch in whole]
     assert batches == [batch for batch in missing if batch]
     assert resumed.total - resumed.stored == sum(map(len, batches))

@@ -110,6 +110,24 @@ def test_a_signal_while_the_model_loads_ends_at_once(number: signal.Signals, cod
     assert out == ""
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
+def test_a_signal_before_anything_else_is_imported_ends_with_its_code(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    """The entry point of the script itself, signalled as soon as it runs: typer is not even imported yet."""
+    started = (
+        "import os, sys; from esprobe.__main__ import main; assert 'typer' not in sys.modules\n"
+        f"sys.argv = ['esprobe', 'sample-temp', '--db', {str(tmp_path / 'new.db')!r}]\n"
+        "class Struck:\n"
+        f"    def find_spec(self, name, *rest): os.kill(os.getpid(), {int(number)}) if name == 'typer' else None\n"
+        "sys.meta_path.insert(0, Struck()); main()"
+    )
+    done = subprocess.run([sys.executable, "-c", started], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert f"stopped by {number.name}" in done.stderr and "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nobody_listening_does_not_end_a_run(tmp_path: Path, script: Path) -> None:
     arguments = ["sample-temp", "--engine", "scripted", "--model", str(script), "--problems", "200:300"]
     command = [

@@ -260,3 +260,16 @@ def test_reading_needs_no_parameter_per_problem(bench: Bench) -> None:
         raw.close()
         assert len(store.problems(bench.condition)) == PROBLEMS
         assert store.correctness(bench.condition).stored.sum() == PROBLEMS
+
+
+def test_a_session_that_failed_before_its_first_rollout_plans_nothing(tmp_path: Path) -> None:
+    with RolloutWriter.open(tmp_path / "e.db") as writer:
+        condition, other = writer.register_condition(WARM), writer.register_condition(NOISY)
+        ids = writer.register_problems("countdown", "t", problems(0))
+        writer.end_session(begin(writer, condition), "failed")
+        assert writer.extents(condition) == []
+        session = begin(writer, other)
+        assert writer.extents(other) == [Extent(0, 10, 42, 4, 10)]
+        writer.add(session, [rollout(other, ids[0], 42)], {})
+        writer.end_session(session, "failed")
+        assert writer.extents(other) == [Extent(0, 10, 42, 4, 10)]

@@ -22,6 +22,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def deciding_versions() -> dict[str, str]:
+    """Versions of what decides a completion; only the process that stores needs SQLite."""
+    return {package: found for package, found in versions().items() if package != "sqlite"}
+
+
 def hardware() -> dict[str, Any]:
     """The machine, as far as the standard library can tell; the engine's provenance names the device."""
     return {"platform": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()}

@@ -1,0 +1,21 @@
+"""``backup``: a consistent copy, also while a sampler runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from esprobe.cli import options
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="Where the copy goes.", metavar="COPY.db")],
+    db: options.DbPath = Path("esprobe.db"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older copy.")] = False,
+) -> None:
+    """Copy the database to COPY.db, all of one moment, while a sampler goes on."""
+    from esprobe.report.text import plain
+    from esprobe.store.backup import back_up
+
+    size = back_up(db, target, overwrite)
+    typer.echo(f"{plain(str(db))} copied to {plain(str(target))} ({size / 1e6:,.1f} MB)")

@@ -1,0 +1,44 @@
+"""``export``: rollouts for other tools."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from esprobe.cli import options
+from esprobe.errors import UsageError
+
+
+class Format(StrEnum):
+    """How rollouts are written."""
+
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+def export(
+    db: options.DbPath = Path("esprobe.db"),
+    format: Annotated[Format, typer.Option("--format", help="How to write them.")] = Format.jsonl,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to write them; standard output if not given (jsonl).")
+    ] = None,
+    condition: options.ConditionFilter = None,
+) -> None:
+    """Write every rollout with its text as one flat row, for pandas, datasets and others."""
+    from esprobe import exporting
+    from esprobe.report.text import plain
+    from esprobe.store import RolloutStore
+    from esprobe.store.choice import choose_conditions
+
+    with RolloutStore.open(db) as store, store.snapshot():
+        rows = exporting.rows(store, choose_conditions(store.conditions(), condition or ()))
+        if output is None:
+            if format is Format.parquet:
+                raise UsageError("Parquet is no text, so it needs a file; name one with --output")
+            exporting.write_json_lines(rows, sys.stdout)
+            return
+        options.refuse_database(output, db)
+        write = exporting.export_json_lines if format is Format.jsonl else exporting.export_parquet
+        typer.echo(f"{write(rows, output.resolve()):,} rollouts written to {plain(str(output))}")

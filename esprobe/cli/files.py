@@ -1,0 +1,61 @@
+"""Writing documents: all or nothing, and never over a database, a link or a device."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from esprobe.errors import StoreError, UsageError
+
+
+def write(path: Path, document: str, beside: Mapping[str, bytes], database: Path) -> None:
+    """A document, and files beside it by their names.
+
+    A link is followed and the file that it points to is replaced; a pipe or a device gets the document. Files
+    beside the document are made anew or replace ordinary files. Everything is checked before anything is written.
+
+    Raises:
+        UsageError: a name belongs to the database, or to what is no ordinary file.
+        StoreError: a file cannot be written.
+    """
+    path = path.resolve()
+    _refuse_database(path, "--output", database)
+    if path.is_dir():
+        raise UsageError(f"--output {path} is a folder, and a report is one file; name a file in it")
+    others = {path.with_name(name): content for name, content in beside.items()}
+    for other in others:
+        _refuse_database(other, "the figure", database)
+        if other.is_symlink() or (other.exists() and not other.is_file()):
+            raise UsageError(
+                f"the figure {other} would replace what is no ordinary file; move that away, name another --output, "
+                "or use --no-figures"
+            )
+    for other, content in others.items():
+        _replace(other, content)
+    _replace(path, document.encode())
+
+
+def takes_files_beside(path: Path) -> bool:
+    """Whether a document of that name lies in a folder with others, which no pipe or device does."""
+    return path.resolve().is_file() or not path.resolve().exists()
+
+
+def _refuse_database(path: Path, what: str, database: Path) -> None:
+    own = path.name.removesuffix("-wal").removesuffix("-shm").removesuffix(".lock") == database.resolve().name
+    if own and path.parent == database.resolve().parent:
+        raise UsageError(f"{what} {path} belongs to the database, which a report would destroy; name another file")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """A reader never sees half a file, and a failed write leaves the old one."""
+    draft = path.with_name(path.name + ".part")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)  # a pipe or a device: there is nothing to replace
+            return
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    except OSError as err:
+        draft.unlink(missing_ok=True)
+        raise StoreError(
+            f"the report cannot be written to {path} ({err.strerror}); name another place with --output"
+        ) from err

@@ -1,0 +1,126 @@
+"""``plan``: what a run will take, before it runs."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from esprobe.cli import options
+from esprobe.cli.config import ConfigFile
+from esprobe.cli.drawing import typed
+from esprobe.errors import UsageError
+
+if TYPE_CHECKING:
+    from esprobe.sampling.estimate import Expected
+
+_STUDY_TEMPERATURES = (0.4, 0.6, 0.8, 1.0)
+_STUDY_SIGMAS = (0.001, 0.003, 0.005, 0.01)
+_ASSUMED_SHARE = 3
+
+
+def plan(
+    db: options.DbPath = Path("esprobe.db"),
+    model: options.ModelName = options.DEFAULT_MODEL,
+    temperature: Annotated[
+        list[float] | None,
+        typer.Option("-t", "--temperature", help="A temperature; repeatable. Without any and no sigma: the study's."),
+    ] = None,
+    sigma: Annotated[
+        list[float] | None,
+        typer.Option("--sigma", help="A sigma; repeatable. Without any and no temperature: the study's."),
+    ] = None,
+    problems: options.ProblemSlice = "200:2200",
+    samples: options.Samples = 1024,
+    seed: options.Seed = 42,
+    max_tokens: options.MaxTokens = 1024,
+    task: options.TaskName = "countdown",
+    data: options.DataName = None,
+    prompt: options.PromptStyle = "chat",
+    engine: options.EngineName = "auto",
+    dtype: options.Dtype = "auto",
+    batch_size: options.BatchSize = 64,
+    baseline: options.Baseline = True,
+    tokens: Annotated[
+        float | None,
+        typer.Option("--tokens", help="Assumed tokens of a completion. Default: a third of --max-tokens."),
+    ] = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="Tokens/s that one worker generates.")] = None,
+    workers: Annotated[int, typer.Option("--workers", help="Workers (GPUs) that the hours are told for.")] = 1,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Draw a little of each condition here, store nothing, and measure.")
+    ] = False,
+    probe_problems: Annotated[int, typer.Option("--probe-problems", help="Problems that --probe draws.")] = 16,
+    config: ConfigFile = None,
+) -> None:
+    """What a run will take: rollouts, tokens, size of the database and, where a rate is known, hours."""
+    from esprobe.engines import EngineOptions
+    from esprobe.sampling import estimate
+    from esprobe.sampling.job import Job
+    from esprobe.sampling.stop import StopSignals
+
+    for option, value in (
+        ("--tokens", tokens),
+        ("--rate", rate),
+        ("--workers", workers),
+        ("--probe-problems", probe_problems),
+    ):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise UsageError(f"{option} {value:g} is nothing to reckon with; use a number above 0")
+    study = not temperature and not sigma
+    job = Job(
+        command=typed(),
+        model=model,
+        engine=engine,
+        task=task,
+        data=data,
+        problems=options.parse_slice(problems),
+        samples=samples,
+        seed=seed,
+        max_tokens=max_tokens,
+        dtype=dtype,
+        prompt=prompt,
+        baseline=baseline,
+        options=EngineOptions(batch_size=batch_size),
+        temperatures=_STUDY_TEMPERATURES if study else tuple(temperature or ()),
+        sigmas=_STUDY_SIGMAS if study else tuple(sigma or ()),
+    )
+    assumed = tokens or max_tokens / _ASSUMED_SHARE
+    with StopSignals() as stop:
+        paces = estimate.probe(job, probe_problems, stop) if probe else {}
+        expected = estimate.estimate(job, db, paces, assumed, rate)
+    typer.echo(_table(expected), nl=False)
+    source = f"measured on {probe_problems} problems" if probe else f"assumed: {assumed:g} a completion (--tokens)"
+    typer.echo(f"\ntokens are {source}")
+    typer.echo(_hours(expected, workers, rate))
+
+
+def _table(expected: "Sequence[Expected]") -> str:
+    rows = [["condition", "rollouts", "stored", "owed", "tokens", "database"]]
+    for one in expected:
+        counts = [f"{number:,}" for number in (one.planned, one.stored, one.owed)]
+        rows.append([one.label, *counts, f"{one.tokens:,.0f}", _bytes(one.size)])
+    sums = [f"{sum(values):,}" for values in zip(*((e.planned, e.stored, e.owed) for e in expected), strict=True)]
+    rows.append(["all", *sums, f"{sum(e.tokens for e in expected):,.0f}", _bytes(sum(e.size for e in expected))])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _hours(expected: "Sequence[Expected]", workers: int, rate: float | None) -> str:
+    seconds = [one.seconds for one in expected if one.seconds is not None]
+    if len(seconds) < len(expected):
+        return "hours are not known: give --rate TOKENS_PER_SECOND of one worker, or measure with --probe"
+    how = f"at {rate:,.0f} tokens/s each" if rate else "at the rates measured here"
+    hours = sum(seconds) / 3600 / workers
+    time = f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 60:,.1f} minutes"
+    return f"{time} on {workers} worker{'s' * (workers > 1)}, {how}"
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} GB"

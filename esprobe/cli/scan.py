@@ -1,0 +1,135 @@
+"""``scan``: which sigma, or temperature, is worth sampling."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from esprobe.cli import options
+from esprobe.cli.config import ConfigFile
+from esprobe.cli.drawing import draw, typed
+
+if TYPE_CHECKING:
+    from esprobe.sampling.job import Job
+    from esprobe.sampling.run import Summary
+    from esprobe.scan.points import Asked
+
+
+class Space(StrEnum):
+    """Where draws differ."""
+
+    weight = "weight"
+    token = "token"
+
+
+RANGES = {Space.weight: "0.0005:0.1", Space.token: "0.1:2"}
+
+
+def scan(
+    db: options.DbPath = Path("esprobe.db"),
+    model: options.ModelName = options.DEFAULT_MODEL,
+    space: Annotated[Space, typer.Option("--space", help="weight scans sigma, token scans the temperature.")] = (
+        Space.weight
+    ),
+    range: Annotated[
+        str | None,
+        typer.Option("--range", help="Ends of the grid. Default: 0.0005:0.1, or 0.1:2.", metavar="LOW:HIGH"),
+    ] = None,
+    points: Annotated[int, typer.Option("--points", help="Values of the logarithmic grid.")] = 8,
+    samples: Annotated[int, typer.Option("--samples", help="Seeds, or draws of each problem; the k of pass@k.")] = 8,
+    problems: options.ProblemSlice = "200:264",
+    noise: options.NoiseScheme = "iid",
+    scope: options.Scope = None,
+    seed: options.Seed = 42,
+    max_tokens: options.MaxTokens = 1024,
+    task: options.TaskName = "countdown",
+    data: options.DataName = None,
+    prompt: options.PromptStyle = "chat",
+    engine: options.EngineName = "auto",
+    dtype: options.Dtype = "auto",
+    batch_size: options.BatchSize = 64,
+    max_num_seqs: options.MaxNumSeqs = 512,
+    gpu_memory_utilization: options.GpuMemory = 0.85,
+    workers: options.Workers = None,
+    workers_per_gpu: options.WorkersPerGpu = 1,
+    ray: options.RayAddress = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Draw the scan too; the ending names the form (png, svg, pdf).")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """A few rollouts at each value of a grid, and which values to sample. They stay, so that a real run only adds."""
+    from esprobe.engines import EngineOptions
+    from esprobe.fleet.crew import CrewOptions
+    from esprobe.sampling.job import Job
+    from esprobe.scan.advice import advise
+    from esprobe.scan.figure import check_figure, draw_figure
+    from esprobe.scan.grid import logarithmic, parse_range
+    from esprobe.scan.points import read_points
+    from esprobe.scan.text import as_table, next_command
+    from esprobe.store import RolloutStore
+
+    values = logarithmic(*parse_range(range or RANGES[space]), points)
+    if figure is not None:
+        check_figure(figure)
+    job = Job(
+        command=typed(),
+        model=model,
+        engine=engine,
+        task=task,
+        data=data,
+        problems=options.parse_slice(problems),
+        samples=samples,
+        seed=seed,
+        max_tokens=max_tokens,
+        dtype=dtype,
+        prompt=prompt,
+        baseline=True,
+        options=EngineOptions(
+            batch_size=batch_size, max_num_seqs=max_num_seqs, gpu_memory_utilization=gpu_memory_utilization
+        ),
+        crew=CrewOptions(workers=workers, workers_per_gpu=workers_per_gpu, ray=ray),
+        sigmas=values if space is Space.weight else (),
+        temperatures=values if space is Space.token else (),
+        noise=noise,
+        scope=scope,
+    )
+    summary = draw(job, db)
+    with RolloutStore.open(db) as store:
+        by_id = {stored.id: stored for stored in store.conditions()}
+        greedy, *scanned = (by_id[id_] for id_ in summary.conditions)
+        baseline, found = read_points(store, greedy, scanned, _asked(job, summary))
+    name = "sigma" if space is Space.weight else "temperature"
+    advice = advise(baseline, found, name)
+    typer.echo(as_table(baseline, found, advice, name), nl=False)
+    if figure is not None:
+        draw_figure(figure, baseline, found, advice, name)
+        typer.echo(f"figure: {figure}")
+    following = next_command(advice, name, db, _kept(job))
+    if following is not None:
+        typer.echo(f"next: {following}")
+
+
+def _asked(job: "Job", summary: "Summary") -> "Asked":
+    from esprobe.scan.points import Asked
+
+    first, _ = job.problems
+    return Asked(range(first, first + summary.problems), job.seeds)
+
+
+def _kept(job: "Job") -> list[str]:
+    """Options without which the next command would be about other conditions."""
+    asked = {
+        "--model": (job.model, options.DEFAULT_MODEL),
+        "--engine": (job.engine, "auto"),
+        "--task": (job.task, "countdown"),
+        "--data": (job.data, None),
+        "--prompt": (job.prompt, "chat"),
+        "--dtype": (job.dtype, "auto"),
+        "--max-tokens": (job.max_tokens, 1024),
+        "--seed": (job.seed, 42),
+        "--noise": (job.noise, "iid"),
+        "--scope": (job.scope, None),
+    }
+    return [word for option, (value, usual) in asked.items() if value != usual for word in (option, str(value))]

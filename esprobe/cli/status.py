@@ -1,0 +1,157 @@
+"""``status``: how far a database is, what its last session did, and when it will be done."""
+
+import json
+import os
+import socket
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from esprobe.cli import options
+
+if TYPE_CHECKING:
+    from esprobe.records import ConditionStatus, SessionRecord
+
+
+class Format(StrEnum):
+    """How a status is written."""
+
+    table = "table"
+    json = "json"
+
+
+def status(
+    db: options.DbPath = Path("esprobe.db"),
+    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until everything is stored.")] = False,
+    every: Annotated[float, typer.Option("--every", help="Seconds between two looks with --watch.", min=0.1)] = 5.0,
+) -> None:
+    """What is stored of what was planned, rollouts/s of the last session, and when it will be done."""
+    while True:
+        document = read_status(db)
+        text = json.dumps(document) if format is Format.json else as_table(document)
+        if watch and format is Format.table and sys.stdout.isatty():
+            text = "\x1b[H\x1b[2J" + text
+        typer.echo(text)
+        if not watch or not document["missing"]:
+            return
+        time.sleep(every)
+
+
+def read_status(db: Path) -> dict[str, Any]:
+    """The whole answer as JSON-serialisable values, which are also what the table shows.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    from esprobe.store import RolloutStore
+    from esprobe.store.status import condition_statuses, total_eta_s
+
+    with RolloutStore.open(db) as store, store.snapshot():
+        statuses = condition_statuses(store)
+        session = store.last_session()
+        size = sum(path.stat().st_size for path in (db, db.with_name(db.name + "-wal")) if path.exists())
+    return {
+        "schema": 1,
+        "database": str(db),
+        "bytes": size,
+        "rollouts": sum(one.totals.rollouts for one in statuses),
+        "planned": sum(one.planned for one in statuses),
+        "missing": sum(one.missing for one in statuses),
+        "eta_s": total_eta_s(statuses),
+        "session": session and _session(session),
+        "conditions": [_condition(one) for one in statuses],
+    }
+
+
+def _condition(one: "ConditionStatus") -> dict[str, Any]:
+    return {
+        "id": one.stored.id,
+        "label": one.stored.condition.label,
+        "kind": one.stored.condition.kind,
+        "model": one.stored.condition.model,
+        "rollouts": one.totals.rollouts,
+        "planned": one.planned,
+        "missing": one.missing,
+        "problems": one.planned_problems,
+        "incomplete_problems": one.incomplete_problems,
+        "tokens": one.totals.tokens,
+        "rollouts_per_s": one.rate,
+        "eta_s": one.eta_s,
+    }
+
+
+def _session(session: "SessionRecord") -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "command": session.command,
+        "state": _state(session),
+        "host": session.host,
+        "pid": session.pid,
+        "started_utc": session.started_utc,
+        "ended_utc": session.ended_utc,
+        "rollouts": session.rollouts,
+        "tokens": session.tokens,
+    }
+
+
+def _state(session: "SessionRecord") -> str:
+    """How a session ended; of one that did not say, whether its process is still there."""
+    if session.outcome is not None:
+        return session.outcome
+    if session.host != socket.gethostname():
+        return "running or killed"  # the other machine would have to be asked
+    try:
+        os.kill(session.pid, 0)
+    except ProcessLookupError:
+        return "killed"
+    except PermissionError:
+        pass  # somebody else's process, and alive
+    return "running"
+
+
+def as_table(document: dict[str, Any]) -> str:
+    """The same for people; ASCII but for names."""
+    from esprobe.cli.progress import duration
+    from esprobe.report.text import plain
+
+    heads = ("id", "condition", "stored", "planned", "done", "rollouts/s", "ETA", "incomplete", "tokens")
+    rows = [heads]
+    labels = [one["label"] for one in document["conditions"]]
+    for one in document["conditions"]:
+        shared = labels.count(one["label"]) > 1
+        label = f"{one['label']}, {one['model']}" if shared else one["label"]
+        rate, eta = one["rollouts_per_s"], one["eta_s"]
+        rows.append(
+            (
+                str(one["id"]),
+                plain(label),
+                f"{one['rollouts']:,}",
+                f"{one['planned']:,}" if one["planned"] else "no plan",
+                # Rounded down: 100 % means all.
+                f"{1000 * one['rollouts'] // one['planned'] / 10:.1f} %" if one["planned"] else "",
+                "not known" if rate is None else f"{rate:,.1f}",
+                "not known" if eta is None else duration(eta),
+                f"{one['incomplete_problems']:,} of {one['problems']:,} problems" if one["missing"] else "none",
+                f"{one['tokens']:,}",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    eta = document["eta_s"]
+    left = f"{document['missing']:,} missing, ETA {'not known' if eta is None else duration(eta)}"
+    lines += [
+        "",
+        f"{document['rollouts']:,} rollouts in {plain(document['database'])} ({document['bytes'] / 1e6:,.1f} MB); "
+        + (left if document["missing"] else "everything planned is stored"),
+    ]
+    if session := document["session"]:
+        lines.append(
+            f"last session: {session['id']}, {session['state']}, {session['rollouts']:,} rollouts "
+            f"since {session['started_utc']}, process {session['pid']} on {plain(session['host'])}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,49 @@
+"""``verify``: whether a database still holds what was written into it."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from esprobe.cli import options
+from esprobe.errors import StoreError
+
+
+class Format(StrEnum):
+    """How findings are written."""
+
+    table = "table"
+    json = "json"
+
+
+def verify(
+    db: options.DbPath = Path("esprobe.db"),
+    sample: Annotated[
+        int, typer.Option("--sample", help="Verdicts of each condition to derive again from their texts.", min=0)
+    ] = 1000,
+    everything: Annotated[bool, typer.Option("--all", help="Derive every verdict again.")] = False,
+    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+) -> None:
+    """Check a database against itself: structure, texts, sums, digests, holes, verdicts. Exit code 1 if any is off."""
+    from esprobe.report.text import plain
+    from esprobe.verification import verify as run
+
+    answers = []
+    for answer in run(db, None if everything else sample):
+        answers.append(answer)
+        if format is Format.table:
+            note = f" ({plain(answer.note)})" if answer.note else ""
+            typer.echo(f"{answer.question}: {f'{len(answer.found)} found' if answer.found else 'nothing off'}{note}")
+            for line in answer.found:
+                typer.echo(f"  {plain(line)}")
+    off = sum(len(answer.found) for answer in answers)
+    if format is Format.json:
+        listed = [{"question": a.question, "found": list(a.found), "note": a.note} for a in answers]
+        typer.echo(json.dumps({"schema": 1, "database": str(db), "off": off, "answers": listed}))
+    if off:
+        raise StoreError(
+            f"{db} is not as it was written ({off} findings, listed on standard output), so its figures cannot be "
+            f"trusted; restore a copy, or draw what is lost again into another database"
+        )

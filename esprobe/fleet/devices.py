@@ -1,0 +1,48 @@
+"""Which worker gets which devices."""
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+
+from esprobe.errors import UsageError
+
+
+def visible_gpus() -> list[str]:
+    """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
+    if find_spec("torch") is None:
+        return []
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def environments(
+    gpus: Sequence[str], workers: int | None, per_gpu: int, gpus_per_worker: int
+) -> list[Mapping[str, str]]:
+    """The environment variables of each worker; without ``workers`` there are as many as the GPUs have room for.
+
+    Raises:
+        UsageError: there are not enough GPUs.
+    """
+    if not gpus:
+        count = workers or 1
+        # Threads that wait for each other spin: all cores for every worker would cost most of the speed.
+        threads = str(max((os.cpu_count() or 1) // count, 1))
+        return [{"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}] * count
+    groups = [gpus[start : start + gpus_per_worker] for start in range(0, len(gpus), gpus_per_worker)]
+    groups = [group for group in groups if len(group) == gpus_per_worker]
+    if not groups:
+        raise UsageError(
+            f"--tensor-parallel-size {gpus_per_worker} needs {gpus_per_worker} GPUs, and {len(gpus)} can be seen here "
+            f"(CUDA_VISIBLE_DEVICES narrows that); use --tensor-parallel-size {len(gpus)} or less"
+        )
+    room = len(groups) * per_gpu
+    if workers is not None and workers > room:
+        raise UsageError(
+            f"--workers {workers} have no room on the {len(gpus)} GPUs that can be seen here; use --workers {room} or "
+            f"less, or let more of them share a GPU with --workers-per-gpu"
+        )
+    return [{"CUDA_VISIBLE_DEVICES": ",".join(groups[number % len(groups)])} for number in range(workers or room)]

@@ -1,0 +1,93 @@
+"""What an engine is given at once, and what comes back."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from esprobe.seeds import sampling_seed
+from esprobe.spec import Completion, Condition, Perturbation, Prompt, Request
+
+
+class Key(NamedTuple):
+    """One rollout of a condition; ``problem_id`` is the store's id of the problem."""
+
+    problem_id: int
+    problem_index: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is still owed of a unit, or of a part of one.
+
+    Keys and no prompts: it stays small on its way to a worker, which has the task itself.
+
+    Attributes:
+        condition_id: the store's id of the condition.
+        condition: what is drawn.
+        batches: what an engine that batches computes together; not empty, and no batch is.
+    """
+
+    condition_id: int
+    condition: Condition
+    batches: tuple[tuple[Key, ...], ...]
+
+    @property
+    def rollouts(self) -> int:
+        """How many rollouts it asks for."""
+        return sum(map(len, self.batches))
+
+    @property
+    def perturbation(self) -> Perturbation | None:
+        """The model that it runs; all keys of a perturbation have one seed."""
+        return self.condition.perturbation(self.batches[0][0].seed)
+
+    @property
+    def label(self) -> str:
+        """Which rollouts these are, for people."""
+        keys = [key for batch in self.batches for key in batch]
+        seeds = _span("seed", {key.seed for key in keys})
+        return f"{self.condition.label}, {seeds}, {_span('problem', {key.problem_index for key in keys})}"
+
+    def without(self, answered: Collection[Key]) -> "Work | None":
+        """What is left of it; None if that is nothing."""
+        left = (tuple(key for key in batch if key not in answered) for batch in self.batches)
+        batches = tuple(batch for batch in left if batch)
+        return replace(self, batches=batches) if batches else None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Completions that finished together, and the seconds they took: generating, and switching weights."""
+
+    completions: list[Completion]
+    generate_s: float = 0.0
+    switch_s: float = 0.0
+
+
+def requests_of(work: Work, prompts: Mapping[int, Prompt]) -> list[list[Request]]:
+    """A work's batches as an engine takes them; ``prompts`` by problem index."""
+    return [[_request(work.condition, key, prompts[key.problem_index]) for key in batch] for batch in work.batches]
+
+
+def _request(condition: Condition, key: Key, prompt: Prompt) -> Request:
+    drawn = None
+    if condition.kind == "temperature":
+        drawn = sampling_seed(condition.data_digest, key.problem_index, condition.digest, key.seed)
+    return Request(
+        problem_id=key.problem_id,
+        problem_index=key.problem_index,
+        seed=key.seed,
+        prompt=prompt,
+        max_tokens=condition.max_tokens,
+        temperature=condition.temperature,
+        top_p=condition.top_p if condition.top_p is not None else 1.0,
+        top_k=condition.top_k if condition.top_k is not None else -1,
+        sampling_seed=drawn,
+        stop_loops=bool(condition.stop_loops),
+    )
+
+
+def _span(word: str, numbers: Collection[int]) -> str:
+    first, last = min(numbers), max(numbers)
+    return f"{word} {first}" if first == last else f"{word}s {first} to {last}"

@@ -1,0 +1,184 @@
+"""A worker: one engine, the task it is asked about, and the papers that say what both are.
+
+The same one runs in the command's own process, in processes beside it, and as a Ray actor.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Self
+
+from esprobe import engines
+from esprobe.doctor import quick_check
+from esprobe.engines import Engine, EngineOptions, ModelIdentity, StopCheck
+from esprobe.errors import EngineError
+from esprobe.fleet import provenance
+from esprobe.fleet.work import Delivery, Work, requests_of
+from esprobe.spec import Condition, digest_of
+from esprobe.tasks import Task, load_task
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is to load, as the command named it; ``dtype`` is resolved."""
+
+    model: str
+    dtype: str
+    engine: str
+    options: EngineOptions
+    task: str
+    data: str | None
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Papers:
+    """What decides a worker's completions and can differ between two processes given the same order.
+
+    Attributes:
+        versions: of the packages that decide numbers.
+        weights: fingerprint of the model's files as the worker found them.
+        dtype: the dtype the weights are served in.
+        data: digest of the data set's rows.
+        prompts: digest over the prompts of all problems.
+    """
+
+    versions: Mapping[str, str]
+    weights: str
+    dtype: str
+    data: str
+    prompts: str
+
+    @classmethod
+    def expected(cls, condition: Condition) -> Self:
+        """Those of the process that asks, for what it asks for."""
+        return cls(
+            versions=provenance.deciding_versions(),
+            weights=condition.model_fingerprint,
+            dtype=condition.dtype,
+            data=condition.data_digest,
+            prompts=condition.prompt_digest,
+        )
+
+    def differences(self, expected: "Papers") -> list[str]:
+        """What is not as expected, in words; empty if all is."""
+        found = [
+            f"{package} is {self.versions.get(package, 'missing')} there and {expected.versions.get(package)} here"
+            for package in sorted({*self.versions, *expected.versions})
+            if self.versions.get(package) != expected.versions.get(package)
+        ]
+        for what, theirs, ours in (
+            ("the weights behind the model's name", self.weights, expected.weights),
+            ("the dtype", self.dtype, expected.dtype),
+            ("the data", self.data, expected.data),
+            ("the prompts", self.prompts, expected.prompts),
+        ):
+            if theirs != ours:
+                found.append(f"{what} differ: {theirs[:12]} there and {ours[:12]} here")
+        return found
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker has loaded its engine.
+
+    Attributes:
+        papers: what it found.
+        place: the process and machine it is, for people.
+        batch_size: the engine's.
+        engine: the engine's provenance.
+        checks: what was checked of a model that will be perturbed, a line each.
+    """
+
+    papers: Papers
+    place: str
+    batch_size: int | None
+    engine: Mapping[str, Any]
+    checks: tuple[str, ...]
+
+
+class Worker:
+    """Turns work into deliveries."""
+
+    def __init__(
+        self, engine: Engine, identity: ModelIdentity, task: Task, style: str, checks: Sequence[str] = ()
+    ) -> None:
+        """``engine`` has loaded ``identity``; ``checks`` are what was found of it, a line each."""
+        self._engine = engine
+        self._prompts = {problem.index: task.prompt(problem, style) for problem in task.problems}
+        self.ready = Ready(
+            papers=Papers(
+                versions=provenance.deciding_versions(),
+                weights=identity.fingerprint,
+                dtype=identity.dtype,
+                data=task.data_digest,
+                prompts=digest_of([prompt.digest for prompt in self._prompts.values()]),
+            ),
+            place=f"process {os.getpid()} on {socket.gethostname()}",
+            batch_size=engine.batch_size,
+            engine=engine.provenance(),
+            checks=tuple(checks),
+        )
+
+    @classmethod
+    def load(cls, order: Order, task: Task, identity: ModelIdentity) -> Self:
+        """Load the engine, and check a model that will be perturbed.
+
+        Raises:
+            EsprobeError: the model or engine cannot be used.
+        """
+        engine = engines.engine_class(order.engine).load(identity, order.options)
+        checks = quick_check(engine) if order.options.perturbs else []
+        return cls(engine, identity, task, order.prompt, checks)
+
+    @classmethod
+    def hired(cls, order: Order) -> Self:
+        """A worker that finds task and model itself, in whatever process and on whatever machine it is.
+
+        Raises:
+            EsprobeError: the model, engine or data cannot be used.
+        """
+        task = load_task(order.task, order.data)
+        return cls.load(order, task, engines.engine_class(order.engine).identify(order.model, order.dtype))
+
+    def draw(self, work: Work, stop: StopCheck) -> Iterator[Delivery]:
+        """Run what ``work`` asks for, and give back completions as they finish; ends early once ``stop()`` is true.
+
+        Raises:
+            EngineError: the engine failed, or left requests unanswered.
+            ModelError: the model cannot answer such requests, or cannot be perturbed so.
+        """
+        clock = _Clock()
+        perturbation = work.perturbation
+        with self._engine.perturbed(perturbation) if perturbation else nullcontext():
+            yield Delivery([], switch_s=clock.lap())
+            for batch in requests_of(work, self._prompts):
+                unanswered = len(batch)
+                clock.lap()
+                for completions in self._engine.generate(batch, stop):
+                    unanswered -= len(completions)
+                    yield Delivery(completions, generate_s=clock.lap())
+                    clock.lap()  # what our caller did meanwhile is not the engine's time
+                if stop():
+                    break
+                if unanswered:
+                    raise EngineError(
+                        f"the engine left {unanswered:,} of {len(batch):,} requests unanswered, so this run would be "
+                        f"incomplete; what it answered is stored. Run the same command again to draw the rest"
+                    )
+            clock.lap()
+        yield Delivery([], switch_s=clock.lap())
+
+
+class _Clock:
+    """Seconds since it was last asked."""
+
+    def __init__(self) -> None:
+        self._at = time.monotonic()
+
+    def lap(self) -> float:
+        before, self._at = self._at, time.monotonic()
+        return self._at - before

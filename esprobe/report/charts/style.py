@@ -1,0 +1,41 @@
+"""Which colour, line and marker stands for what, the same in every figure.
+
+Colours are those of Okabe and Ito (2008) that show on white and on black, with a violet and a brown of the same kind.
+The arms differ in more than colour: token space has solid lines, weight space dashed ones, what needs no model dotted
+ones, and within an arm each condition has a marker of its own.
+"""
+
+from collections.abc import Mapping
+
+from esprobe.report.charts.model import Dash, Style
+from esprobe.report.results import Results
+
+COOL = ("#0072B2", "#56B4E9", "#009E73", "#7570B3")
+WARM = ("#D55E00", "#E69F00", "#CC79A7", "#A6761D")
+GREY = "#8A8A8A"
+HATCHED: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
+_PART_COLOURS = ("#009E73", "#0072B2", "#D55E00", "#E69F00", "#CC79A7", "#56B4E9", "#A6761D", "#7570B3")
+PARTS = tuple(Style(colour, HATCHED[place % 4]) for place, colour in enumerate(_PART_COLOURS))
+"""For the parts of a whole, in their order; neighbours differ in hatching too."""
+
+MARKERS = ("circle", "square", "triangle", "cross", "diamond", "star", "pentagon", "hexagon")
+NULL = Style("", "dot")
+GREEDY = Style(GREY, "dashdot", "circle")
+PUBLISHED = Style(GREY, "dot")
+
+
+def styles(results: Results) -> Mapping[int, Style]:
+    """The style of every condition, by id."""
+    found: dict[int, Style] = {}
+    arms: tuple[tuple[str, tuple[str, ...], Dash, int], ...] = (
+        ("temperature", COOL, "solid", 0),
+        ("perturbation", WARM, "dash", len(COOL)),
+    )
+    for kind, colours, dash, offset in arms:
+        for place, result in enumerate(r for r in results.sampled if r.kind == kind):
+            # Colours come again after four conditions, with other markers.
+            marker = MARKERS[(offset + place + place // len(colours)) % len(MARKERS)]
+            found[result.id] = Style(colours[place % len(colours)], dash, marker)
+    for result in results.greedy:
+        found[result.id] = GREEDY
+    return found

@@ -1,0 +1,179 @@
+"""What a job will take, before anything of it runs: rollouts, tokens, bytes, hours."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from esprobe import engines
+from esprobe.engines import StopCheck
+from esprobe.fleet.crew import CrewOptions
+from esprobe.fleet.hire import hire
+from esprobe.fleet.work import Key, Work
+from esprobe.fleet.worker import Papers
+from esprobe.sampling.job import Job
+from esprobe.sampling.plan import TEMPERATURE_BLOCK
+from esprobe.spec import Condition
+from esprobe.store import RolloutStore
+from esprobe.tasks import load_task
+
+ROLLOUT_BYTES = 75
+"""Of a rollout in the file, its text left out; measured, see docs/scaling.md."""
+
+TEXT_FACTOR = 1.1
+"""Bytes in the file for each byte of text: pages are not filled to the last byte."""
+
+TOKEN_BYTES = 4.0
+"""Bytes of text that a token stands for, where nothing was measured: about what English and digits come to."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What one condition was measured to take on one worker.
+
+    Attributes:
+        tokens: mean tokens of a completion.
+        text_bytes: mean bytes of its text.
+        tokens_per_s: of the probe's small batches; a real run's larger ones are no slower.
+        switch_s: seconds to put a perturbation on and take it off again; 0 where there is none.
+    """
+
+    tokens: float
+    text_bytes: float
+    tokens_per_s: float
+    switch_s: float
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What one condition will take.
+
+    Attributes:
+        label: the condition's.
+        kind: greedy, temperature or perturbation.
+        planned: rollouts.
+        stored: those of them that the database holds already.
+        tokens: tokens of the rollouts that are owed.
+        size: bytes that the owed rollouts add to the file.
+        seconds: of one worker; None where no rate is known.
+    """
+
+    label: str
+    kind: str
+    planned: int
+    stored: int
+    tokens: float
+    size: float
+    seconds: float | None
+
+    @property
+    def owed(self) -> int:
+        """Rollouts still to be drawn."""
+        return self.planned - self.stored
+
+
+def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float, rate: float | None) -> list[Expected]:
+    """What each condition of ``job`` will take.
+
+    Args:
+        job: what would be sampled.
+        database: what it would be sampled into; need not exist.
+        paces: by label, what a probe measured; takes the place of ``tokens`` and, without a ``rate``, of that.
+        tokens: assumed tokens of a completion.
+        rate: tokens/s of one worker, if it is known.
+
+    Raises:
+        EsprobeError: the data, or an existing database's model, cannot be used.
+    """
+    task = load_task(job.task, job.data)
+    problems = len(job.chosen_problems(task))
+    stored = _stored(job, database) if database.exists() else {}
+    found = []
+    for label, kind, samples in _conditions(job):
+        pace = paces.get(label)
+        planned = problems * samples
+        owed = planned - stored.get(label, 0)
+        mean = pace.tokens if pace else tokens
+        text = pace.text_bytes if pace else tokens * TOKEN_BYTES
+        speed = rate or (pace.tokens_per_s if pace else None)
+        switches = pace.switch_s * owed / problems if pace and kind == "perturbation" else 0.0
+        found.append(
+            Expected(
+                label=label,
+                kind=kind,
+                planned=planned,
+                stored=planned - owed,
+                tokens=owed * mean,
+                size=owed * (ROLLOUT_BYTES + TEXT_FACTOR * text),
+                seconds=owed * mean / speed + switches if speed else None,
+            )
+        )
+    return found
+
+
+def probe(job: Job, problems: int, stop: StopCheck) -> dict[str, Pace]:
+    """Draw each condition for the first few problems, store nothing, and measure.
+
+    Raises:
+        EsprobeError: the data, model or engine cannot be used.
+    """
+    job = replace(job, engine=engines.resolve(job.engine))
+    task = load_task(job.task, job.data)
+    chosen = job.chosen_problems(task)[:problems]
+    identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
+    conditions = list(job.conditions(task, identity))
+    expected = Papers.expected(conditions[0][0])
+    paces = {}
+    with hire(job.order(identity), CrewOptions(workers=1), task, identity, expected, lambda warning: None) as crew:
+        for condition, first, samples in conditions:
+            drawn = min(samples, TEMPERATURE_BLOCK) if condition.kind == "temperature" else 1
+            keys = [Key(p.index, p.index, first + draw) for p in chosen for draw in range(drawn)]
+            size = crew.ready.batch_size or len(keys)
+            batches = tuple(tuple(keys[start : start + size]) for start in range(0, len(keys), size))
+            work = Work(0, condition, batches)
+            deliveries = [delivery for _, delivery in crew.draw(iter([work]), stop)]
+            completions = [completion for delivery in deliveries for completion in delivery.completions]
+            if stop():
+                break
+            tokens = sum(completion.token_count for completion in completions)
+            paces[condition.label] = Pace(
+                tokens=tokens / len(keys),
+                text_bytes=sum(len(completion.text.encode()) for completion in completions) / len(keys),
+                tokens_per_s=tokens / sum(delivery.generate_s for delivery in deliveries),
+                switch_s=sum(delivery.switch_s for delivery in deliveries),
+            )
+    return paces
+
+
+def _conditions(job: Job) -> Sequence[tuple[str, str, int]]:
+    """(label, kind, samples) of what the job names; no model is needed to count it."""
+    nameless = Condition(
+        task=job.task,
+        data_digest="",
+        prompt=job.prompt,
+        prompt_digest="",
+        model=job.model,
+        model_fingerprint="",
+        dtype=job.dtype,
+        engine=job.engine,
+        max_tokens=job.max_tokens,
+    )
+    named = [(c.label, c.kind, samples) for c, _, samples in job.drawn_like(nameless)]
+    return named
+
+
+def _stored(job: Job, database: Path) -> dict[str, int]:
+    """Planned rollouts that the database holds, by label."""
+    job = replace(job, engine=engines.resolve(job.engine))
+    task = load_task(job.task, job.data)
+    indices = {problem.index for problem in job.chosen_problems(task)}
+    identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
+    held = {}
+    with RolloutStore.open(database) as store:
+        ids = {known.condition.digest: known.id for known in store.conditions()}
+        for condition, first, samples in job.conditions(task, identity):
+            if condition.digest in ids:
+                matrix = store.correctness(ids[condition.digest])
+                rows = [index in indices for index in matrix.problems.tolist()]
+                columns = [first <= seed < first + samples for seed in matrix.seeds.tolist()]
+                held[condition.label] = int(matrix.stored[rows][:, columns].sum())
+    return held

@@ -1,0 +1,68 @@
+"""A scan as a figure, with matplotlib (extra ``plot``)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from esprobe.errors import UsageError
+from esprobe.scan.advice import Advice
+from esprobe.scan.points import Point
+
+_MARGIN = 1.15
+"""Factor by which the band is drawn wider on both sides, so that one of a single value is seen."""
+
+
+def check_figure(path: Path) -> None:
+    """Refuse a figure that could not be drawn, before hours are spent on what it shows.
+
+    Raises:
+        UsageError: matplotlib is missing, the ending is of no form that it writes, or the folder does not exist.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as err:
+        raise UsageError(
+            f"--figure {path} needs matplotlib, which this environment lacks; install with: pip install 'esprobe[plot]'"
+        ) from err
+    forms = Figure().canvas.get_supported_filetypes()
+    if path.suffix[1:] not in forms or not path.parent.is_dir():
+        raise UsageError(
+            f"--figure {path} cannot be written: its folder must exist and its ending be one of {', '.join(forms)}; "
+            f"use one such as scan.png"
+        )
+
+
+def draw_figure(path: Path, baseline: Point, points: Sequence[Point], advice: Advice, name: str) -> None:
+    """Write two panels over the scanned values: pass@1 and pass@k above, what becomes of the completions below."""
+    from matplotlib.figure import Figure
+
+    values = [point.value for point in points if point.value is not None]
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    above.plot(values, [point.pass_at_1 for point in points], marker="o", label="pass@1")
+    above.errorbar(
+        values,
+        [point.pass_at_k for point in points],
+        yerr=[2 * point.rise_se for point in points],
+        marker="s",
+        capsize=3,
+        label=f"pass@{points[0].k} (2 standard errors of its rise)",
+    )
+    above.axhline(baseline.pass_at_1, color="gray", linestyle="--", label="greedy")
+    above.set_ylabel("share of problems")
+    for label, marker, shares in (
+        ("well-formed", "o", [point.well_formed for point in points]),
+        ("cut off", "s", [point.cut_off for point in points]),
+        ("same as greedy", "^", [point.same for point in points]),
+    ):
+        below.plot(values, shares, marker=marker, label=label)
+    below.set_ylabel("share of completions")
+    below.set_ylim(-0.03, 1.03)
+    below.set_xscale("log")
+    below.set_xlabel(name)
+    for axes in (above, below):
+        if advice.band:
+            axes.axvspan(advice.band[0] / _MARGIN, advice.band[-1] * _MARGIN, alpha=0.15, color="green", label="band")
+        if advice.breaks_at is not None:
+            axes.axvline(advice.breaks_at, color="red", linestyle=":", label="breaks")
+        axes.legend(fontsize="small")
+    figure.savefig(path)

@@ -1,0 +1,43 @@
+"""A scan as a table for a terminal, and the command that follows from it."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from esprobe.scan.advice import Advice, verdict
+from esprobe.scan.points import Point
+
+
+def as_table(baseline: Point, points: Sequence[Point], advice: Advice, name: str) -> str:
+    """A line for each point, the baseline first, and the reasons of the advice."""
+    k = points[0].k
+    head = [name, "pass@1", f"pass@{k}", "rise", "well-formed", "cut off", "same", "tokens", ""]
+    rows = [_row("greedy", baseline, "")]
+    rows += [_row(f"{point.value:g}", point, verdict(point, baseline, advice)) for point in points]
+    rows[0][2] = rows[0][3] = "-"
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]]
+    said = [f"{reason[0].upper()}{reason[1:]}." for reason in advice.reasons]
+    return "\n".join([*(line.rstrip() for line in lines), "", *said]) + "\n"
+
+
+def next_command(advice: Advice, name: str, database: Path, same: Sequence[str]) -> str | None:
+    """The command that samples the band; None without one. ``same`` are the options that must stay as they were."""
+    if not advice.band:
+        return None
+    command, option = ("sample-perturb", "--sigma") if name == "sigma" else ("sample-temp", "-t")
+    values = [word for value in advice.band for word in (option, f"{value:g}")]
+    return shlex.join(["esprobe", command, "--db", str(database), *same, *values])
+
+
+def _row(label: str, point: Point, word: str) -> list[str]:
+    shares = [point.pass_at_1, point.pass_at_k]
+    others = [point.well_formed, point.cut_off, point.same]
+    return [
+        label,
+        *(f"{share:.1%}" for share in shares),
+        f"{point.rise:+.1%} ({point.rise_se:.1%})",
+        *(f"{share:.1%}" for share in others),
+        f"{point.tokens:,.1f}",
+        word,
+    ]

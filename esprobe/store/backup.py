@@ -1,0 +1,45 @@
+"""A consistent copy of a database, also while it is being sampled into."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from esprobe.errors import StoreError, UsageError
+from esprobe.store.database import translated
+from esprobe.store.reader import RolloutStore
+
+
+def back_up(database: Path, target: Path, overwrite: bool) -> int:
+    """Copy one state of ``database`` to ``target``, which appears whole or not at all; its size in bytes.
+
+    The sampler is not held up: the copy is read in one read transaction, and the write-ahead log grows meanwhile.
+
+    Raises:
+        StoreError: the database cannot be read, or the copy cannot be written.
+        UsageError: the target exists and is not to be overwritten, or is the database itself.
+    """
+    target = Path(os.path.realpath(target))
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder, and a copy is one file; name a file in it")
+    with RolloutStore.open(database) as store:
+        if target.exists() and not overwrite:
+            raise UsageError(f"{target} exists; name another file, or replace it with --overwrite")
+        for suffix in ("", "-wal", "-shm", ".lock"):
+            if target == Path(os.path.realpath(database) + suffix):
+                raise UsageError(f"{target} belongs to the database, which a copy would destroy; name another file")
+        if target.with_name(target.name + "-wal").exists():
+            raise UsageError(f"{target} is in use or was left by a kill (it has a -wal file); name another file")
+        draft = target.with_name(target.name + ".part")
+        try:
+            draft.unlink(missing_ok=True)
+            with translated(draft), store.reading() as connection, closing(sqlite3.connect(draft)) as copy:
+                connection.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
+            with open(draft, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(draft, target)
+        except OSError as err:
+            raise StoreError(f"the copy cannot be written to {target} ({err.strerror}); name another place") from err
+        finally:
+            draft.unlink(missing_ok=True)
+    return target.stat().st_size

@@ -1,0 +1,150 @@
+"""What can be found wrong with a database, one question at a time: each answers with what is off, in words.
+
+Every question reads the whole table that it is about, so they take minutes on tens of millions of rollouts.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+
+from sqlalchemy import Connection
+
+from esprobe.errors import StoreError
+from esprobe.records import Extent
+from esprobe.spec import Prompt
+from esprobe.store.reader import RolloutStore
+
+_MOST = 20
+"""Findings of one kind that are spelled out; the rest is counted."""
+
+
+def structure(store: RolloutStore) -> Iterator[str]:
+    """Pages, indexes, types and constraints, as SQLite sees them."""
+    with store.reading() as connection:
+        for line in connection.exec_driver_sql(f"PRAGMA integrity_check({_MOST})").scalars():
+            if line != "ok":
+                yield str(line)
+
+
+def references(store: RolloutStore) -> Iterator[str]:
+    """Rows that name a row of another table which is not there."""
+    with store.reading() as connection:
+        rows = connection.exec_driver_sql(
+            'SELECT "table", parent, count(*) FROM pragma_foreign_key_check GROUP BY "table", parent'
+        )
+        for table, parent, count in rows.all():
+            yield f"{count:,} rows of {table} name a {parent} that is not there"
+
+
+def completions(store: RolloutStore) -> Iterator[str]:
+    """Texts that no rollout names, or that several name."""
+    with store.reading() as connection:
+        orphans = "SELECT id FROM completion WHERE id NOT IN (SELECT completion_id FROM rollout)"
+        yield from _listed(
+            [f"completion {id_} belongs to no rollout" for (id_,) in connection.exec_driver_sql(orphans)]
+        )
+        shared = "SELECT completion_id, count(*) FROM rollout GROUP BY completion_id HAVING count(*) > 1"
+        yield from _listed(
+            [f"completion {id_} belongs to {n} rollouts" for id_, n in connection.exec_driver_sql(shared)]
+        )
+
+
+def texts(store: RolloutStore) -> Iterator[str]:
+    """Texts that are not the ones that were written: their checksums differ."""
+    if "checksum" not in _columns(store, "completion"):
+        return
+    with store.reading() as connection:
+        query = "SELECT id, CAST(text AS BLOB), checksum FROM completion WHERE checksum IS NOT NULL"
+        rows = connection.exec_driver_sql(query, execution_options={"yield_per": 1000})
+        yield from _listed([f"the text of completion {i} has changed" for i, b, crc in rows if zlib.crc32(b) != crc])
+
+
+def identities(store: RolloutStore) -> Iterator[str]:
+    """Conditions and prompts whose digest is not that of their content."""
+    for stored in store.conditions():
+        with store.reading() as connection:
+            query = "SELECT digest, kind, temperature, sigma FROM condition WHERE id = ?"
+            row = connection.exec_driver_sql(query, (stored.id,)).one()
+        condition = stored.condition
+        if tuple(row) != (condition.digest, condition.kind, condition.temperature, condition.sigma):
+            yield f"condition {stored.id} ({condition.label}) is not what its digest or its columns say"
+    with store.reading() as connection:
+        rows = connection.exec_driver_sql("SELECT id, problem_index, prompt, prompt_digest FROM problem").all()
+    yield from _listed(
+        [f"problem {index} (id {id_}): its prompt is not what its digest says" for id_, index, prompt, digest in rows
+         if _prompt_digest(prompt) != digest]
+    )  # fmt: skip
+
+
+def sums(store: RolloutStore) -> Iterator[str]:
+    """Verdicts and token counts that do not add up to what was recorded when they were written."""
+    for stored in store.conditions():
+        try:
+            store.correctness(stored.id)
+        except StoreError as err:
+            yield str(err)
+        with store.reading() as connection:
+            query = "SELECT coalesce(sum(token_count), 0) FROM rollout WHERE condition_id = ?"
+            tokens = connection.exec_driver_sql(query, (stored.id,)).scalar_one()
+        if tokens != (recorded := store.totals(stored.id).tokens):
+            yield f"condition {stored.id} ({stored.condition.label}) holds {tokens:,} tokens of {recorded:,} written"
+
+
+def holes(store: RolloutStore) -> Iterator[str]:
+    """Rollouts that a session which ended as done was asked for, and that are not there."""
+    for stored in store.conditions():
+        matrix = store.correctness(stored.id)
+        where = {int(seed): column for column, seed in enumerate(matrix.seeds)}
+        rows = {int(index): row for row, index in enumerate(matrix.problems)}
+        found: list[str] = []
+        for extent in _finished(store, stored.id):
+            for seed in range(extent.first_seed, extent.first_seed + extent.samples):
+                column = where.get(seed)
+                for index in range(extent.first_index, extent.stop_index):
+                    row = rows.get(index)
+                    if column is None or row is None or not matrix.stored[row, column]:
+                        found.append(f"problem {index}, seed {seed} of {stored.condition.label} is not stored")
+        yield from _listed(list(dict.fromkeys(found)))
+
+
+QUESTIONS: Mapping[str, Callable[[RolloutStore], Iterator[str]]] = {
+    "structure": structure,
+    "references": references,
+    "completions": completions,
+    "texts": texts,
+    "identities": identities,
+    "sums": sums,
+    "holes": holes,
+}
+
+
+def _finished(store: RolloutStore, condition_id: int) -> list[Extent]:
+    query = (
+        "SELECT first_index, stop_index, first_seed, samples, problems FROM work JOIN session ON session.id = "
+        "session_id WHERE condition_id = ? AND outcome = 'done' ORDER BY session_id"
+    )
+    with store.reading() as connection:
+        return [Extent(*row) for row in connection.exec_driver_sql(query, (condition_id,))]
+
+
+def _prompt_digest(written: str) -> str | None:
+    try:
+        parsed = json.loads(written)
+        return Prompt(tuple((role, content) for role, content in parsed["messages"]), parsed["begun"]).digest
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _columns(store: RolloutStore, table: str) -> set[str]:
+    with store.reading() as connection:
+        return _names(connection, table)
+
+
+def _names(connection: Connection, table: str) -> set[str]:
+    return set(connection.exec_driver_sql("SELECT name FROM pragma_table_info(?)", (table,)).scalars())
+
+
+def _listed(found: list[str]) -> Iterator[str]:
+    yield from found[:_MOST]
+    if len(found) > _MOST:
+        yield f"... and {len(found) - _MOST:,} more of that kind"

@@ -1,0 +1,229 @@
+"""Several databases into one: by what conditions, problems and seeds are, never by their ids in a file.
+
+A rollout that both sides hold with the same content is one rollout; with other content it is a contradiction, and
+nothing is written at all. So merging again changes nothing, and inputs may overlap. Inputs are only read.
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from esprobe.errors import RolloutConflictError, StoreError, UsageError
+from esprobe.records import StoredCondition
+from esprobe.store.database import Mode, damaged, translated
+from esprobe.store.reader import RolloutStore
+from esprobe.store.writer import RolloutWriter
+
+BATCH = 4096
+"""Rollouts committed together."""
+
+_CONTENT = "reward, correct, answer, failure, token_count, finish_reason, text"
+_UNDER_SEED = (
+    f"SELECT task_digest, problem_index, {_CONTENT}, session_id, problem_id, {{checksum}} FROM rollout "
+    "JOIN problem ON problem.id = problem_id JOIN completion ON completion.id = completion_id "
+    "WHERE condition_id = ? AND seed = ? ORDER BY problem_id"
+)
+_PROBLEM = "task, task_digest, problem_index, problem_group, inputs, prompt, prompt_digest"
+_SESSION = (
+    "command, scorer.name, started_utc, updated_utc, ended_utc, outcome, host, pid, rollouts, tokens, engine, "
+    "versions, hardware"
+)
+_WORK = (
+    "session_id, condition_id, first_index, stop_index, problems, first_seed, samples, rollouts, tokens, generate_s, "
+    "switch_s"
+)
+
+Content = tuple[Any, ...]
+
+
+class Input(RolloutStore):
+    """A database that is read and left as it is, to the byte."""
+
+    _mode: Mode = "untouched"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What one input brought: rollouts that were new, and those that were there already."""
+
+    path: Path
+    copied: int
+    known: int
+
+
+def merge(inputs: Sequence[Path], into: Path) -> list[Merged]:
+    """Copy what ``inputs`` hold and ``into`` lacks, sessions and texts included; ``into`` is made if need be.
+
+    Raises:
+        RolloutConflictError: two of the files hold one rollout with other content; nothing was written.
+        StoreError: a file cannot be read or written, or an input is damaged; nothing of that input was written.
+        UsageError: an input is the output.
+    """
+    if any(path.resolve() == into.resolve() for path in inputs):
+        raise UsageError(f"--into {into} is one of the inputs, which stay as they are; name another file")
+    with ExitStack() as stack:
+        sources = [stack.enter_context(Input.open(path)) for path in inputs]
+        for source in sources:
+            stack.enter_context(source.snapshot())
+            _refuse_damaged(source)
+        there = stack.enter_context(RolloutWriter.open(into)) if into.exists() else None
+        known = [*sources, *([there] if there is not None else [])]
+        for number, one in enumerate(known):
+            for other in known[:number]:
+                _refuse_contradictions(other, one)
+        target = there or stack.enter_context(RolloutWriter.open(into))
+        return [_copy(source, target) for source in sources]
+
+
+def _refuse_damaged(source: RolloutStore) -> None:
+    for stored in source.conditions():
+        source.correctness(stored.id)  # raises
+
+
+def _refuse_contradictions(one: RolloutStore, other: RolloutStore) -> None:
+    theirs = {stored.condition.digest: stored for stored in other.conditions()}
+    for mine in one.conditions():
+        match = theirs.get(mine.condition.digest)
+        if match is None:
+            continue
+        shared = sorted(set(_seeds(one, mine.id)) & set(_seeds(other, match.id)))
+        for seed in shared:
+            left, right = _contents(one, mine.id, seed), _contents(other, match.id, seed)
+            for key in left.keys() & right.keys():
+                if left[key] != right[key]:
+                    parts = zip(_CONTENT.split(", "), left[key], right[key], strict=True)
+                    differing = ", ".join("completion" if name == "text" else name for name, a, b in parts if a != b)
+                    raise RolloutConflictError(
+                        f"problem {key[1]}, seed {seed} of {mine.condition.label} is in {one.path} and in {other.path} "
+                        f"with another {differing}, so one key would name two rollouts; nothing was merged. If only "
+                        f"verdicts differ, bring both to one scorer with: esprobe rescore"
+                    )
+
+
+def _under_seed(connection: Connection) -> str:
+    names = connection.exec_driver_sql("SELECT name FROM pragma_table_info('completion')").scalars()
+    return _UNDER_SEED.format(checksum="completion.checksum" if "checksum" in set(names) else "NULL")
+
+
+def _contents(store: RolloutStore, condition_id: int, seed: int) -> dict[tuple[str, int], Content]:
+    with store.reading() as connection:
+        rows = connection.exec_driver_sql(_under_seed(connection), (condition_id, seed))
+        return {(row[0], row[1]): tuple(row[2:9]) for row in rows}
+
+
+def _seeds(store: RolloutStore, condition_id: int) -> list[int]:
+    with store.reading() as connection:
+        query = "SELECT seed FROM rollout WHERE condition_id = ? GROUP BY seed"
+        return list(connection.exec_driver_sql(query, (condition_id,)).scalars())
+
+
+def _copy(source: RolloutStore, target: RolloutWriter) -> Merged:
+    conditions = {stored.id: target.register_condition(stored.condition) for stored in source.conditions()}
+    with source.reading() as read, translated(target.path):
+        with target.reading() as write:
+            problems = _copy_problems(read, write)
+            sessions = _copy_sessions(read, write, conditions)
+        copied = known = 0
+        for stored in source.conditions():
+            for batch in _batches(source, stored):
+                with target.reading() as write:
+                    new = _insert(source, write, conditions[stored.id], batch, problems, sessions)
+                copied += new
+                known += len(batch) - new
+    return Merged(source.path, copied, known)
+
+
+def _batches(source: RolloutStore, stored: StoredCondition) -> Iterator[list[tuple[int, Any]]]:
+    """(seed, row) of a condition in key order, some thousands at a time."""
+    batch: list[tuple[int, Any]] = []
+    with source.reading() as connection:
+        query = _under_seed(connection)
+        for seed in _seeds(source, stored.id):
+            batch += [(seed, row) for row in connection.exec_driver_sql(query, (stored.id, seed)).all()]
+            if len(batch) >= BATCH:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _insert(
+    source: RolloutStore,
+    write: Connection,
+    condition_id: int,
+    batch: list[tuple[int, Any]],
+    problems: Mapping[int, int],
+    sessions: Mapping[int, int],
+) -> int:
+    there: dict[int, set[int]] = {}
+    for seed in {seed for seed, _ in batch}:
+        query = "SELECT problem_id FROM rollout WHERE condition_id = ? AND seed = ?"
+        there[seed] = set(write.exec_driver_sql(query, (condition_id, seed)).scalars())
+    id_: int = write.exec_driver_sql("SELECT coalesce(max(id), 0) FROM completion").scalar_one()
+    texts, rows = [], []
+    for seed, row in batch:
+        *content, text, session_id, problem_id, written = row[2:]
+        if problems[problem_id] in there[seed]:
+            continue
+        checksum = zlib.crc32(text.encode())
+        if written not in (None, checksum):
+            reason = f"the text of problem {row[1]}, seed {seed} of condition {condition_id} has changed"
+            raise StoreError(damaged(source.path, reason))
+        id_ += 1
+        texts.append((id_, text, checksum))
+        rows.append((condition_id, seed, problems[problem_id], *content, sessions[session_id], id_))
+    if rows:
+        write.exec_driver_sql("INSERT INTO completion VALUES (?, ?, ?)", texts)
+        write.exec_driver_sql(f"INSERT INTO rollout VALUES ({', '.join('?' * 11)})", rows)
+    return len(rows)
+
+
+def _copy_problems(read: Connection, write: Connection) -> dict[int, int]:
+    """Ids in the target by ids in the source."""
+    find = "SELECT id, prompt_digest FROM problem WHERE task_digest = ? AND problem_index = ?"
+    ids = {}
+    for id_, *values in read.exec_driver_sql(f"SELECT id, {_PROBLEM} FROM problem ORDER BY id"):
+        known = write.exec_driver_sql(find, (values[1], values[2])).first()
+        if known is None:
+            write.exec_driver_sql(f"INSERT INTO problem ({_PROBLEM}) VALUES ({', '.join('?' * 7)})", tuple(values))
+            known = write.exec_driver_sql(find, (values[1], values[2])).one()
+        if known.prompt_digest != values[-1]:
+            raise RolloutConflictError(f"problem {values[2]} of {values[0]} has another prompt here and there")
+        ids[id_] = known.id
+    return ids
+
+
+def _copy_sessions(read: Connection, write: Connection, conditions: Mapping[int, int]) -> dict[int, int]:
+    """Ids in the target by ids in the source. A session is known by start, process and command; it may have grown."""
+    find = "SELECT id FROM session WHERE started_utc = ? AND host = ? AND pid = ? AND command = ?"
+    ids: dict[int, int] = {}
+    query = f"SELECT session.id, {_SESSION} FROM session JOIN scorer ON scorer.id = scorer_id ORDER BY session.id"
+    taken: set[int] = set()
+    for id_, command, scorer, started, updated, ended, outcome, host, pid, *rest in read.exec_driver_sql(query):
+        write.exec_driver_sql("INSERT INTO scorer (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (scorer,))
+        scorer_id = write.exec_driver_sql("SELECT id FROM scorer WHERE name = ?", (scorer,)).scalar_one()
+        values = (command, scorer_id, started, updated, ended, outcome, host, pid, *rest)
+        known = [i for i in write.exec_driver_sql(find, (started, host, pid, command)).scalars() if i not in taken]
+        columns = _SESSION.replace("scorer.name", "scorer_id")
+        if known:
+            later = "UPDATE session SET updated_utc = ?, ended_utc = ?, outcome = ?, rollouts = ?, tokens = ? "
+            grown = (updated, ended, outcome, rest[0], rest[1], known[0], rest[0])
+            write.exec_driver_sql(later + "WHERE id = ? AND rollouts <= ?", grown)
+            ids[id_] = known[0]
+        else:
+            added = f"INSERT INTO session ({columns}) VALUES ({', '.join('?' * 13)}) RETURNING id"
+            ids[id_] = write.exec_driver_sql(added, values).scalar_one()
+        taken.add(ids[id_])
+    for session_id, condition_id, *asked in read.exec_driver_sql(f"SELECT {_WORK} FROM work"):
+        write.exec_driver_sql(
+            f"INSERT INTO work ({_WORK}) VALUES ({', '.join('?' * 11)}) ON CONFLICT (session_id, condition_id) "
+            "DO UPDATE SET rollouts = excluded.rollouts, tokens = excluded.tokens, generate_s = excluded.generate_s, "
+            "switch_s = excluded.switch_s WHERE excluded.rollouts >= rollouts",
+            (ids[session_id], conditions[condition_id], *asked),
+        )
+    return ids

@@ -1,0 +1,98 @@
+"""How far each condition is, from counts alone: nothing here scans what is complete."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from esprobe.records import ConditionStatus, Extent, StoredCondition
+from esprobe.store.reader import RolloutStore
+
+_LAST_WORK = (
+    "SELECT session_id, work.rollouts, started_utc, updated_utc FROM work JOIN session ON session.id = session_id "
+    "WHERE condition_id = ? AND work.rollouts > 0 ORDER BY session_id DESC LIMIT 1"
+)
+
+
+def condition_statuses(store: RolloutStore) -> list[ConditionStatus]:
+    """The status of every condition that was asked for, all of one moment.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    with store.snapshot():
+        return [
+            _status(store, stored, extents) for stored in store.conditions() if (extents := store.extents(stored.id))
+        ]
+
+
+def total_eta_s(statuses: Iterable[ConditionStatus]) -> float | None:
+    """Seconds until nothing is missing; None if that is not known.
+
+    Conditions of one session advance together, so their rates add up; sessions are taken to run one after another.
+    """
+    groups: dict[int | None, list[ConditionStatus]] = {}
+    for status in statuses:
+        if status.missing:
+            groups.setdefault(status.session_id, []).append(status)
+    total = 0.0
+    for group in groups.values():
+        rate = sum(status.rate or 0.0 for status in group)
+        if not rate:
+            return None
+        total += sum(status.missing for status in group) / rate
+    return total
+
+
+def _status(store: RolloutStore, stored: StoredCondition, extents: list[Extent]) -> ConditionStatus:
+    segments = _segments(extents)
+    planned = sum(len(seeds) * len(problems) for seeds, problems in segments)
+    totals = store.totals(stored.id)
+    everything = set().union(*(problems for _, problems in segments)) if segments else set()
+    incomplete: set[int] = set()
+    with store.reading() as connection:
+        if totals.rollouts < planned:
+            incomplete = _incomplete(connection, stored.id, segments, everything)
+        last = connection.exec_driver_sql(_LAST_WORK, (stored.id,)).first()
+    session_id, rate = (last[0], _rate(*last[1:])) if last is not None else (None, None)
+    return ConditionStatus(stored, planned, totals, len(everything), len(incomplete), session_id, rate)
+
+
+def _segments(extents: list[Extent]) -> list[tuple[range, set[int]]]:
+    """The plan of all extents together: runs of seeds under which the same problems are planned."""
+    edges = sorted({e.first_seed for e in extents} | {e.first_seed + e.samples for e in extents})
+    segments = []
+    for first, stop in zip(edges, edges[1:], strict=False):
+        asked = [e for e in extents if e.first_seed <= first and stop <= e.first_seed + e.samples]
+        problems: set[int] = set().union(*(range(e.first_index, e.stop_index) for e in asked)) if asked else set()
+        if problems:
+            segments.append((range(first, stop), problems))
+    return segments
+
+
+def _incomplete(
+    connection: Connection, condition_id: int, segments: list[tuple[range, set[int]]], everything: set[int]
+) -> set[int]:
+    """Indices of the problems that lack something; only seeds that are neither full nor empty are looked into."""
+    by_seed = "SELECT seed, count(*) FROM rollout WHERE condition_id = ? GROUP BY seed"
+    counts: dict[int, int] = {s: n for s, n in connection.exec_driver_sql(by_seed, (condition_id,))}
+    incomplete: set[int] = set()
+    for seeds, problems in segments:
+        if any(seed not in counts for seed in seeds):
+            incomplete |= problems
+    under_seed = (
+        "SELECT problem_index FROM rollout JOIN problem ON problem.id = problem_id WHERE condition_id = ? AND seed = ?"
+    )
+    for seeds, problems in segments:
+        for seed in seeds:
+            if incomplete >= everything:
+                return incomplete
+            if 0 < counts.get(seed, 0) < len(problems):
+                found = connection.exec_driver_sql(under_seed, (condition_id, seed)).scalars()
+                incomplete |= problems - set(found)
+    return incomplete
+
+
+def _rate(rollouts: int, started_utc: str, updated_utc: str) -> float | None:
+    seconds = (datetime.fromisoformat(updated_utc) - datetime.fromisoformat(started_utc)).total_seconds()
+    return rollouts / seconds if seconds > 0 else None

@@ -1,0 +1,194 @@
+"""``export``, ``import`` and ``backup``: what goes out reads back elsewhere, what comes in gets the same statistics."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import esprobe as package
+from tests.sampling.material import invoke, query, rows, write_data, write_script
+from tests.store.material import fill, shell
+
+RIGHT = " </think>\n<answer> 1 + 2 </answer>"
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filled")
+    data, script = write_data(folder / "data.json", 10), write_script(folder / "script.json", RIGHT, " \u2713 two", "")
+    common = ["--engine", "scripted", "--model", script, "--data", data, "--problems", "0:10", "--samples", 6]
+    for arm in (["sample-temp", "-t", 0.8], ["sample-perturb", "--sigma", 0.01]):
+        assert invoke(*arm, *common, "--db", folder / "e.db").code == 0
+    return folder / "e.db"
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def passk(path: Path, *more: object) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(invoke("passk", "--db", path, "--format", "json", *more).stdout)[
+        "conditions"
+    ]
+    return found
+
+
+VIEW = (
+    "SELECT condition, kind, temperature, sigma, model, task, problem, seed, completion, reward, correct, answer, "
+    "failure, token_count, finish_reason FROM rollouts ORDER BY condition, seed, problem"
+)
+
+
+def test_json_lines_hold_every_rollout(filled: Path, tmp_path: Path) -> None:
+    printed = invoke("export", "--db", filled).stdout
+    assert printed.isascii()
+    found = lines(printed)
+    names = [name.strip() for name in VIEW.removeprefix("SELECT ").split(" FROM ")[0].split(",")]
+    assert [tuple(row[name] for name in names) for row in found] == query(filled, VIEW)
+    assert {row["label"] for row in found} == {"greedy", "T=0.8", "sigma=0.01"}
+    assert {row["condition_digest"] for row in found} == {d for (d,) in query(filled, "SELECT digest FROM condition")}
+    done = invoke("export", "--db", filled, "--output", tmp_path / "x.jsonl")
+    assert done.stdout == f"130 rollouts written to {tmp_path / 'x.jsonl'}\n"
+    assert (tmp_path / "x.jsonl").read_text() == printed
+    chosen = lines(invoke("export", "--db", filled, "--condition", "T=0.8").stdout)
+    assert [row for row in found if row["kind"] == "temperature"] == chosen
+
+
+def test_parquet_holds_the_same(filled: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert invoke("export", "--db", filled, "--format", "parquet", "-o", tmp_path / "x.parquet").code == 0
+    table = parquet.read_table(tmp_path / "x.parquet")
+    assert table.to_pylist() == lines(invoke("export", "--db", filled).stdout)
+    assert str(table.schema.field("correct").type) == "bool"
+    assert str(table.schema.field("sigma").type) == "double"
+
+
+def test_an_export_never_overwrites_its_database(filled: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copy(filled, tmp_path / "e.db"))
+    before = copied.read_bytes()
+    for output in (copied, f"{copied}-wal", f"{copied}.lock", tmp_path):
+        assert invoke("export", "--db", copied, "-o", output).code == 2
+    assert invoke("export", "--db", copied, "--format", "parquet").code == 2
+    assert invoke("export", "--db", copied, "-o", tmp_path / "no" / "x.jsonl").code == 1
+    assert copied.read_bytes() == before
+
+
+def test_what_was_exported_can_be_imported_and_says_the_same(filled: Path, tmp_path: Path) -> None:
+    out, into = tmp_path / "x.jsonl", tmp_path / "i.db"
+    assert invoke("export", "--db", filled, "--condition", "T=0.8", "-o", out).code == 0
+    done = invoke("import", out, "--label", "theirs", "--db", into)
+    assert done.stdout.startswith("60 rollouts of 10 problems imported, 0 were there already\n")
+    (original,) = (c for c in passk(filled) if c["label"] == "T=0.8")
+    (imported,) = passk(into)
+    assert imported["pass_at_k"] == original["pass_at_k"]
+    assert (imported["label"], imported["kind"], imported["tokens"]) == ("theirs", "imported", original["tokens"])
+    content = "problem, seed, completion, reward, correct, answer, failure, token_count, finish_reason FROM rollouts"
+    assert query(into, f"SELECT {content} ORDER BY seed, problem") == query(
+        filled, f"SELECT {content} WHERE condition = 2 ORDER BY seed, problem"
+    )
+    again = invoke("import", out, "--label", "theirs", "--db", into)
+    assert again.stdout.startswith("0 rollouts of 10 problems imported, 60 were there already\n")
+    assert invoke("verify", "--db", into).code == 0
+
+
+def test_a_task_scores_what_it_knows(filled: Path, tmp_path: Path) -> None:
+    out, into = tmp_path / "x.jsonl", tmp_path / "i.db"
+    texts = [json.loads(line) for line in invoke("export", "--db", filled, "--condition", "T=0.8").stdout.splitlines()]
+    out.write_text("".join(json.dumps({"problem": t["problem"], "completion": t["completion"]}) + "\n" for t in texts))
+    data = ["--task", "countdown", "--data", filled.parent / "data.json"]
+    assert invoke("import", out, "--label", "theirs", *data, "--db", into).code == 0
+    (original,) = (c for c in passk(filled) if c["label"] == "T=0.8")
+    assert passk(into)[0]["pass_at_k"] == original["pass_at_k"]
+    assert "60 derived again" in invoke("verify", "--all", "--db", into).stdout
+    assert invoke("import", out, "--label", "x", "--task", "countdown", "--data", "none.json", "--db", into).code == 1
+    out.write_text('{"problem": 10, "completion": "x"}')
+    done = invoke("import", out, "--label", "x", *data, "--db", into)
+    assert done.code == 1 and "indices 0 to 9" in done.stderr
+
+
+def test_problems_with_samples_as_in_large_language_monkeys(tmp_path: Path) -> None:
+    counts = {"What is 6 * 7?": 3, "Name a prime.": 0, "2 + 2": 8}
+    path, into = tmp_path / "m.jsonl", tmp_path / "i.db"
+    path.write_text(
+        "\n".join(
+            json.dumps(
+                {"question": q, "samples": [f"s{i}" for i in range(8)], "is_corrects": [i < c for i in range(8)]}
+            )
+            for q, c in counts.items()
+        )
+    )
+    assert invoke("import", path, "--label", "monkeys", "--model", "a/model", "--db", into).code == 0
+    (found,) = passk(into)
+    assert (found["model"], found["problems"], found["samples_min"], found["rollouts"]) == ("a/model", 3, 8, 24)
+    for point in found["pass_at_k"]:  # type: ignore[attr-defined]
+        expected = sum(package.pass_at_k(8, c, point["k"]) for c in counts.values()) / 3
+        assert point["estimate"] == pytest.approx(expected, abs=1e-12)
+    (session,) = query(into, "SELECT engine, command, outcome FROM session")
+    assert json.loads(str(session[0]))["file"] == str(path) and len(json.loads(str(session[0]))["sha256"]) == 64
+    assert query(into, "SELECT DISTINCT json_extract(inputs, '$.problem') FROM problem ORDER BY problem_index") == [
+        (q,) for q in counts
+    ]
+    assert invoke("report", "--db", into).code == 0 and invoke("status", "--db", into).code == 0
+    other = tmp_path / "o.jsonl"
+    other.write_text('{"question": "2 + 2", "samples": ["other"], "is_corrects": [true]}')
+    assert invoke("import", other, "--label", "other", "--db", into).code == 0
+    assert [c["label"] for c in passk(into)] == ["monkeys", "other"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "holds no rollout"),
+        ("{", "line 1 of .* is no JSON"),
+        ("[1]", "is no JSON object"),
+        ('{"completion": "x", "correct": true}', "names no problem"),
+        ('{"problem": -1, "completion": "x", "correct": true}', "names no problem"),
+        ('{"problem": true, "completion": "x", "correct": true}', "names no problem"),
+        ('{"problem": 1, "completion": "x"}', "does not say whether it is correct"),
+        ('{"problem": 1, "completion": 3, "correct": true}', '"completion" must be a text'),
+        ('{"problem": 1, "samples": "abc", "is_corrects": [true]}', '"samples" must be a list'),
+        ('{"problem": 1, "samples": ["a"], "is_corrects": [true, false]}', "a list of 1 verdicts"),
+        ('{"problem": 1, "completion": "x", "correct": "yes"}', '"correct" must be true or false'),
+        ('{"problem": 1, "completion": "x", "correct": true, "seed": 1e3}', '"seed" must be a whole number'),
+        ('{"problem": 1, "completion": "x", "correct": true, "seed": 9223372036854775808}', '"seed" must be'),
+        ('{"problem": 1, "completion": "x", "correct": true, "reward": NaN}', '"reward" must be a number'),
+        ('{"problem": 1, "completion": "x", "correct": true, "finish_reason": "\'; DROP"}', "finish_reason"),
+        ('{"problem": 1, "completion": "x", "correct": true}\n\n{', "line 3 of"),
+        ("[" * 100_000, "is no JSON"),
+    ],
+)
+def test_a_file_of_another_form_is_refused_before_anything_is_stored(tmp_path: Path, content: str, said: str) -> None:
+    path, into = tmp_path / "bad.jsonl", tmp_path / "i.db"
+    path.write_text(content)
+    done = invoke("import", path, "--label", "x", "--db", into)
+    assert done.code == 1
+    assert "Traceback" not in done.stderr
+    assert re.search(said, done.stderr), done.stderr
+    assert not into.exists()
+
+
+def test_another_text_under_one_key_is_refused(tmp_path: Path) -> None:
+    path, into = tmp_path / "a.jsonl", tmp_path / "i.db"
+    for text, code in (("one", 0), ("other", 1)):
+        path.write_text(json.dumps({"problem": 0, "completion": text, "correct": True}))
+        assert invoke("import", path, "--label", "x", "--db", into).code == code
+    assert query(into, "SELECT text FROM completion") == [("one",)]
+
+
+def test_a_backup_is_whole_and_never_overwrites_by_accident(filled: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    assert invoke("backup", copy, "--db", filled).code == 0
+    assert rows(copy) == rows(filled)
+    assert passk(copy) == passk(filled)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.db"]
+    assert invoke("backup", copy, "--db", filled).code == 2
+    shell(copy, "DELETE FROM rollout")
+    assert invoke("backup", copy, "--db", filled, "--overwrite").code == 0
+    assert rows(copy) == rows(filled)
+    for target in (filled, f"{filled}-wal", tmp_path):
+        assert invoke("backup", target, "--db", filled, "--overwrite").code == 2
+    assert invoke("backup", tmp_path / "no" / "c.db", "--db", filled).code == 1
+    assert invoke("backup", tmp_path / "x.db", "--db", tmp_path / "none.db").code == 1
+    assert invoke("backup", fill(tmp_path / "o.db"), "--db", filled).code == 2

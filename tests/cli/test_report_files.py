@@ -1,0 +1,144 @@
+"""``report`` writes pages and pictures, and never over anything that is not its own."""
+
+import shutil
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+from tests.filled import fill, mixed
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill(tmp_path_factory.mktemp("filled"), mixed())
+
+
+@pytest.fixture
+def database(filled: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(filled, tmp_path / "copied.db"))
+
+
+def without(tmp_path: Path, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a library were not installed, for every process started from here."""
+    folder = tmp_path / "absent"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(f"import sys\nsys.modules[{library!r}] = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=":")
+
+
+def test_a_page_is_one_file(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    before = set(tmp_path.iterdir())
+    done = esprobe("report", "--db", database, "--format", "html", "-o", "report.html")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in set(tmp_path.iterdir()) - before} == {"report.html"}
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert esprobe("report", "--db", database, "--format", "html").stdout == page
+
+
+def test_the_number_of_completions_is_bounded_and_can_be_changed(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    for most, held in ((0, 0), (1, 45), (100, 45 * 65)):
+        done = esprobe("report", "--db", database, "--format", "html", "-o", "r.html", "--completions", most)
+        assert done.returncode == 0, done.stderr
+        assert f"holds {held:,} completions, at most {most} of a problem" in (tmp_path / "r.html").read_text("utf-8")
+    assert esprobe("report", "--db", database, "--format", "html", "--completions", "-1").returncode == 2
+
+
+def test_figures_lie_beside_the_markdown_report(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    done = esprobe("report", "--db", database, "-o", "my report.md")
+    assert (done.returncode, done.stderr) == (0, "")
+    text = (tmp_path / "my report.md").read_text(encoding="utf-8")
+    pictures = sorted(path.name for path in tmp_path.glob("my report-*"))
+    assert {Path(name).suffix for name in pictures} == {".png", ".svg"}
+    assert "my report-pass-at-k.png" in pictures
+    assert all(name.replace(" ", "%20") in text for name in pictures)
+    assert text.count(".png)") == len(pictures) / 2
+    assert f"{len(pictures)} figure files beside it" in done.stdout
+    plain = esprobe("report", "--db", database, "--no-figures", "-o", "plain.md")
+    assert plain.returncode == 0
+    assert not list(tmp_path.glob("plain-*"))
+    assert (tmp_path / "plain.md").read_text(encoding="utf-8") == esprobe("report", "--db", database).stdout
+
+
+def test_figures_need_a_file_to_lie_beside(esprobe: Run, database: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert esprobe("report", "--db", database, "-o", "/dev/null").returncode == 0
+    assert not list(Path("/dev").glob("null-*"))
+    done = esprobe("report", "--db", database, "--figures")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "needs --output" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_figures_replace_ordinary_files_only(esprobe: Run, database: Path, tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("matplotlib")
+    import os
+
+    place, target = tmp_path / "report-pass-at-k.svg", tmp_path / "precious.txt"
+    target.write_text("precious")
+    {"link": lambda: place.symlink_to(target), "folder": place.mkdir, "pipe": lambda: os.mkfifo(place)}[kind]()
+    before = stat.S_IFMT(place.lstat().st_mode)
+    done = esprobe("report", "--db", database, "-o", "report.md")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "no ordinary file" in done.stderr
+    assert stat.S_IFMT(place.lstat().st_mode) == before
+    assert target.read_text() == "precious"
+    assert not (tmp_path / "report.md").exists()  # nothing was written
+
+
+def test_a_figure_never_overwrites_the_database(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    odd = database.rename(tmp_path / "report-pass-at-k.png")
+    before = odd.read_bytes()
+    done = esprobe("report", "--db", odd, "-o", "report.md")
+    assert done.returncode == 2
+    assert "would destroy" in done.stderr
+    assert odd.read_bytes() == before
+
+
+def test_what_to_type_where_a_library_is_missing(
+    esprobe: Run, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(tmp_path, "plotly", monkeypatch)
+    done = esprobe("report", "--db", database, "--format", "html", "-o", "report.html")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "pip install 'esprobe[plot]'" in done.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_without_matplotlib_the_report_is_words(
+    esprobe: Run, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(tmp_path, "matplotlib", monkeypatch)
+    done = esprobe("report", "--db", database, "-o", "report.md")
+    assert done.returncode == 0
+    assert "pip install 'esprobe[plot]'" in done.stderr
+    assert not list(tmp_path.glob("report-*"))
+    asked = esprobe("report", "--db", database, "-o", "report.md", "--figures")
+    assert (asked.returncode, "pip install 'esprobe[plot]'" in asked.stderr) == (1, True)
+
+
+def test_completions_in_the_page_are_those_of_the_database(filled: Path) -> None:
+    from esprobe.analysis import load_results
+    from esprobe.analysis.excerpts import load_explorer
+
+    explorer = load_explorer(filled, load_results(filled), most=7)
+    with sqlite3.connect(filled) as connection:
+        query = "SELECT completion, correct FROM rollouts WHERE condition = ? AND problem = ? AND seed = ?"
+        for problem in explorer.problems:
+            assert len(problem.excerpts) == 7
+            assert len({(e.condition, e.seed) for e in problem.excerpts}) == 7
+            for e in problem.excerpts:
+                found = connection.execute(query, (e.condition, int(problem.name), e.seed)).fetchall()
+                assert found == [(e.text, int(e.correct))]
+            solving = [id_ for id_, c in zip(explorer.conditions, problem.c, strict=True) if c]
+            assert [e.condition for e in problem.excerpts[: len(solving)]] == solving
+            assert all(e.correct for e in problem.excerpts[: len(solving)])
+    connection.close()
+    assert [problem.name for problem in explorer.problems] == [str(index) for index in range(200, 245)]

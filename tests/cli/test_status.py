@@ -1,0 +1,141 @@
+"""``status`` says how far a database is, from counts that are right whatever was asked for in how many sessions."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esprobe.records import Extent
+from esprobe.store import RolloutStore, RolloutWriter
+from esprobe.store.status import condition_statuses, total_eta_s
+from tests.conftest import Run
+from tests.sampling.material import invoke, query, write_data, write_script
+from tests.store.material import NOISY, WARM, child, fill, hear, problems, rollout, shell
+
+
+def status(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(invoke("status", "--db", path, "--format", "json").stdout)
+    return found
+
+
+def began(minutes: int) -> str:
+    return (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat(timespec="seconds")
+
+
+def test_a_partial_run_is_told_in_rollouts_problems_rate_and_time(tmp_path: Path) -> None:
+    path = fill(tmp_path / "e.db", rollouts=35)  # of 40: five problems lack their last seed
+    shell(path, f"UPDATE session SET started_utc = '{began(1)}', updated_utc = '{began(0)}'")
+    found = status(path)
+    (warm,) = found["conditions"]
+    assert (warm["label"], warm["rollouts"], warm["planned"], warm["missing"]) == ("T=0.8", 35, 40, 5)
+    assert (warm["problems"], warm["incomplete_problems"], warm["tokens"]) == (10, 5, 105)
+    assert warm["rollouts_per_s"] == pytest.approx(35 / 60, rel=0.05)
+    assert found["eta_s"] == pytest.approx(5 * 60 / 35, rel=0.05)
+    assert (found["missing"], found["bytes"]) == (5, path.stat().st_size)
+    shown = invoke("status", "--db", path).stdout
+    assert "35      40       87.5 %" in shown and "5 of 10 problems" in shown
+    assert "5 missing, ETA 0:00:09" in shown and "last session: 1, done, 35 rollouts" in shown
+
+
+def test_extents_of_several_sessions_are_one_plan(tmp_path: Path) -> None:
+    path = tmp_path / "e.db"
+    with RolloutWriter.open(path) as writer:
+        warm = writer.register_condition(WARM)
+        ids = writer.register_problems("countdown", "t", problems(*range(10)))
+        for extent in (Extent(0, 10, 42, 4, 10), Extent(0, 4, 42, 8, 4), Extent(6, 10, 100, 1, 4)):
+            session = writer.begin_session("esprobe sample-temp", "s", {warm: extent}, {}, {}, {})
+        stored = [(index, seed) for index in range(10) for seed in range(42, 46)] + [(1, 46), (2, 100), (7, 100)]
+        stored.remove((9, 45))
+        writer.add(
+            session, [rollout(warm, ids[index], seed) for index, seed in stored if (index, seed) != (2, 100)], {}
+        )
+    with RolloutStore.open(path) as store:
+        (found,) = condition_statuses(store)
+    planned = {(i, s) for i in range(10) for s in range(42, 46)} | {(i, s) for i in range(4) for s in range(46, 50)}
+    planned |= {(i, 100) for i in range(6, 10)}
+    assert (found.planned, found.planned_problems) == (len(planned), 10)
+    assert found.missing == len(planned - set(stored))
+    assert found.incomplete_problems == len({index for index, _ in planned - set(stored)})
+
+
+def test_conditions_of_one_session_share_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "e.db"
+    with RolloutWriter.open(path) as writer:
+        both = [writer.register_condition(WARM), writer.register_condition(NOISY)]
+        ids = writer.register_problems("countdown", "t", problems(*range(10)))
+        session = writer.begin_session("c", "s", dict.fromkeys(both, Extent(0, 10, 42, 4, 10)), {}, {}, {})
+        writer.add(session, [rollout(condition, ids[index], 42) for condition in both for index in range(10)], {})
+    shell(path, f"UPDATE session SET started_utc = '{began(1)}', updated_utc = '{began(0)}'")
+    with RolloutStore.open(path) as store:
+        statuses = condition_statuses(store)
+    assert [status.eta_s for status in statuses] == pytest.approx([180, 180], rel=0.05)
+    assert total_eta_s(statuses) == pytest.approx(180, rel=0.05)  # they advance together
+
+
+def test_nothing_stored_has_no_rate(tmp_path: Path) -> None:
+    path = fill(tmp_path / "e.db", rollouts=0)
+    found = status(path)
+    assert (found["missing"], found["eta_s"], found["conditions"][0]["incomplete_problems"]) == (40, None, 10)
+    assert "ETA not known" in invoke("status", "--db", path).stdout
+
+
+@pytest.mark.parametrize("state", ["running", "killed", "running or killed"])
+def test_a_session_that_did_not_say_how_it_ended(tmp_path: Path, state: str) -> None:
+    path = fill(tmp_path / "e.db", rollouts=10)
+    with child("print('up', flush=True); input()") as process:
+        assert hear(process) == "up"
+        host = "elsewhere" if state == "running or killed" else socket.gethostname()
+        change = "UPDATE session SET outcome = NULL, ended_utc = NULL, host = '{}', pid = {}"
+        shell(path, change.format(host, process.pid))
+        if state == "killed":
+            process.kill()
+            process.wait()
+        assert status(path)["session"]["state"] == state
+
+
+def test_watching_ends_when_everything_is_stored(tmp_path: Path) -> None:
+    path = fill(tmp_path / "e.db", rollouts=30)
+    command = [sys.executable, "-m", "esprobe", "status", "--db", str(path), "--watch", "--every", "0.1"]
+    command += ["--format", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["missing"] == 10
+        with RolloutWriter.open(path) as writer:
+            writer.add(1, [rollout(1, index, 45) for index in range(1, 11)], {})
+        last = [json.loads(line)["missing"] for line in process.stdout][-1]
+    assert (process.returncode, last) == (0, 0)
+
+
+@pytest.mark.slow
+def test_readers_work_while_one_samples(esprobe: Run, tmp_path: Path) -> None:
+    database, data = tmp_path / "e.db", write_data(tmp_path / "data.json", 300)
+    script = write_script(tmp_path / "script.json", "some words", " </think>\n<answer> 1 + 2 </answer>")
+    words = ["sample-temp", "--engine", "scripted", "--model", script, "--data", data, "--problems", "0:300"]
+    words += ["-t", "1", "--samples", 3000, "--db", database]
+    with subprocess.Popen([sys.executable, "-m", "esprobe", *map(str, words)], stderr=subprocess.DEVNULL) as sampler:
+        try:
+            while not database.exists() or invoke("status", "--db", database).code:
+                assert sampler.poll() is None
+            second = esprobe(*words)
+            assert second.returncode == 1
+            assert f"process {sampler.pid} on {socket.gethostname()}" in second.stderr
+            assert query(database, "SELECT count(*) > 0 FROM rollout") == [(1,)]
+            for reading in (["status"], ["passk"], ["export", "--condition", "1", "-o", "x.jsonl"]):
+                done = esprobe(*reading, "--db", database)
+                assert done.returncode == 0, done.stderr
+            copied = esprobe("backup", tmp_path / "copy.db", "--db", database)
+            assert copied.returncode == 0, copied.stderr
+            assert status(database)["session"]["state"] == "running"
+            assert sampler.poll() is None, "it was done too soon to prove anything"
+        finally:
+            os.kill(sampler.pid, signal.SIGTERM)
+    assert sampler.returncode == 75
+    assert 0 < status(tmp_path / "copy.db")["rollouts"] < status(database)["rollouts"]
+    assert esprobe("verify", "--db", tmp_path / "copy.db").returncode == 0

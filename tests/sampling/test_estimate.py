@@ -1,0 +1,63 @@
+"""What ``esprobe plan`` foretells, held against what a run then takes."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.sampling.material import invoke, query
+
+
+def table(stdout: str) -> dict[str, list[str]]:
+    lines = stdout.split("\n\n")[0].splitlines()[1:]
+    return {label: cells for label, *cells in (re.split(r"\s{2,}", line.strip()) for line in lines)}
+
+
+def test_without_a_choice_it_plans_the_study_and_needs_no_model(tmp_path: Path) -> None:
+    done = invoke("plan", "--db", tmp_path / "new.db", "--workers", "8", "--rate", "20000", "--tokens", "250")
+    assert done.code == 0, done.stderr
+    found = table(done.stdout)
+    temperatures = [f"T={t}" for t in (0.4, 0.6, 0.8, 1)]
+    sigmas = [f"sigma={s}" for s in (0.001, 0.003, 0.005, 0.01)]
+    assert list(found) == ["greedy", *temperatures, *sigmas, "all"]
+    assert found["all"][:4] == ["16,386,000", "0", "16,386,000", f"{16_386_000 * 250:,}"]
+    assert f"{16_386_000 * 250 / 20_000 / 8 / 3600:,.1f} hours on 8 workers, at 20,000 tokens/s each" in done.stdout
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_what_is_stored_is_not_owed(common: list[object], db: Path) -> None:
+    invoke("sample-temp", *common, "-t", "1", "--samples", "5", "--problems", "0:20")
+    found = table(invoke("plan", *common, "-t", "1", "--samples", "8").stdout)
+    assert found["greedy"][:3] == ["50", "20", "30"]
+    assert found["T=1"][:3] == ["400", "100", "300"]
+    invoke("sample-temp", *common, "-t", "1", "--samples", "8")
+    found = table(invoke("plan", *common, "-t", "1", "--samples", "8").stdout)
+    assert found["all"] == ["450", "450", "0", "0", "0 B"]
+
+
+def test_without_a_rate_hours_are_not_invented(common: list[object]) -> None:
+    done = invoke("plan", *common, "-t", "1")
+    assert "hours are not known: give --rate" in done.stdout
+    assert "assumed: 341.333 a completion" in done.stdout
+
+
+def test_a_probe_foretells_tokens_and_size_and_stores_nothing(common: list[object], db: Path) -> None:
+    arm = ["-t", "1", "--sigma", "0.1", "--samples", "64", "--no-baseline"]
+    done = invoke("plan", *common, *arm, "--probe", "--probe-problems", "50")
+    assert done.code == 0, done.stderr
+    assert not db.exists()
+    assert "tokens are measured on 50 problems" in done.stdout and "at the rates measured here" in done.stdout
+    invoke("sample-temp", *common, *arm[:2], "--samples", "64", "--no-baseline")
+    invoke("sample-perturb", *common, *arm[2:])
+    ((tokens,),) = query(db, "SELECT sum(token_count) FROM rollout")
+    assert float(table(done.stdout)["all"][3].replace(",", "")) == pytest.approx(tokens, rel=0.1)
+    size, unit = table(done.stdout)["all"][4].split()
+    foretold = float(size) * {"kB": 1e3, "MB": 1e6}[unit]
+    assert foretold == pytest.approx(db.stat().st_size, rel=0.25)
+
+
+@pytest.mark.parametrize("wrong", [("--rate", "0"), ("--tokens", "-1"), ("--workers", "0"), ("--probe-problems", "0")])
+def test_nonsense_is_refused(common: list[object], wrong: tuple[str, str]) -> None:
+    done = invoke("plan", *common, *wrong)
+    assert (done.code, done.stdout) == (2, "")
+    assert "is nothing to reckon with" in done.stderr

@@ -1,0 +1,100 @@
+"""The same workers as Ray actors: on this machine, and on two nodes of which one is killed."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, run_esprobe
+from tests.sampling.kills import descendants, running, stored
+from tests.sampling.material import query, rows
+
+pytestmark = pytest.mark.ray
+
+MODEL = ["--model", "tiny", "--problems", "200:232", "--max-tokens", "32", "--batch-size", "16"]
+ARMS = {
+    "token space": ["sample-temp", "-t", "0.8", *MODEL],
+    "weight space": ["sample-perturb", "--sigma", "0.005", *MODEL],
+}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], list[tuple[object, ...]]]:
+    """What one worker without Ray stores."""
+    folder = tmp_path_factory.mktemp("alone")
+    kept: dict[tuple[str, int], list[tuple[object, ...]]] = {}
+
+    def undisturbed(arm: str, samples: int) -> list[tuple[object, ...]]:
+        if (arm, samples) not in kept:
+            db = folder / f"{len(kept)}.db"
+            done = run_esprobe(folder, *ARMS[arm], "--samples", samples, "--db", db)
+            assert done.returncode == 0, done.stderr
+            kept[arm, samples] = rows(db)
+        return kept[arm, samples]
+
+    return undisturbed
+
+
+def test_a_lost_actor_is_started_again_and_nothing_is_missing(
+    tmp_path: Path, alone: Callable[[str, int], list[tuple[object, ...]]]
+) -> None:
+    db = tmp_path / "e.db"
+    command: list[object] = [*ARMS["token space"], "--samples", 32, "--ray", "local", "--workers", "2"]
+    with running(command, db, 48) as process:
+        actors = [pid for pid, line in descendants(process.pid).items() if line.startswith("ray::Actor")]
+        assert len(actors) == 2
+        os.kill(actors[0], signal.SIGKILL)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert f"(process {actors[0]} on " in err and "it is started again" in err
+    assert rows(db) == alone("token space", 32)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_signal_stops_a_run_on_ray_with_everything_stored_and_no_process_left(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    db = tmp_path / "e.db"
+    with running([*ARMS["token space"], "--samples", "4000", "--ray", "local", "--workers", "2"], db, 32) as process:
+        cluster = descendants(process.pid)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert f"stopped by {number.name}" in err and "Traceback" not in err
+    assert query(db, "SELECT outcome, rollouts FROM session") == [("stopped", stored(db))]
+    until = time.monotonic() + 20
+    while left := [line for pid, line in cluster.items() if Path(f"/proc/{pid}/cmdline").exists()]:
+        assert time.monotonic() < until, left
+        time.sleep(0.2)
+
+
+def test_of_two_nodes_one_is_killed_and_the_other_draws_the_rest(
+    tmp_path: Path, alone: Callable[[str, int], list[tuple[object, ...]]]
+) -> None:
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20})
+    try:
+        other = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+        db = tmp_path / "e.db"
+        command: list[object] = [*ARMS["weight space"], "--samples", 12, "--ray", cluster.address, "--workers", "2"]
+        with running(command, db, 64) as process:
+            there = other.all_processes["raylet"][0].process.pid
+            assert any(line.startswith("ray::Actor") for line in descendants(there).values())
+            cluster.remove_node(other, allow_graceful=False)
+            _, err = process.communicate(timeout=180)
+        assert process.returncode == 0, err
+        assert " is lost (" in err
+        assert rows(db) == alone("weight space", 12)
+    finally:
+        cluster.shutdown()
+
+
+def test_an_address_at_which_no_cluster_is_is_an_error_for_people(esprobe: Run, script: Path) -> None:
+    done = esprobe("sample-temp", "--engine", "scripted", "--model", script, "--debug", "--ray", "127.0.0.1:1")
+    assert done.returncode == 1
+    assert "no Ray cluster answers at '127.0.0.1:1'" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,230 @@
+"""Several workers on one machine: what they store, what becomes of those that die, and who is not let in."""
+
+import json
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from esprobe.errors import EngineError, UsageError
+from esprobe.fleet.crew import CrewOptions
+from esprobe.fleet.devices import environments
+from esprobe.fleet.team import DEADLY
+from esprobe.sampling.observer import Progress
+from esprobe.sampling.run import Summary, run
+from esprobe.sampling.stop import StopSignals
+from tests.sampling.material import ANSWER, Watcher, invoke, job, query, rows, write_data
+
+TWO = CrewOptions(workers=2)
+
+
+def sample(script: Path, data: Path, db: Path, watcher: Watcher | None = None, **changes: object) -> Summary:
+    with StopSignals() as stop:
+        return run(job(script, data, **({"crew": TWO} | changes)), db, watcher or Watcher(), stop)
+
+
+def children() -> list[multiprocessing.Process]:
+    return [child for child in multiprocessing.active_children() if child.name.startswith("esprobe worker")]  # type: ignore[misc]
+
+
+# What they store.
+
+
+@pytest.mark.parametrize("arm", [["sample-temp", "-t", "0.5", "-t", "1"], ["sample-perturb", "--sigma", "0.1"]])
+def test_two_workers_store_what_one_does(common: list[object], db: Path, arm: list[str]) -> None:
+    command = [*arm, *common, "--samples", "40"]
+    done = invoke(*command, "--workers", "2")
+    assert done.code == 0, done.stderr
+    assert ", 2 workers, " in done.stderr
+    invoke(*command, "--db", db.with_name("one.db"))
+    assert rows(db) == rows(db.with_name("one.db"))
+    ((engine,),) = query(db, "SELECT engine FROM session")
+    assert json.loads(str(engine))["workers"] == 2
+    assert not children()
+
+
+def test_a_worker_draws_nothing_twice_and_progress_counts_all(tmp_path: Path, script: Path, data: Path) -> None:
+    watcher = Watcher()
+    summary = sample(script, data, tmp_path / "e.db", watcher, samples=3000)
+    assert (summary.outcome, summary.drawn) == ("done", 30010)
+    assert query(tmp_path / "e.db", "SELECT sum(rollouts) FROM work") == [(30010,)]
+    assert watcher.seen[-1].done == 30010 and watcher.seen[-1].workers == 2
+    assert not watcher.warnings
+
+
+# Those that die.
+
+
+def test_killed_workers_are_named_and_started_again_and_nothing_is_missing(
+    tmp_path: Path, script: Path, data: Path
+) -> None:
+    dice, kills, last = random.Random(5), [0], [0.0]
+
+    def kill(progress: Progress) -> None:
+        # Not before a new one has had the time to draw: a worker that never does is given up, as it should be.
+        if kills[0] < 5 and time.monotonic() - last[0] > 2.5 and (alive := children()):
+            dice.choice(alive).kill()
+            kills[0] += 1
+            last[0] = time.monotonic()
+
+    db, watcher = tmp_path / "e.db", Watcher(kill)
+    while kills[0] < 5:
+        samples = 16_000 * (1 + kills[0])
+        summary = sample(script, data, db, watcher, samples=samples, baseline=False)
+        assert (summary.outcome, summary.stored) == ("done", summary.total)
+    killed = [warning for warning in watcher.warnings if "was killed by SIGKILL" in warning]
+    assert len(killed) in (kills[0], kills[0] - 1), watcher.warnings  # the last may have come when all was drawn
+    assert all(warning.startswith("worker ") and "it is started again" in warning for warning in killed)
+    assert query(db, "SELECT count(*), count(DISTINCT seed) FROM rollout") == [(summary.total, summary.total // 10)]
+
+
+def test_a_stuck_worker_is_ended_and_its_work_is_drawn_by_others(tmp_path: Path, script: Path, data: Path) -> None:
+    stopped: list[int] = []
+
+    def hang(progress: Progress) -> None:
+        if not stopped and len(children()) == 2:
+            stopped.append(children()[0].pid or 0)
+            os.kill(stopped[0], signal.SIGSTOP)
+
+    watcher = Watcher(hang)
+    crew = replace(TWO, stuck_s=2.0)
+    summary = sample(script, data, tmp_path / "e.db", watcher, samples=6000, crew=crew)
+    assert (summary.outcome, summary.stored) == ("done", summary.total)
+    (warning,) = watcher.warnings
+    assert f"process {stopped[0]} " in warning and "is stuck: it has generated nothing for 2 s" in warning
+
+
+def test_a_unit_that_ends_every_worker_is_set_aside_and_the_exit_code_says_so(tmp_path: Path) -> None:
+    data, script, db = write_data(tmp_path / "data.json", 6), tmp_path / "script.json", tmp_path / "e.db"
+    # Cut off at the last of its words, the text of problem 3 becomes a list larger than the memory that a process has.
+    script.write_text(json.dumps({"*": [ANSWER], "3": [" " * 150_000_000]}))
+    common = ["--engine", "scripted", "--model", str(script), "--data", str(data), "--db", str(db), "--workers", "2"]
+    arm = ["sample-perturb", "--sigma", "0.1", "--samples", "1", "--no-baseline", "--max-tokens", "149000000"]
+    command = [sys.executable, "-m", "esprobe", *arm, *common]
+    done = subprocess.run([*command, "--problems", "0:3"], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    limited = subprocess.run(
+        [*command, "--problems", "0:6"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (1_100_000_000, 1_100_000_000)),
+    )
+    assert limited.returncode == 3, limited.stderr
+    assert "MemoryError" in limited.stderr  # the worker's own words
+    assert f"this has ended {DEADLY} workers in a row and is set aside" in limited.stderr
+    last = limited.stderr.splitlines()[-1]
+    assert last.startswith("error: 3 rollouts are missing")
+    assert "sigma=0.1, seed 42, problems 3 to 5." in last
+    assert query(db, "SELECT outcome FROM session ORDER BY id") == [("done",), ("failed",)]
+    assert query(db, "SELECT count(*) FROM rollout") == [(3,)]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
+def test_a_signal_to_the_whole_group_stops_a_run_with_everything_stored(
+    common: list[object], db: Path, number: signal.Signals, code: int
+) -> None:
+    command = [sys.executable, "-m", "esprobe", "sample-temp", *map(str, common), "-t", "1", "--workers", "2"]
+    with subprocess.Popen(
+        [*command, "--samples", "100000"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        until = time.monotonic() + 60
+        while not (db.exists() and query(db, "SELECT 1 FROM sqlite_schema WHERE name = 'rollout'") and _count(db)):
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "Traceback" not in err and "warning" not in err
+    assert f"stopped by {number.name}" in err
+    assert query(db, "SELECT outcome, rollouts FROM session") == [("stopped", _count(db))]
+
+
+def _count(db: Path) -> int:
+    ((number,),) = query(db, "SELECT count(*) FROM rollout")
+    assert isinstance(number, int)
+    return number
+
+
+# Who is not let in.
+
+
+def other_versions(folder: Path, script: Path, data: Path) -> None:
+    there = folder / "site" / "numpy-0.0.1.dist-info"
+    there.mkdir()
+    (there / "METADATA").write_text("Name: numpy\nVersion: 0.0.1\n")
+
+
+def other_weights(folder: Path, script: Path, data: Path) -> None:
+    script.write_text(json.dumps({"*": ["another model behind the same name"]}))
+
+
+def other_data(folder: Path, script: Path, data: Path) -> None:
+    write_data(data, 49)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (other_versions, f"numpy is 0.0.1 there and {version('numpy')} here"),
+        (other_weights, "the weights behind the model's name differ"),
+        (other_data, "the data differ"),
+    ],
+)
+def test_a_worker_that_finds_something_else_is_refused_before_it_draws(
+    tmp_path: Path,
+    script: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path, Path, Path], None],
+    told: str,
+) -> None:
+    """What the command has found is changed under it, between its own look and that of its workers."""
+    (tmp_path / "site").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+
+    class Changer(Watcher):
+        def notice(self, message: str) -> None:
+            super().notice(message)
+            if message.startswith("loading"):
+                change(tmp_path, script, data)
+
+    watcher = Changer()
+    with pytest.raises(EngineError, match="none of the 2 workers is left"):
+        sample(script, data, tmp_path / "e.db", watcher)
+    assert len(watcher.warnings) == 2
+    assert all("is refused before it draws anything" in told_ and told in told_ for told_ in watcher.warnings)
+    assert query(tmp_path / "e.db", "SELECT count(*) FROM rollout") == [(0,)]
+    assert query(tmp_path / "e.db", "SELECT count(*) FROM session") == [(0,)]
+
+
+# Who gets which device.
+
+
+def test_each_worker_has_gpus_of_its_own() -> None:
+    devices = ["0", "1", "2", "3", "4"]
+    assert environments(devices, None, 1, 2) == [{"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": "2,3"}]
+    shared = environments(["GPU-a", "GPU-b"], None, 2, 1)
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in shared] == ["GPU-a", "GPU-b", "GPU-a", "GPU-b"]
+    with pytest.raises(UsageError, match="--workers 3 have no room on the 2 GPUs"):
+        environments(["0", "1"], 3, 1, 1)
+    with pytest.raises(UsageError, match="--tensor-parallel-size 2 needs 2 GPUs, and 1"):
+        environments(["0"], None, 1, 2)
+
+
+def test_workers_without_gpus_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert environments([], 3, 1, 1) == [{"OMP_NUM_THREADS": "2"}] * 3
+    assert len(environments([], None, 1, 1)) == 1

@@ -1,0 +1,111 @@
+"""What is made of the points of a scan, and the grid that they lie on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esprobe.errors import UsageError
+from esprobe.scan.advice import advise, verdict
+from esprobe.scan.figure import check_figure, draw_figure
+from esprobe.scan.grid import logarithmic, parse_range
+from esprobe.scan.points import Point
+from esprobe.scan.text import as_table, next_command
+
+BASELINE = Point(
+    value=None, rollouts=100, pass_at_1=0.2, k=1, pass_at_k=0.2, rise=0.0, rise_se=0.0, well_formed=0.8, cut_off=0.0,
+    same=1.0, tokens=12.0,
+)  # fmt: skip
+
+
+def point(value: float, rise: float, well_formed: float = 0.8, same: float = 0.5, se: float = 0.03) -> Point:
+    return replace(
+        BASELINE, value=value, k=8, pass_at_k=0.2 + rise, rise=rise, rise_se=se, well_formed=well_formed, same=same
+    )
+
+
+SCAN = [
+    point(0.001, 0.0, same=0.97),
+    point(0.002, 0.05),
+    point(0.005, 0.1),
+    point(0.01, 0.15, well_formed=0.5),
+    point(0.02, 0.09, well_formed=0.3),
+    point(0.05, -0.2, well_formed=0.0),
+]
+
+
+def test_the_band_is_around_the_best_value_and_ends_where_the_model_breaks() -> None:
+    advice = advise(BASELINE, SCAN, "sigma")
+    assert (advice.band, advice.best, advice.breaks_at, advice.inert_to) == ((0.005, 0.01), 0.01, 0.02, 0.001)
+    words = [verdict(found, BASELINE, advice) for found in SCAN]
+    assert words == ["inert", "", "band", "band", "broken", "broken"]
+    said = " ".join(advice.reasons)
+    assert "band of sigma 0.005 to 0.01: at 0.01 it is 35.0% against 20.0%, a rise of 15.0%" in said
+    assert "breaks at sigma 0.02: 30.0% of its answers are well formed, against 80.0%" in said
+    assert "up to sigma 0.001 at least 90%" in said
+
+
+def test_a_rise_within_its_error_is_no_band() -> None:
+    advice = advise(BASELINE, [point(0.001, 0.05), point(0.002, 0.06), point(0.005, 0.04)], "sigma")
+    assert (advice.band, advice.best, advice.breaks_at) == ((), None, None)
+    assert "at no sigma of this grid" in " ".join(advice.reasons)
+    assert "breaks nowhere up to sigma 0.005" in " ".join(advice.reasons)
+    assert next_command(advice, "sigma", Path("e.db"), []) is None
+
+
+def test_one_bad_value_between_good_ones_has_not_broken_the_model() -> None:
+    holed = [*SCAN[:2], replace(SCAN[2], well_formed=0.1), *SCAN[3:]]
+    assert advise(BASELINE, holed, "sigma").breaks_at == 0.02
+
+
+def test_a_model_without_answers_breaks_where_it_no_longer_ends() -> None:
+    mute = replace(BASELINE, well_formed=0.0, pass_at_1=0.0)
+    points = [replace(point(0.01, 0.0, well_formed=0.0), cut_off=0.1), replace(point(0.1, 0.0), cut_off=0.9)]
+    assert advise(mute, points, "sigma").breaks_at == 0.1
+
+
+def test_the_next_command_keeps_what_decides_the_condition() -> None:
+    advice = advise(BASELINE, SCAN, "sigma")
+    assert next_command(advice, "sigma", Path("a b.db"), ["--model", "tiny"]) == (
+        "esprobe sample-perturb --db 'a b.db' --model tiny --sigma 0.005 --sigma 0.01"
+    )
+    assert (next_command(advice, "temperature", Path("e.db"), []) or "").startswith("esprobe sample-temp --db e.db -t ")
+
+
+def test_table_and_figure_show_every_value(tmp_path: Path) -> None:
+    advice = advise(BASELINE, SCAN, "sigma")
+    lines = as_table(BASELINE, SCAN, advice, "sigma").splitlines()
+    assert [line.split()[0] for line in lines[:8]] == ["sigma", "greedy", *(f"{p.value:g}" for p in SCAN)]
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "scan.svg"
+    check_figure(path)
+    draw_figure(path, BASELINE, SCAN, advice, "sigma")
+    assert "<svg" in path.read_text()
+    with pytest.raises(UsageError, match="its ending be one of"):
+        check_figure(tmp_path / "scan.xyz")
+
+
+def test_a_grid_is_logarithmic_and_easy_to_type() -> None:
+    assert logarithmic(0.001, 0.1, 5) == (0.001, 0.0032, 0.01, 0.032, 0.1)
+    assert parse_range("0.1:2") == (0.1, 2.0)
+
+
+@given(low=st.floats(1e-6, 1.0), ratio=st.floats(1.5, 1e5), points=st.integers(2, 30))
+def test_a_grid_ascends_from_end_to_end(low: float, ratio: float, points: int) -> None:
+    grid = logarithmic(low, low * ratio, points)
+    assert list(grid) == sorted(set(grid))
+    assert (grid[0], grid[-1]) == (float(f"{low:.1e}"), float(f"{low * ratio:.1e}"))
+    assert all(float(f"{value:g}") == value for value in grid)
+
+
+@pytest.mark.parametrize("text", ["0.1", "2:1", "0:1", "a:b", "1:nan", "1:inf", "", "1:1"])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no range of positive numbers"):
+        parse_range(text)
+
+
+def test_one_point_is_no_grid() -> None:
+    with pytest.raises(UsageError, match="--points 1 makes no grid"):
+        logarithmic(0.1, 1, 1)

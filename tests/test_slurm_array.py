@@ -1,0 +1,83 @@
+"""The Slurm array script of the examples, run by bash with stand-ins for Slurm's own two commands."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY, Run
+from tests.sampling.kills import stored
+from tests.sampling.material import query
+
+SCRIPT = REPOSITORY / "docs" / "examples" / "slurm-array.sh"
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> dict[str, str]:
+    """An environment in which srun runs what follows its options, and scontrol writes down what it was told."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, lines in {
+        "srun": 'shift; exec "$@"',
+        "scontrol": f'echo "$@" >> {tmp_path}/scontrol.log',
+        "esprobe": f'exec {sys.executable} -m esprobe "$@"',
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (programs / name).chmod(0o755)
+    (tmp_path / "node").mkdir()
+    return os.environ | {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
+        "SLURM_SUBMIT_DIR": str(tmp_path),
+        "SLURM_ARRAY_JOB_ID": "77",
+        "TMPDIR": str(tmp_path / "node"),
+    }
+
+
+def test_the_tasks_of_an_array_draw_shards_that_merge_into_the_run(
+    slurm: dict[str, str], script: Path, esprobe: Run, tmp_path: Path
+) -> None:
+    arm = ["sample-perturb", "--engine", "scripted", "--model", str(script), "--problems", "200:210", "--sigma", "0.1"]
+    for number in ("1", "9", "16"):
+        words = ["bash", str(SCRIPT), *arm, "--samples", "16"]
+        subprocess.run(words, env=slurm | {"SLURM_ARRAY_TASK_ID": number}, check=True, capture_output=True)
+    assert not list((tmp_path / "node").iterdir())
+    merged = esprobe("merge", "--into", "all.db", *sorted(tmp_path.glob("shard-*.db")))
+    assert merged.returncode == 0, merged.stderr
+    assert query(tmp_path / "all.db", "SELECT seed, count(*) FROM rollout GROUP BY 1") == [
+        (0, 10),
+        (42, 10),
+        (50, 10),
+        (57, 10),
+    ]
+    assert not (tmp_path / "scontrol.log").exists()
+
+
+def test_a_task_that_is_told_to_stop_keeps_its_rollouts_and_queues_itself_again(
+    slurm: dict[str, str], script: Path, tmp_path: Path
+) -> None:
+    arm = ["sample-temp", "--engine", "scripted", "--model", str(script), "-t", "1", "--samples", "16000"]
+    node = tmp_path / "node" / "esprobe-77-2.db"
+    words = ["bash", str(SCRIPT), *arm]
+    environment = slurm | {"SLURM_ARRAY_TASK_ID": "2"}
+    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as task:
+        until = time.monotonic() + 60
+        while not stored(node):
+            assert time.monotonic() < until and task.poll() is None
+            time.sleep(0.05)
+        (sampler,) = (
+            int(pid)
+            for pid in Path(f"/proc/{task.pid}/task/{task.pid}/children").read_text().split()
+            if b"esprobe" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+        os.kill(sampler, signal.SIGUSR1)
+        task.communicate(timeout=60)
+    assert task.returncode == 75
+    assert (tmp_path / "scontrol.log").read_text() == "requeue 77_2\n"
+    assert stored(tmp_path / "shard-2.db") > 0
+    assert query(tmp_path / "shard-2.db", "SELECT outcome FROM session") == [("stopped",)]
+    assert not node.exists()
