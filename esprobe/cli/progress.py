@@ -1,10 +1,12 @@
 """How a run is watched: a live bar where stderr is a terminal, plain lines where it is not."""
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, TextColumn
@@ -84,6 +86,16 @@ class ConsoleObserver:
             speak()
         except (OSError, ValueError):  # ValueError: the stream was closed
             self._deaf = True
+            _silence(self._console.file)
+
+
+def _silence(stream: IO[str]) -> None:
+    """Point a stream that cannot be written at nothing: what it still holds is flushed once more when Python ends.
+
+    That would fail again, and turn the exit code of a run that succeeded into 120.
+    """
+    with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _in_words(progress: Progress) -> str:

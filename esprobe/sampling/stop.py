@@ -1,7 +1,8 @@
 """Being asked to stop: Ctrl-C, and the signals with which schedulers announce preemption."""
 
+import os
 import signal
-import sys
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -49,6 +50,9 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
         if not self._deferring:
-            sys.stderr.write(f"stopped by {self.received.name} before sampling began; the same command starts again\n")
+            told = f"stopped by {self.received.name} before sampling began; the same command starts again\n"
+            # Past sys.stderr, which the signal may have interrupted in the middle of a line. Nobody may be listening.
+            with suppress(OSError):
+                os.write(2, told.encode())
             # SystemExit passes through the "except Exception" of libraries that are being imported.
             raise SystemExit(self.exit_code)

@@ -92,6 +92,7 @@ class _Paired:
     of_b: NDArray[np.float64]
     of_difference: NDArray[np.float64]
     clusters: int
+    target: Target
 
 
 def paired_difference(
@@ -175,7 +176,7 @@ def _paired(a: Side, b: Side, target: Target, shared_seeds: bool) -> _Paired:
     like = _two_way(_between(b.values - a.values), seeds, rollouts)
     clusters = min(side.clusters for side in (a, b))
     if target == "problems like these":
-        return _Paired(a, b, like_a, like_b, like, clusters)
+        return _Paired(a, b, like_a, like_b, like, clusters, target)
     luck_a, luck_b = _luck(a, seeds_a, rollouts_a), _luck(b, seeds_b, rollouts_b)
     luck = seeds if shared_seeds else luck_a + luck_b
     several = len(a.values) > 1
@@ -186,6 +187,7 @@ def _paired(a: Side, b: Side, target: Target, shared_seeds: bool) -> _Paired:
         _capped(luck_b, like_b) if several else luck_b,
         _capped(luck, like) if several else luck,
         clusters,
+        target,
     )
 
 
@@ -258,7 +260,9 @@ def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[floa
             (pair.a, point.a, failures[0], v_a),
             (pair.b, point.b, failures[1], v_b),
         ):
-            if variance == 0 and (side.fixed or 0 < p < 1):
+            # Nothing varies: these very problems give the same answers again, or all problems have one pass@k. A
+            # greedy side that solves none of some problems may well solve others like them.
+            if variance == 0 and ((side.fixed and pair.target == "these problems") or 0 < p < 1):
                 ends.append((p, p))
                 continue
             found = limits(p, failing, variance, side.clusters, critical, alpha)

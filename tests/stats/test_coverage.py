@@ -1,5 +1,13 @@
 """Nominal 95 % intervals cover about 95 % where perturbations are shared by all problems, and others do not."""
 
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from esprobe.spec import Kind
+from esprobe.stats.difference import paired_difference
+from esprobe.stats.outcomes import Outcomes
+from esprobe.stats.side import Side, sampled_side
 from tests.stats.crossed import Design, measure
 
 
@@ -12,3 +20,34 @@ def test_intervals_hold_where_those_by_problem_fail():
     assert 0.91 <= found.band <= 0.98, found
     assert (found.paired_by_problem < 0.85).all(), found
     assert found.by_problem[0] < 0.85, found
+
+
+@pytest.mark.parametrize(
+    ("problems", "a", "b", "samples"), [(500, 0.002, 0.002, 1), (500, 0.002, 0.002, 16), (2000, 0.001, 0.0005, 16)]
+)
+def test_a_baseline_that_solves_next_to_nothing_is_no_certain_zero(
+    problems: int, a: float, b: float, samples: int
+) -> None:
+    """A greedy side that solves none of these problems may solve others like them: a base model's usual case."""
+    random = np.random.default_rng(11)
+    covered = 0
+    for _ in range(200):
+        greedy = random.random((problems, 1)) < a
+        other = random.random((problems, samples)) < b
+        sides = [_side(greedy, "greedy"), _side(other, "greedy" if samples == 1 else "temperature")]
+        (point,) = paired_difference(*sides).points
+        # No interval where neither solved anything: nothing was told that could be false.
+        covered += point.ci_low is None or point.ci_high is None or point.ci_low <= b - a <= point.ci_high
+    assert covered >= 0.93 * 200
+
+
+def _side(correct: NDArray[np.bool_], kind: Kind) -> Side:
+    return sampled_side(Outcomes(correct, np.ones_like(correct)), np.arange(correct.shape[1]), kind, (1,))
+
+
+def test_one_solved_against_none_is_not_told_apart():
+    none, one = np.zeros((500, 1), np.bool_), np.zeros((500, 1), np.bool_)
+    one[3] = True
+    (point,) = paired_difference(_side(none, "greedy"), _side(one, "greedy")).points
+    assert point.p is not None and point.p > 0.3
+    assert point.ci_low is not None and point.ci_low < 0

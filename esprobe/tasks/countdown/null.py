@@ -15,13 +15,6 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-LABEL = "random expressions"
-DESCRIPTION = (
-    "merge the given numbers in random order (repeatedly an ordered pair of the remaining values and one of + - * /, "
-    "all equally likely) until one value is left; right within 1e-5 of the target, and a division by zero is wrong; "
-    "every way is counted, so the chances are exact"
-)
-
 MOST_NUMBERS = 5
 """Five numbers can be merged in 233,280 ways (sums and products once), six in 21 million: those are not walked."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from esprobe.errors import DataError
 from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
-from esprobe.tasks.countdown import audit, canonical, null, prompts
+from esprobe.tasks.countdown import audit, canonical, prompts
 from esprobe.tasks.countdown.data import read_rows
 from esprobe.tasks.countdown.download import ES_PAPER_FILE, ES_PAPER_SHA256, ES_PAPER_URL, cache_folder, fetch
 from esprobe.tasks.countdown.generate import generated_rows
@@ -21,6 +21,12 @@ from esprobe.tasks.countdown.scoring import SCORERS, score
 
 GENERATED = "generated"
 ES_PAPER = "es-paper"
+NULL_LABEL = "random expressions"
+NULL_DESCRIPTION = (
+    "merge the given numbers in random order (repeatedly an ordered pair of the remaining values and one of + - * /, "
+    "all equally likely) until one value is left; right within 1e-5 of the target, and a division by zero is wrong; "
+    "every way is counted, so the chances are exact"
+)
 
 
 @dataclass(frozen=True)
@@ -93,15 +99,17 @@ class CountdownTask:
     @property
     def null_label(self) -> str:
         """How tables name guessing."""
-        return null.LABEL
+        return NULL_LABEL
 
     @property
     def null_description(self) -> str:
         """What a random expression is."""
-        return null.DESCRIPTION
+        return NULL_DESCRIPTION
 
     def null_probabilities(self, problems: Sequence[Problem]) -> Sequence[float | None]:
         """The chance of a random expression at each problem."""
+        from esprobe.tasks.countdown import null  # needs numpy, and sampling does not
+
         given = [problem.inputs for problem in problems]
         return null.null_chances([inputs["numbers"] for inputs in given], [inputs["target"] for inputs in given])
 
