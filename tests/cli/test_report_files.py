@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import REPOSITORY, Run
 from tests.filled import fill, mixed
 
 
@@ -142,3 +142,11 @@ def test_completions_in_the_page_are_those_of_the_database(filled: Path) -> None
             assert all(e.correct for e in problem.excerpts[: len(solving)])
     connection.close()
     assert [problem.name for problem in explorer.problems] == [str(index) for index in range(200, 245)]
+
+
+def test_rollouts_made_elsewhere_have_a_page_of_their_own(esprobe: Run, tmp_path: Path) -> None:
+    made = REPOSITORY / "docs" / "examples" / "made-elsewhere.jsonl"
+    assert esprobe("import", made, "--label", "their model").returncode == 0
+    done = esprobe("report", "--format", "html", "--output", "theirs.html")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "their model" in (tmp_path / "theirs.html").read_text()

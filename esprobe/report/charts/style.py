@@ -30,6 +30,8 @@ def styles(results: Results) -> Mapping[int, Style]:
     arms: tuple[tuple[str, tuple[str, ...], Dash, int], ...] = (
         ("temperature", COOL, "solid", 0),
         ("perturbation", WARM, "dash", len(COOL)),
+        # Made elsewhere, how is not known: the colours of the others in the reverse order, and a line of its own.
+        ("imported", (*WARM[::-1], *COOL[::-1]), "dashdot", 1),
     )
     for kind, colours, dash, offset in arms:
         for place, result in enumerate(r for r in results.sampled if r.kind == kind):
