@@ -163,6 +163,6 @@ def check_ks(ks: Sequence[int], one: Loaded) -> None:
     if one.kind != "greedy" and max(ks) > n_min:
         raise UsageError(
             f"pass@{max(ks)} cannot be told for {one.label}: its problems have as few as {n_min} "
-            f"rollouts, and k may not pass n; use --k {n_min} or less, draw more with --samples, or leave "
-            f"the condition out with --condition"
+            f"rollouts, and k may not pass n; use --k {n_min} or less, draw more with --samples, or name other "
+            f"conditions"
         )

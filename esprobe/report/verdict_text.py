@@ -16,6 +16,12 @@ def verdict_section(results: Results) -> list[str]:
         "By the rule of docs/statistics.md, fixed before any data were seen: the best temperature and the best sigma "
         "are chosen on one half of the problems and compared on the other at k = 1, 16 and 256."
     )
+    selection = results.selection
+    if selection is not None:
+        judged = [c.judged_on for c in (*selection.temperatures, *selection.sigmas)]
+        if judged:
+            lines[-1] += f" The other half is {plural(max(judged), 'problem')}."
+        lines += [line for note in selection.notes for line in ("", f"{markdown(note[0].upper() + note[1:])}.")]
     for title, findings in (
         ("The two arms", verdict.primary),
         ("Against guessing", verdict.against_null),
@@ -46,8 +52,6 @@ def selection_section(results: Results) -> list[str]:
             rows.append((f"{c.candidates} {arm}", count(c.k), label, *values))
     if len(rows) > 1:
         lines += ["", *markdown_table(rows)]
-    if selection.notes:
-        lines += ["", *(f"- {markdown(note[0].upper() + note[1:])}." for note in selection.notes)]
     return lines
 
 
