@@ -17,6 +17,7 @@ from esprobe.errors import RolloutConflictError, StoreError, UsageError
 from esprobe.records import StoredCondition
 from esprobe.store.database import Mode, damaged, translated
 from esprobe.store.reader import RolloutStore
+from esprobe.store.texts import checksum_column, has_changed
 from esprobe.store.writer import RolloutWriter
 
 BATCH = 4096
@@ -106,8 +107,7 @@ def _refuse_contradictions(one: RolloutStore, other: RolloutStore) -> None:
 
 
 def _under_seed(connection: Connection) -> str:
-    names = connection.exec_driver_sql("SELECT name FROM pragma_table_info('completion')").scalars()
-    return _UNDER_SEED.format(checksum="completion.checksum" if "checksum" in set(names) else "NULL")
+    return _UNDER_SEED.format(checksum=checksum_column(connection))
 
 
 def _contents(store: RolloutStore, condition_id: int, seed: int) -> dict[tuple[str, int], Content]:
@@ -130,11 +130,17 @@ def _copy(source: RolloutStore, target: RolloutWriter) -> Merged:
             sessions = _copy_sessions(read, write, conditions)
         copied = known = 0
         for stored in source.conditions():
+            before = copied + known
             for batch in _batches(source, stored):
                 with target.reading() as write:
                     new = _insert(source, write, conditions[stored.id], batch, problems, sessions)
                 copied += new
                 known += len(batch) - new
+            lost = source.totals(stored.id).rollouts - (copied + known - before)
+            if lost:
+                raise StoreError(
+                    damaged(source.path, f"{lost:,} rollouts of condition {stored.id} have lost their text")
+                )
     return Merged(source.path, copied, known)
 
 
@@ -170,12 +176,11 @@ def _insert(
         *content, text, session_id, problem_id, written = row[2:]
         if problems[problem_id] in there[seed]:
             continue
-        checksum = zlib.crc32(text.encode())
-        if written not in (None, checksum):
+        if has_changed(text, written):
             reason = f"the text of problem {row[1]}, seed {seed} of condition {condition_id} has changed"
             raise StoreError(damaged(source.path, reason))
         id_ += 1
-        texts.append((id_, text, checksum))
+        texts.append((id_, text, zlib.crc32(text.encode())))
         rows.append((condition_id, seed, problems[problem_id], *content, sessions[session_id], id_))
     if rows:
         write.exec_driver_sql("INSERT INTO completion VALUES (?, ?, ?)", texts)

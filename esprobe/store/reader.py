@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, Engine, Row, and_, or_, text
+from sqlalchemy import Connection, Engine, and_, or_, text
 from sqlmodel import Session, col, select
 
 from esprobe.errors import StoreError
@@ -25,6 +25,7 @@ from esprobe.spec import Condition
 from esprobe.store import migrations
 from esprobe.store.database import Mode, damaged, open_database, translated
 from esprobe.store.schema import ConditionRow, ScorerRow, SessionRow, WorkRow
+from esprobe.store.texts import checksum_column, has_changed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,17 +179,32 @@ class RolloutStore:
         )
 
     def rollouts(self, condition_id: int, problem_index: int | None = None) -> Iterator[StoredRollout]:
-        """A condition's rollouts with their texts, by seed and problem; with ``problem_index`` that problem's."""
-        query = (
-            "SELECT problem_index, seed, text, reward, correct, answer, failure, token_count, finish_reason "
-            "FROM rollout JOIN problem ON problem.id = problem_id JOIN completion ON completion.id = completion_id "
-            "WHERE condition_id = :condition AND (:problem IS NULL OR problem_index = :problem) "
-            "ORDER BY seed, problem_id"
-        )
-        values = {"condition": condition_id, "problem": problem_index}
+        """A condition's rollouts with their texts, by seed and problem; with ``problem_index`` that problem's.
+
+        Raises:
+            StoreError: a text is not the one that was written, or a rollout has lost its text: the file is damaged.
+        """
         with self.reading() as connection:
-            for row in connection.execute(text(query), values, execution_options={"yield_per": 1000}):
-                yield _rollout(row)
+            recorded = _recorded(connection, condition_id)
+            query = (
+                f"SELECT {checksum_column(connection)}, problem_index, seed, text, reward, correct, answer, failure, "
+                "token_count, finish_reason FROM rollout JOIN problem ON problem.id = problem_id "
+                "JOIN completion ON completion.id = completion_id "
+                "WHERE condition_id = :condition AND (:problem IS NULL OR problem_index = :problem) "
+                "ORDER BY seed, problem_id"
+            )
+            values = {"condition": condition_id, "problem": problem_index}
+            read = 0
+            for checksum, *row in connection.execute(text(query), values, execution_options={"yield_per": 1000}):
+                found = _rollout(row)
+                if has_changed(found.completion, checksum):
+                    what = f"the text of problem {found.problem}, seed {found.seed} of condition {condition_id}"
+                    raise StoreError(damaged(self.path, f"{what} has changed"))
+                read += 1
+                yield found
+            if problem_index is None and recorded is not None and read != recorded.rollouts:
+                lost = f"{read:,} of the {recorded.rollouts:,} rollouts of condition {condition_id} have a text"
+                raise StoreError(damaged(self.path, f"only {lost}"))
 
     def excerpts(self, condition_id: int, wanted: Sequence[tuple[int, int]]) -> Iterator[StoredRollout]:
         """Those rollouts of a condition that are named by (problem id, seed), in no particular order.
@@ -205,11 +221,11 @@ class RolloutStore:
         )
         with self.reading() as connection:
             for row in connection.execute(text(query), {"condition": condition_id, "wanted": json.dumps(wanted)}):
-                yield _rollout(row)
+                yield _rollout(tuple(row))
 
 
-def _rollout(row: Row[Any]) -> StoredRollout:
-    index, seed, completion, reward, correct, *rest = tuple(row)
+def _rollout(row: Sequence[Any]) -> StoredRollout:
+    index, seed, completion, reward, correct, *rest = row
     return StoredRollout(index, seed, completion, reward, bool(correct), *rest)
 
 

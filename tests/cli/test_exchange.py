@@ -192,3 +192,24 @@ def test_a_backup_is_whole_and_never_overwrites_by_accident(filled: Path, tmp_pa
     assert invoke("backup", tmp_path / "no" / "c.db", "--db", filled).code == 1
     assert invoke("backup", tmp_path / "x.db", "--db", tmp_path / "none.db").code == 1
     assert invoke("backup", fill(tmp_path / "o.db"), "--db", filled).code == 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("UPDATE completion SET text = text || '!' WHERE id = 7", "has changed"),
+        ("DELETE FROM completion WHERE id = 7", "rollouts of condition"),
+    ],
+)
+def test_nothing_is_exported_or_merged_from_texts_that_are_not_as_written(
+    filled: Path, tmp_path: Path, damage: str, told: str
+) -> None:
+    """SQL without its guards stands for damage below it: neither keeps the checksums."""
+    damaged = Path(shutil.copy(filled, tmp_path / "damaged.db"))
+    shell(damaged, "PRAGMA foreign_keys = OFF", damage)
+    for command in (["export", "--output", tmp_path / "out.jsonl"], ["export", "--output", tmp_path / "out.parquet"]):
+        done = invoke(*command, "--db", damaged)
+        assert (done.code, "is damaged" in done.stderr, told in done.stderr) == (1, True, True), done.stderr
+    done = invoke("merge", damaged, "--into", tmp_path / "into.db")
+    assert (done.code, "is damaged" in done.stderr) == (1, True), done.stderr
+    assert not list(tmp_path.glob("out.*"))
