@@ -614,3 +614,12 @@ def test_ten_megabytes(unit, scorer):
 def test_any_text_is_scored(text, scorer):
     for completion in (text, answering(text), text + answering("7")):
         assert score(completion, [7], "7", scorer).failure in (None, *FAILURES)
+
+
+@pytest.mark.parametrize("spaced", ["1 +{}2", "{}1 + 2", "1 + 2{}", "1{}+{}2", "({}1{}+ 2)"])
+def test_any_number_of_spaces_is_as_good_as_one(spaced):
+    many = spaced.replace("{}", " " * 1000)
+    assert score(answering(many), [1, 2], "3") == score(answering(spaced.replace("{}", " ")), [1, 2], "3")
+    assert score(answering(many), [1, 2], "3").correct
+    assert_as_published(answering(many), [1, 2], "3")
+    assert not score(answering("1" + " " * 1000 + "2"), [12], "12").correct

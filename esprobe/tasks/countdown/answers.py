@@ -9,12 +9,15 @@ from collections.abc import Sequence
 CHARACTERS = re.compile(r"[0-9+\-*/() ]+")
 """All that an answer may be written with."""
 
+_SPACES = re.compile(r"  +")
 _DIGITS = re.compile(r"[0-9]+")
 _MOST_DIGITS = 640  # the fewest that Python's int() may be set to refuse
 
 
 def last_answer(completion: str) -> str | None:
-    """The content of the last answer block, reading blocks from left to right; None without one.
+    """The content of the last answer block, reading blocks from left to right, with runs of spaces as one space.
+
+    None without one. What a number of spaces means to Python's grammar one space means as well.
 
     A block runs from an opening tag to the first closing tag after it, and the next one is looked for behind that.
     So the last block is the one that holds the last opening tag with a closing tag behind it, and it begins at the
@@ -25,7 +28,8 @@ def last_answer(completion: str) -> str | None:
         return None
     before = completion.rfind("</answer>", 0, last_open)
     start = completion.find("<answer>", before + 1) + len("<answer>")
-    return completion[start : completion.find("</answer>", start)]
+    # Reading ten thousand spaces one token after another takes long; a model that repeats itself writes them.
+    return _SPACES.sub(" ", completion[start : completion.find("</answer>", start)])
 
 
 def uses_exactly(content: str, numbers: Sequence[int]) -> bool:
