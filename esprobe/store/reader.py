@@ -196,10 +196,7 @@ class RolloutStore:
             values = {"condition": condition_id, "problem": problem_index}
             read = 0
             for checksum, *row in connection.execute(text(query), values, execution_options={"yield_per": 1000}):
-                found = _rollout(row)
-                if has_changed(found.completion, checksum):
-                    what = f"the text of problem {found.problem}, seed {found.seed} of condition {condition_id}"
-                    raise StoreError(damaged(self.path, f"{what} has changed"))
+                found = self._as_written(condition_id, checksum, row)
                 read += 1
                 yield found
             if problem_index is None and recorded is not None and read != recorded.rollouts:
@@ -210,18 +207,30 @@ class RolloutStore:
         """Those rollouts of a condition that are named by (problem id, seed), in no particular order.
 
         One that is not stored is left out.
+
+        Raises:
+            StoreError: a text is not the one that was written.
         """
-        # One statement, however many are wanted. CROSS JOIN fixes the order: each is found by its key, where SQLite
-        # would otherwise read the whole condition.
-        query = (
-            "SELECT problem_index, rollout.seed, text, reward, correct, answer, failure, token_count, finish_reason "
-            "FROM json_each(:wanted) AS one CROSS JOIN rollout ON condition_id = :condition "
-            "AND rollout.seed = json_extract(one.value, '$[1]') AND problem_id = json_extract(one.value, '$[0]') "
-            "JOIN problem ON problem.id = problem_id JOIN completion ON completion.id = completion_id"
-        )
         with self.reading() as connection:
-            for row in connection.execute(text(query), {"condition": condition_id, "wanted": json.dumps(wanted)}):
-                yield _rollout(tuple(row))
+            # One statement, however many are wanted. CROSS JOIN fixes the order: each is found by its key, where SQLite
+            # would otherwise read the whole condition.
+            query = (
+                f"SELECT {checksum_column(connection)}, problem_index, rollout.seed, text, reward, correct, answer, "
+                "failure, token_count, finish_reason "
+                "FROM json_each(:wanted) AS one CROSS JOIN rollout ON condition_id = :condition "
+                "AND rollout.seed = json_extract(one.value, '$[1]') AND problem_id = json_extract(one.value, '$[0]') "
+                "JOIN problem ON problem.id = problem_id JOIN completion ON completion.id = completion_id"
+            )
+            values = {"condition": condition_id, "wanted": json.dumps(wanted)}
+            for checksum, *row in connection.execute(text(query), values):
+                yield self._as_written(condition_id, checksum, row)
+
+    def _as_written(self, condition_id: int, checksum: int | None, row: Sequence[Any]) -> StoredRollout:
+        found = _rollout(row)
+        if has_changed(found.completion, checksum):
+            what = f"the text of problem {found.problem}, seed {found.seed} of condition {condition_id}"
+            raise StoreError(damaged(self.path, f"{what} has changed"))
+        return found
 
 
 def _rollout(row: Sequence[Any]) -> StoredRollout:

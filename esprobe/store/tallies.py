@@ -11,7 +11,6 @@ from esprobe.errors import StoreError
 from esprobe.records import Answers, Correctness, Spending, StoredProblem, Tally
 from esprobe.store.database import damaged
 from esprobe.store.reader import RolloutStore
-from esprobe.store.texts import checksum_column, has_changed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,22 +70,12 @@ def texts(
     Raises:
         StoreError: a text is not the one that was written, or is not there: the file is damaged.
     """
-    # CROSS JOIN: SQLite would rather scan every rollout than look up those that are wanted.
-    query = (
-        "SELECT json_extract(wanted.value, '$[0]'), text, {checksum} FROM json_each(:keys) AS wanted "
-        "CROSS JOIN rollout ON condition_id = :condition AND seed = json_extract(wanted.value, '$[1]') "
-        "AND problem_id = json_extract(wanted.value, '$[2]') "
-        "CROSS JOIN completion ON completion.id = completion_id"
-    )
     ids = {problem.index: problem.id for problem in problems}
-    wanted = [(index, seed, ids[index]) for index, seed in keys]
-    with store.reading() as connection:
-        values = {"condition": condition_id, "keys": json.dumps(wanted)}
-        rows = connection.execute(text(query.format(checksum=checksum_column(connection))), values).all()
-    if len(rows) != len(wanted) or any(has_changed(completion, checksum) for _, completion, checksum in rows):
-        reason = f"texts of condition {condition_id} are not those that were written"
+    found = list(store.excerpts(condition_id, [(ids[index], seed) for index, seed in keys]))
+    if len(found) != len(keys):
+        reason = f"{len(keys) - len(found):,} rollouts of condition {condition_id} have lost their text"
         raise StoreError(damaged(store.path, reason))
-    return [(index, completion) for index, completion, _ in rows]
+    return [(rollout.problem, rollout.completion) for rollout in found]
 
 
 def spending(store: RolloutStore, condition_id: int) -> Spending:
