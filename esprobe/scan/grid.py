@@ -30,4 +30,6 @@ def logarithmic(low: float, high: float, points: int) -> tuple[float, ...]:
     if points < 2:
         raise UsageError(f"--points {points} makes no grid; use 2 or more")
     step = (math.log10(high) - math.log10(low)) / (points - 1)
-    return tuple(dict.fromkeys(float(f"{10 ** (math.log10(low) + step * i):.1e}") for i in range(points)))
+    # The ends as they were asked for: by way of their logarithms 0.225 could round to another two digits.
+    between = (10 ** (math.log10(low) + step * i) for i in range(1, points - 1))
+    return tuple(dict.fromkeys(float(f"{value:.1e}") for value in (low, *between, high)))

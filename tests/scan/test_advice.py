@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from esprobe.errors import UsageError
@@ -92,6 +92,7 @@ def test_a_grid_is_logarithmic_and_easy_to_type() -> None:
     assert parse_range("0.1:2") == (0.1, 2.0)
 
 
+@example(low=0.15, ratio=1.5, points=2)
 @given(low=st.floats(1e-6, 1.0), ratio=st.floats(1.5, 1e5), points=st.integers(2, 30))
 def test_a_grid_ascends_from_end_to_end(low: float, ratio: float, points: int) -> None:
     grid = logarithmic(low, low * ratio, points)
