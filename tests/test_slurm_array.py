@@ -81,3 +81,14 @@ def test_a_task_that_is_told_to_stop_keeps_its_rollouts_and_queues_itself_again(
     assert stored(tmp_path / "shard-2.db") > 0
     assert query(tmp_path / "shard-2.db", "SELECT outcome FROM session") == [("stopped",)]
     assert not node.exists()
+
+
+@pytest.mark.parametrize(("ending", "again"), [("kill -TERM $$", True), ("kill -USR1 $$", True), ("exit 1", False)])
+def test_a_task_is_queued_again_for_a_signal_and_not_for_an_error(
+    slurm: dict[str, str], tmp_path: Path, ending: str, again: bool
+) -> None:
+    """The signal may come before there is anyone to handle it."""
+    (tmp_path / "bin" / "esprobe").write_text(f"#!/bin/sh\n{ending}\n")
+    done = subprocess.run(["bash", str(SCRIPT)], env=slurm | {"SLURM_ARRAY_TASK_ID": "3"}, capture_output=True)
+    assert done.returncode in (138, 143, 1)
+    assert (tmp_path / "scontrol.log").exists() is again

@@ -28,5 +28,6 @@ if [ -f "$local" ]; then
     esprobe backup --overwrite --db "$local" "$local.copy" && cp "$local.copy" "$kept.part" &&
         mv "$kept.part" "$kept" && rm -f "$local" "$local"-* "$local".*
 fi
-if [ "$code" -eq 75 ]; then scontrol requeue "${SLURM_ARRAY_JOB_ID}_$number"; fi
+# 138 and 143: the signal came while Python was still starting, or to srun itself.
+case "$code" in 75 | 138 | 143) scontrol requeue "${SLURM_ARRAY_JOB_ID}_$number" ;; esac
 exit "$code"

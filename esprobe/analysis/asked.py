@@ -29,6 +29,7 @@ class Asked:
 
 def asked_together(extents: Sequence[Extent], correctness: Correctness) -> Asked | None:
     """The union of ``extents``; None if nobody asked for anything."""
+    extents = [e for e in extents if e.problems and e.samples]  # an import's rollouts may follow no plan
     if not extents:
         return None
     indices = np.unique([edge for e in extents for edge in (e.first_index, e.stop_index)])

@@ -1,6 +1,6 @@
 """The best of many, chosen on one half of the problems and judged on the other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,8 @@ class Field:
     Attributes:
         temperatures: the temperature arm.
         sigmas: the perturbation arm, sigma 0 left out: it perturbs nothing.
-        zero: sigma 0, if it was drawn.
-        greedy: the baseline, if it was drawn.
+        zero: sigma 0, if it was drawn on all of the common problems.
+        greedy: the baseline, if it was drawn on all of them.
         indices: (P,) the common problems.
         choosing: (P,) True for the half that is chosen on.
         notes: what was left out and why, in words.
@@ -45,51 +45,80 @@ class Field:
         """Problems that no choice sees."""
         return self.indices[~self.choosing]
 
+    @property
+    def can_be_halved(self) -> bool:
+        """Whether there is a problem to choose on, and enough others for an interval."""
+        return len(self.chosen_on) > 0 and len(self.judged_on) > 1
+
+    @property
+    def too_few(self) -> str:
+        """Why it cannot be halved."""
+        count = len(self.indices)
+        return f"{count} {'problem is' if count == 1 else 'problems are'} too few to choose on some and judge on others"
+
 
 def field_of(loaded: Sequence[Loaded]) -> Field | None:
-    """What is chosen among: the model and data with most rollouts; None without a sampled condition."""
-    kinds: dict[tuple[str, str, str], list[Loaded]] = {}
+    """What is chosen among, from the design alone, whatever was solved; None without a condition to choose.
+
+    Conditions of one model, data, prompt, precision and length: those that hold most rollouts. A condition over less
+    than half of the problems of the widest one, such as a scan leaves, would shrink what all are judged on, and is left
+    out.
+    """
+    kinds: dict[tuple[object, ...], list[Loaded]] = {}
     for one in loaded:
         if one.outcomes.problems:
             c = one.condition
-            kinds.setdefault((c.model_fingerprint, c.data_digest, c.prompt_digest), []).append(one)
-    rollouts = {key: sum(int(c.outcomes.n.sum()) for c in found) for key, found in kinds.items()}
-    if not kinds or all(c.kind == "greedy" for c in loaded):
+            key = (c.model_fingerprint, c.data_digest, c.prompt_digest, c.dtype, c.max_tokens, c.stop_loops)
+            kinds.setdefault(key, []).append(one)
+    alike = {key: found for key, found in kinds.items() if any(map(_is_candidate, found))}
+    if not alike:
         return None
-    best = max(kinds, key=lambda key: rollouts[key])
-    found = kinds[best]
+    found = max(alike.values(), key=lambda conditions: sum(int(c.outcomes.n.sum()) for c in conditions))
     notes = []
     if len(kinds) > 1:
+        c = found[0].condition
         notes.append(
-            f"chosen among conditions of {found[0].condition.model} alone; name others with --condition to choose "
-            "among them"
+            f"chosen among conditions of {c.model} ({c.dtype}, up to {c.max_tokens} tokens) alone; name others with "
+            "--condition to choose among them"
         )
-    sampled = [c for c in found if c.kind != "greedy"]
-    indices = sampled[0].correctness.problems
-    for other in sampled[1:]:
+    candidates = [c for c in found if _is_candidate(c)]
+    widest = max(c.outcomes.problems for c in candidates)
+    arms = [c for c in candidates if 2 * c.outcomes.problems >= widest]
+    if narrow := [c.label for c in candidates if c not in arms]:
+        notes.append(f"drawn on less than half of the {widest} problems, and left out: {', '.join(narrow)}")
+    indices = arms[0].correctness.problems
+    for other in arms[1:]:
         indices = np.intersect1d(indices, other.correctness.problems)
-    if left := max(c.outcomes.problems for c in sampled) - len(indices):
+    if left := max(c.outcomes.problems for c in arms) - len(indices):
         notes.append(f"{left} problems that not every condition has are left out")
-    groups = [sampled[0].correctness.groups[row] for row in sampled[0].rows(indices)]
-    baselines = [c for c in found if c.kind == "greedy" and np.isin(indices, c.correctness.problems).all()]
-    if not baselines:
+
+    def over_them(conditions: Iterable[Loaded]) -> Loaded | None:
+        return next((c for c in conditions if np.isin(indices, c.correctness.problems).all()), None)
+
+    greedy = over_them(c for c in found if c.kind == "greedy")
+    if greedy is None:
         notes.append("no greedy baseline over these problems, so nothing says what the unperturbed model does")
     return Field(
-        temperatures=tuple(c for c in sampled if c.kind == "temperature"),
-        sigmas=tuple(c for c in sampled if c.kind == "perturbation" and c.condition.sigma),
-        zero=next((c for c in sampled if c.kind == "perturbation" and not c.condition.sigma), None),
-        greedy=baselines[0] if baselines else None,
+        temperatures=tuple(c for c in arms if c.kind == "temperature"),
+        sigmas=tuple(c for c in arms if c.kind == "perturbation"),
+        zero=over_them(c for c in found if c.kind == "perturbation" and not c.condition.sigma),
+        greedy=greedy,
         indices=indices,
-        choosing=split(indices, groups),
+        choosing=split(indices, [arms[0].correctness.groups[row] for row in arms[0].rows(indices)]),
         notes=tuple(notes),
     )
+
+
+def _is_candidate(one: Loaded) -> bool:
+    """Whether there is anything to choose: a temperature, or a sigma that perturbs something."""
+    return one.kind == "temperature" or (one.kind == "perturbation" and bool(one.condition.sigma))
 
 
 def select(field: Field, published: Sequence[PublishedPoint]) -> Selection:
     """The best single perturbation and the best condition of each arm, judged on problems that no choice has seen."""
     notes = list(field.notes)
-    if len(field.chosen_on) < 1 or len(field.judged_on) < 2:
-        notes.append("too few problems to choose on some and judge on others")
+    if not field.can_be_halved:
+        notes.append(field.too_few)
         return Selection(SPLIT_SEED, None, (), (), _lines(field, published), tuple(notes))
     return Selection(
         seed=SPLIT_SEED,

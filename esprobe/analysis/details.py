@@ -42,7 +42,7 @@ def detail(store: RolloutStore, loaded: Loaded, totals: Totals, curve: Curve) ->
     return Detail(
         counts=correct_counts(outcomes.n, outcomes.c),
         cover=cover_curve(outcomes),
-        taxonomy=taxonomy(tallies.tallies(store, loaded.id)),
+        taxonomy=taxonomy(tallies.tallies(store, loaded.id, loaded.problems)),
         cost=cost_axes(curve, totals.rollouts, totals.tokens, spent.rollouts, spent.generate_s, spent.switch_s),
         vote=None if greedy else _vote(store, loaded),
         diversity=_diversity(store, loaded),
@@ -62,7 +62,7 @@ def curves_by_group(loaded: Loaded) -> tuple[GroupCurve, ...]:
 
 
 def _vote(store: RolloutStore, loaded: Loaded) -> Vote:
-    found = tallies.answers(store, loaded.id, loaded.correctness)
+    found = tallies.answers(store, loaded.id, loaded.correctness, loaded.problems)
     codes = _values(loaded, found)
     stored = int(loaded.outcomes.n.sum())
     missing = int((codes[loaded.correctness.stored] == NO_VALUE).sum())

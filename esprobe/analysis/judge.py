@@ -20,8 +20,11 @@ NULL = "{} against {}"
 ZERO = "best sigma against sigma 0"
 
 
-def judge(field: Field, selection: Selection, nulls: Sequence[Null]) -> Verdict:
+def judge(field: Field | None, selection: Selection | None, nulls: Sequence[Null]) -> Verdict:
     """The pre-declared contrasts on the problems that no choice has seen."""
+    if field is None or selection is None:
+        missing = ("no temperature was sampled", "no sigma above 0 was sampled")
+        return Verdict("Neither arm was sampled, so there is nothing to judge.", (), (), (), missing)
     by_id = {c.id: c for c in (*field.temperatures, *field.sigmas)}
     best_t = {chosen.k: by_id[chosen.condition] for chosen in selection.temperatures}
     best_s = {chosen.k: by_id[chosen.condition] for chosen in selection.sigmas}
@@ -169,12 +172,15 @@ def _missing(field: Field, selection: Selection, has_null: bool) -> tuple[str, .
     ):
         if not arm:
             missing.append(f"no {name} was sampled")
+        elif not field.can_be_halved:
+            missing.append(f"the {name} arm: {field.too_few}")
         elif absent := [k for k in PRIMARY_KS if k not in {c.k for c in chosen}]:
             missing.append(f"{_ks(absent)} of the {name} arm: too few rollouts")
     if not has_null:
         missing.append("no null: the task brings none for all of these problems, so guessing is not known")
     if field.zero is None:
         missing.append(
-            "sigma 0 was not sampled, so numerical noise is not known; add it with: sample-perturb --sigma 0"
+            "sigma 0 was not sampled on all of these problems, so numerical noise is not known; add it with: "
+            "sample-perturb --sigma 0"
         )
     return tuple(missing)

@@ -104,7 +104,7 @@ def _with_comparisons(results: Results, loaded: Sequence[Loaded], nulls: Sequenc
         against_null=with_holm([pair for pair in against if pair is not None]),
         arms=arms_overlap(sampled),
         selection=selection,
-        verdict=None if field is None or selection is None else judge(field, selection, nulls),
+        verdict=judge(field, selection, nulls),
         cost_matched=_cost_matched(results, sampled),
     )
 

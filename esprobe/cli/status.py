@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from esprobe.records import ConditionStatus, SessionRecord
 
 
+MOST_RUNS = 4
+"""Runs of incomplete seeds that the table spells out."""
+
+
 class Format(StrEnum):
     """How a status is written."""
 
@@ -79,6 +83,7 @@ def _condition(one: "ConditionStatus") -> dict[str, Any]:
         "missing": one.missing,
         "problems": one.planned_problems,
         "incomplete_problems": one.incomplete_problems,
+        "incomplete_seeds": one.incomplete_seeds,
         "tokens": one.totals.tokens,
         "rollouts_per_s": one.rate,
         "eta_s": one.eta_s,
@@ -114,6 +119,12 @@ def _state(session: "SessionRecord") -> str:
     return "running"
 
 
+def _incomplete(one: dict[str, Any]) -> str:
+    runs = [str(first) if first == last else f"{first} to {last}" for first, last in one["incomplete_seeds"]]
+    seeds = ", ".join(runs[:MOST_RUNS]) + (f" and {len(runs) - MOST_RUNS:,} more" if len(runs) > MOST_RUNS else "")
+    return f"{one['incomplete_problems']:,} of {one['problems']:,} problems; seeds {seeds}"
+
+
 def as_table(document: dict[str, Any]) -> str:
     """The same for people; ASCII but for names."""
     from esprobe.cli.progress import duration
@@ -136,7 +147,7 @@ def as_table(document: dict[str, Any]) -> str:
                 f"{1000 * one['rollouts'] // one['planned'] / 10:.1f} %" if one["planned"] else "",
                 "not known" if rate is None else f"{rate:,.1f}",
                 "not known" if eta is None else duration(eta),
-                f"{one['incomplete_problems']:,} of {one['problems']:,} problems" if one["missing"] else "none",
+                _incomplete(one) if one["missing"] else "none",
                 f"{one['tokens']:,}",
             )
         )

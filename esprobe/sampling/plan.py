@@ -5,7 +5,7 @@ The order keeps a partial database balanced: all conditions advance together, a 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TypeVar
 
@@ -35,11 +35,19 @@ class Planned:
 
 @dataclass(frozen=True)
 class Unit:
-    """What an engine runs at once: one perturbation, or one block of seeds, over all problems."""
+    """What an engine runs at once: one perturbation, or one block of seeds, over all problems.
+
+    Attributes:
+        planned: the condition.
+        first_seed: the first seed it draws.
+        samples: how many.
+        stored: rollouts of it that the database held when the plan was made.
+    """
 
     planned: Planned
     first_seed: int
     samples: int
+    stored: int = 0
 
     @property
     def seeds(self) -> range:
@@ -62,10 +70,10 @@ class Plan:
         self.conditions = conditions
         self._problems = problems
         store.plan_problems(list(problems))
-        self._units = list(_in_order(conditions, shard))
         counts = {c.condition_id: store.stored_by_seed(c.condition_id, c.first_seed, c.samples) for c in conditions}
-        self._stored = [
-            sum(counts[unit.planned.condition_id].get(seed, 0) for seed in unit.seeds) for unit in self._units
+        self._units = [
+            replace(unit, stored=sum(counts[unit.planned.condition_id].get(seed, 0) for seed in unit.seeds))
+            for unit in _in_order(conditions, shard)
         ]
 
     @property
@@ -76,12 +84,12 @@ class Plan:
     @property
     def stored(self) -> int:
         """Planned rollouts that the database held when the plan was made."""
-        return sum(self._stored)
+        return sum(unit.stored for unit in self._units)
 
     def units(self) -> Iterator[Unit]:
         """Units with something owed: the first block of every condition, then the second of every one, ..."""
-        for unit, stored in zip(self._units, self._stored, strict=True):
-            if stored < unit.samples * len(self._problems):
+        for unit in self._units:
+            if unit.stored < unit.samples * len(self._problems):
                 yield unit
 
     def works(self, batch_size: int | None, workers: int) -> Iterator[Work]:
@@ -108,10 +116,12 @@ class Plan:
         Batches are cut from the planned problems, not from the missing ones, so that a resumed run computes together
         what an uninterrupted one does. Without a batch size the unit is one batch.
         """
-        owed = set(self._store.owed(unit.planned.condition_id, unit.first_seed, unit.samples))
         # A problem's seeds stand back to back: an engine with a prefix cache computes the prompt once.
         keys = [Key(id_, index, seed) for id_, index in self._problems.items() for seed in unit.seeds]
         planned = _cut(keys, batch_size or max(len(keys), 1))
+        if not unit.stored:
+            return planned
+        owed = set(self._store.owed(unit.planned.condition_id, unit.first_seed, unit.samples))
         batches = [[key for key in batch if (key.problem_id, key.seed) in owed] for batch in planned]
         return [batch for batch in batches if batch]
 

@@ -1,5 +1,6 @@
 """One sampling command from job to summary: what it finds, what it owes, what it draws."""
 
+import gc
 import re
 import shlex
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
 from esprobe.sampling.observer import Observer
 from esprobe.sampling.plan import Plan, Planned
+from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import digest_of
 from esprobe.store import RolloutWriter
@@ -111,7 +113,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
             for c in conditions
         }
         session_id = store.begin_session(
-            job.command, scorer, extents, _engines(crew), provenance.versions(), provenance.hardware()
+            job.command, scorer, extents, _engines(crew, job.shard), provenance.versions(), provenance.hardware()
         )
         loop = Loop(
             plan=plan,
@@ -125,6 +127,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         )
         stop.defer()
         outcome: Outcome | Literal["failed"] = "failed"
+        gc.freeze()  # model, problems and modules stay: millions of rollouts should not have them searched for garbage
         try:
             loop.run()
             # A signal that came when the last rollout was drawn has stopped nothing.
@@ -139,8 +142,9 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         return summary(outcome, loop.rollouts)
 
 
-def _engines(crew: Crew) -> dict[str, Any]:
-    return dict(crew.ready.engine) | ({"workers": crew.size} if crew.size > 1 else {})
+def _engines(crew: Crew, shard: Shard) -> dict[str, Any]:
+    workers = {"workers": crew.size} if crew.size > 1 else {}
+    return dict(crew.ready.engine) | workers | ({"shard": str(shard)} if shard != WHOLE else {})
 
 
 def _refuse_to_call_it_done(crew: Crew) -> NoReturn:

@@ -15,6 +15,7 @@ from esprobe.records import ShownRollout, StoredRollout
 from esprobe.spec import Prompt
 from esprobe.store.database import translated
 from esprobe.store.reader import RolloutStore
+from esprobe.store.texts import checksum_column
 
 # Every seed of a condition by one look-up each, where a plain SELECT DISTINCT reads every row.
 _SEEDS = (
@@ -23,8 +24,8 @@ _SEEDS = (
     "FROM drawn WHERE drawn.seed IS NOT NULL) "
 )
 _SHOWN = (
-    "SELECT session_id, problem_group, inputs, prompt, problem_index, seed, text, reward, correct, answer, failure, "
-    "token_count, finish_reason FROM ({keys}) CROSS JOIN problem ON problem.id = problem_id "
+    "SELECT {checksum}, session_id, problem_group, inputs, prompt, problem_index, seed, text, reward, correct, answer, "
+    "failure, token_count, finish_reason FROM ({keys}) CROSS JOIN problem ON problem.id = problem_id "
     "CROSS JOIN completion ON completion.id = completion_id ORDER BY seed, problem_id"
 )
 
@@ -53,16 +54,21 @@ class RolloutBrowser(RolloutStore):
         """At most ``limit`` rollouts after the first ``offset``, by condition as given, then by seed and problem.
 
         A transaction is open until the last one; close the generator if you leave it before.
+
+        Raises:
+            StoreError: the file cannot be read, or a text is not the one that was written.
         """
         with translated(self.path), self._engine.begin() as connection:
             for condition_id in selection.condition_ids:
                 keys, values = _keys(connection, selection, condition_id)
-                query = _SHOWN.format(keys=f"{keys} LIMIT :limit OFFSET :offset")
+                query = _SHOWN.format(keys=f"{keys} LIMIT :limit OFFSET :offset", checksum=checksum_column(connection))
                 shown = 0
                 streaming = connection.execution_options(yield_per=1000)
-                for row in streaming.exec_driver_sql(query, values | {"limit": limit, "offset": offset}):
+                for checksum, *row in streaming.exec_driver_sql(query, values | {"limit": limit, "offset": offset}):
                     shown += 1
-                    yield _shown(condition_id, row)
+                    found = _shown(condition_id, row)
+                    self.check_text(condition_id, found.rollout, checksum)
+                    yield found
                 limit -= shown
                 if limit <= 0:
                     return
@@ -95,7 +101,7 @@ def _run(connection: Connection, query: str, values: dict[str, Any]) -> Sequence
     return connection.exec_driver_sql(query, values).all()
 
 
-def _shown(condition_id: int, row: Any) -> ShownRollout:
+def _shown(condition_id: int, row: Sequence[Any]) -> ShownRollout:
     session_id, group, inputs, prompt, index, seed, text, reward, correct, *rest = row
     asked = json.loads(prompt)
     return ShownRollout(

@@ -91,7 +91,10 @@ def sums(store: RolloutStore) -> Iterator[str]:
 
 
 def holes(store: RolloutStore) -> Iterator[str]:
-    """Rollouts that a session which ended as done was asked for, and that are not there."""
+    """Rollouts that a session which ended as done was asked for, and that are not there.
+
+    A session that was asked for a share of them answers for all once the other shares are there, done too.
+    """
     for stored in store.conditions():
         matrix = store.correctness(stored.id)
         where = {int(seed): column for column, seed in enumerate(matrix.seeds)}
@@ -120,11 +123,16 @@ QUESTIONS: Mapping[str, Callable[[RolloutStore], Iterator[str]]] = {
 
 def _finished(store: RolloutStore, condition_id: int) -> list[Extent]:
     query = (
-        "SELECT first_index, stop_index, first_seed, samples, problems FROM work JOIN session ON session.id = "
-        "session_id WHERE condition_id = ? AND outcome = 'done' ORDER BY session_id"
+        "SELECT coalesce(json_extract(engine, '$.shard'), '1/1'), first_index, stop_index, first_seed, samples, "
+        "problems FROM work JOIN session ON session.id = session_id WHERE condition_id = ? AND outcome = 'done' "
+        "ORDER BY session_id"
     )
+    shares: dict[tuple[Extent, int], set[int]] = {}
     with store.reading() as connection:
-        return [Extent(*row) for row in connection.exec_driver_sql(query, (condition_id,))]
+        for shard, *asked in connection.exec_driver_sql(query, (condition_id,)):
+            number, _, count = shard.partition("/")
+            shares.setdefault((Extent(*asked), int(count)), set()).add(int(number))
+    return list(dict.fromkeys(extent for (extent, count), there in shares.items() if len(there) == count))
 
 
 def _prompt_digest(written: str) -> str | None:

@@ -6,7 +6,7 @@ nothing is written at all. So merging again changes nothing, and inputs may over
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,8 @@ def merge(inputs: Sequence[Path], into: Path) -> list[Merged]:
 
     Raises:
         RolloutConflictError: two of the files hold one rollout with other content; nothing was written.
-        StoreError: a file cannot be read or written, or an input is damaged; nothing of that input was written.
+        StoreError: a file cannot be read or written, or an input is damaged. A new ``into`` does not stay then; in one
+            that was there before, what was copied stays, and merging again goes on from it.
         UsageError: an input is the output.
     """
     if any(path.resolve() == into.resolve() for path in inputs):
@@ -77,8 +78,22 @@ def merge(inputs: Sequence[Path], into: Path) -> list[Merged]:
         for number, one in enumerate(known):
             for other in known[:number]:
                 _refuse_contradictions(other, one)
-        target = there or stack.enter_context(RolloutWriter.open(into))
+        target = there or stack.enter_context(_new(into))
         return [_copy(source, target) for source in sources]
+
+
+@contextmanager
+def _new(into: Path) -> Iterator[RolloutWriter]:
+    """A target that was not there, and that does not stay if filling it fails."""
+    target = RolloutWriter.open(into)
+    try:
+        yield target
+    except BaseException:
+        target.close()
+        for part in ("", "-wal", "-shm"):
+            into.with_name(into.name + part).unlink(missing_ok=True)
+        raise
+    target.close()
 
 
 def _refuse_damaged(source: RolloutStore) -> None:

@@ -227,10 +227,18 @@ class RolloutStore:
 
     def _as_written(self, condition_id: int, checksum: int | None, row: Sequence[Any]) -> StoredRollout:
         found = _rollout(row)
+        self.check_text(condition_id, found, checksum)
+        return found
+
+    def check_text(self, condition_id: int, found: StoredRollout, checksum: int | None) -> None:
+        """Hold the text of one rollout against the checksum with which it was written.
+
+        Raises:
+            StoreError: it is another one.
+        """
         if has_changed(found.completion, checksum):
             what = f"the text of problem {found.problem}, seed {found.seed} of condition {condition_id}"
             raise StoreError(damaged(self.path, f"{what} has changed"))
-        return found
 
 
 def _rollout(row: Sequence[Any]) -> StoredRollout:

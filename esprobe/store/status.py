@@ -50,12 +50,30 @@ def _status(store: RolloutStore, stored: StoredCondition, extents: list[Extent])
     totals = store.totals(stored.id)
     everything = set().union(*(problems for _, problems in segments)) if segments else set()
     incomplete: set[int] = set()
+    seeds: tuple[tuple[int, int], ...] = ()
     with store.reading() as connection:
         if totals.rollouts < planned:
-            incomplete = _incomplete(connection, stored.id, segments, everything)
+            counts = _counts(connection, stored.id)
+            incomplete = _incomplete(connection, stored.id, counts, segments, everything)
+            seeds = _runs(s for run, problems in segments for s in run if counts.get(s, 0) < len(problems))
         last = connection.exec_driver_sql(_LAST_WORK, (stored.id,)).first()
     session_id, rate = (last[0], _rate(*last[1:])) if last is not None else (None, None)
-    return ConditionStatus(stored, planned, totals, len(everything), len(incomplete), session_id, rate)
+    return ConditionStatus(stored, planned, totals, len(everything), len(incomplete), seeds, session_id, rate)
+
+
+def _runs(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """(first, last) of the runs of consecutive numbers among ascending ones."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        first = runs.pop()[0] if runs and runs[-1][1] == number - 1 else number
+        runs.append((first, number))
+    return tuple(runs)
+
+
+def _counts(connection: Connection, condition_id: int) -> dict[int, int]:
+    """Rollouts by seed."""
+    by_seed = "SELECT seed, count(*) FROM rollout WHERE condition_id = ? GROUP BY seed"
+    return {seed: count for seed, count in connection.exec_driver_sql(by_seed, (condition_id,))}
 
 
 def _segments(extents: list[Extent]) -> list[tuple[range, set[int]]]:
@@ -71,11 +89,13 @@ def _segments(extents: list[Extent]) -> list[tuple[range, set[int]]]:
 
 
 def _incomplete(
-    connection: Connection, condition_id: int, segments: list[tuple[range, set[int]]], everything: set[int]
+    connection: Connection,
+    condition_id: int,
+    counts: dict[int, int],
+    segments: list[tuple[range, set[int]]],
+    everything: set[int],
 ) -> set[int]:
     """Indices of the problems that lack something; only seeds that are neither full nor empty are looked into."""
-    by_seed = "SELECT seed, count(*) FROM rollout WHERE condition_id = ? GROUP BY seed"
-    counts: dict[int, int] = {s: n for s, n in connection.exec_driver_sql(by_seed, (condition_id,))}
     incomplete: set[int] = set()
     for seeds, problems in segments:
         if any(seed not in counts for seed in seeds):

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
 from esprobe.errors import RolloutConflictError
-from esprobe.records import Extent, StoredCondition
+from esprobe.records import Extent
 from esprobe.spec import Completion, Condition, Problem, Prompt, Score
 from esprobe.store.database import Mode, open_database, translated
 from esprobe.store.lock import WriterLock
@@ -103,7 +103,8 @@ class RolloutWriter(RolloutStore):
                 )
                 session.add(row)
                 session.commit()
-            return StoredCondition(row.id or 0, condition).id
+            assert row.id is not None
+            return row.id
 
     def register_problems(
         self, task: str, task_digest: str, problems: Iterable[tuple[Problem, Prompt]]

@@ -32,7 +32,13 @@ ARMS = {
     "sample-temp": [word for t in ("0.4", "0.6", "0.8", "1.0") for word in ("-t", t)],
     "sample-perturb": [word for s in ("0.001", "0.003", "0.005", "0.01") for word in ("--sigma", s)],
 }
-READING = (["passk"], ["status"], ["show", "--problem", "1000", "--limit", "5"])
+READING = (
+    ["passk"],
+    ["status"],
+    ["show", "--problem", "1000", "--limit", "5"],
+    ["compare", "T=0.8", "sigma=0.005"],
+    ["report"],
+)
 
 
 def write_script(path: Path) -> None:
@@ -56,7 +62,10 @@ def text(rng: random.Random, solution: str | None) -> str:
 
 
 def measured(arguments: list[str]) -> tuple[float, float, int]:
-    """Seconds by the clock and of one CPU, and peak memory in bytes, of an esprobe command."""
+    """Seconds by the clock and of one CPU, and peak memory in bytes of an esprobe command and its processes together.
+
+    Memory is looked at ten times a second; pages that processes share are counted once.
+    """
     started = time.perf_counter()
     pid = os.posix_spawn(
         sys.executable,
@@ -64,11 +73,29 @@ def measured(arguments: list[str]) -> tuple[float, float, int]:
         os.environ,
         file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
     )
-    _, status, usage = os.wait4(pid, 0)
+    peak = 0
+    while True:
+        ended, status, usage = os.wait4(pid, os.WNOHANG)
+        if ended:
+            break
+        peak = max(peak, resident(pid))
+        time.sleep(0.1)
+    seconds = time.perf_counter() - started
     code = os.waitstatus_to_exitcode(status)
     if code:
         raise SystemExit(f"esprobe {' '.join(arguments)} ended with {code}")
-    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    return seconds, usage.ru_utime + usage.ru_stime, peak
+
+
+def resident(pid: int) -> int:
+    """Bytes in memory of a process and its descendants (their proportional set sizes)."""
+    try:
+        told = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        kib = sum(int(line.split()[1]) for line in told if line.startswith("Pss:"))
+        children = [c for path in Path(f"/proc/{pid}/task").glob("*/children") for c in path.read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return 0
+    return kib * 1024 + sum(resident(int(child)) for child in children)
 
 
 def stored(database: Path) -> int:

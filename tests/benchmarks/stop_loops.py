@@ -16,7 +16,7 @@ from esprobe.engines.vllm import VllmEngine
 from esprobe.spec import Completion, Perturbation, Request
 from esprobe.tasks import load_task
 
-NOISE = {"greedy": None, "T=0.8": None, "sigma=0.005": Perturbation(42, 0.005)}
+CONDITIONS = ("greedy", "T=0.8", "sigma=0.005")
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--problems", type=int, default=64)
     parser.add_argument("--max-tokens", type=int, default=256)
-    parser.add_argument("--conditions", choices=list(NOISE), nargs="+", default=list(NOISE))
+    parser.add_argument("--conditions", nargs="+", default=CONDITIONS, help="greedy, T=... or sigma=...")
     chosen = parser.parse_args()
     task = load_task("countdown")
     problems = task.problems[200 : 200 + chosen.problems]
@@ -42,7 +42,7 @@ def main() -> None:
         if label.startswith("T="):
             warmth = float(label.removeprefix("T="))
             asked = [replace(r, temperature=warmth, sampling_seed=r.problem_index) for r in requests]
-        noise = NOISE[label]
+        noise = Perturbation(42, float(label.removeprefix("sigma="))) if label.startswith("sigma=") else None
         with engine.perturbed(noise) if noise else nullcontext():
             plain = answers(engine, asked)
             ended = answers(engine, [replace(request, stop_loops=True) for request in asked])

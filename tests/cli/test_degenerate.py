@@ -43,7 +43,7 @@ def read(esprobe: Run, path: Path) -> str:
 @pytest.mark.parametrize(
     ("answer", "problems", "samples", "said"),
     [
-        ("turns", "200:201", 8, ["how much problems differ cannot be seen from one", "too few problems to choose"]),
+        ("turns", "200:201", 8, ["how much problems differ cannot be seen from one", "1 problem is too few to choose"]),
         ("turns", "200:210", 1, ["luck of a single perturbation", "fewer than 8 rollouts"]),
         ("right", "200:210", 8, ["100.0 %", "every rollout is correct"]),
         ("wrong", "200:210", 8, ["0.0 %", "no rollout is correct"]),
@@ -72,6 +72,37 @@ def test_unequal_n(esprobe: Run, tmp_path: Path) -> None:
     assert "1 problems of sigma=0.005 are left out" in text or "1 problem of sigma=0.005 is left out" in text
 
 
+def test_a_few_rollouts_beside_a_run_do_not_shrink_what_it_is_judged_on(esprobe: Run, tmp_path: Path) -> None:
+    """Such as a scan leaves, a sigma 0 on some problems only, or another limit of tokens."""
+    path = fill(esprobe, tmp_path, "turns", "200:230", 8)
+    common = ["--engine", "scripted", "--model", tmp_path / "model.json", "--db", path, "--no-baseline"]
+    alone = verdict(esprobe, path)
+    for more in (
+        ["sample-perturb", "--sigma", "0.02", "--samples", "2", "--problems", "200:204"],
+        ["sample-perturb", "--sigma", "0", "--samples", "2", "--problems", "200:204"],
+        ["sample-temp", "-t", "0.8", "--samples", "2", "--problems", "200:204", "--max-tokens", "7"],
+    ):
+        assert esprobe(*more, *common).returncode == 0
+    found = verdict(esprobe, path)
+    assert contrasts(found) == contrasts(alone)
+    assert [f["k"] for f in found["verdict"]["primary"]] == [1]
+    notes = " ".join(found["selection"]["notes"])
+    assert "less than half of the 30 problems, and left out: sigma=0.02" in notes
+    assert "up to 1024 tokens) alone" in notes
+    assert "sigma 0 was not sampled on all of these problems" in " ".join(found["verdict"]["missing"])
+
+
+def contrasts(found: dict) -> list:
+    """All that was judged, under whatever labels."""
+    told = [finding for part in ("primary", "against_null", "against_zero") for finding in found["verdict"][part]]
+    return [(f["question"], f["k"], f["estimate"], f["ci_low"], f["ci_high"], f["outcome"]) for f in told]
+
+
+def verdict(esprobe: Run, path: Path) -> dict:
+    found: dict = json.loads(esprobe("report", "--db", path, "--format", "json").stdout)
+    return found
+
+
 def test_no_rollout_at_all(esprobe: Run, tmp_path: Path) -> None:
     path = fill(esprobe, tmp_path, "turns", "200:203", 2)
     with sqlite3.connect(path) as connection:
@@ -82,6 +113,7 @@ def test_no_rollout_at_all(esprobe: Run, tmp_path: Path) -> None:
             done = esprobe(*command, "--db", path, "--format", form)
             assert (done.returncode, done.stderr) == (0, ""), (command, form, done.stderr)
     assert "nothing stored yet" in esprobe("passk", "--db", path).stdout
+    assert "Neither arm was sampled, so there is nothing to judge." in esprobe("report", "--db", path).stdout
     for names in (("T=0.8", "sigma=0.005"), ("null", "T=0.8")):
         done = esprobe("compare", *names, "--db", path)
         assert (done.returncode, done.stdout) == (2, "")

@@ -1,6 +1,7 @@
 """``export``, ``import`` and ``backup``: what goes out reads back elsewhere, what comes in gets the same statistics."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -135,6 +136,8 @@ def test_problems_with_samples_as_in_large_language_monkeys(tmp_path: Path) -> N
     other.write_text('{"question": "2 + 2", "samples": ["other"], "is_corrects": [true]}')
     assert invoke("import", other, "--label", "other", "--db", into).code == 0
     assert [c["label"] for c in passk(into)] == ["monkeys", "other"]
+    shown = invoke("show", "--db", into, "--problem", 1, "--seed", 0, "--format", "text").stdout
+    assert "--- problem\nName a prime.\n--- completion\ns0\n" in shown
 
 
 @pytest.mark.parametrize(
@@ -157,6 +160,18 @@ def test_problems_with_samples_as_in_large_language_monkeys(tmp_path: Path) -> N
         ('{"problem": 1, "completion": "x", "correct": true, "finish_reason": "\'; DROP"}', "finish_reason"),
         ('{"problem": 1, "completion": "x", "correct": true}\n\n{', "line 3 of"),
         ("[" * 100_000, "is no JSON"),
+        ('{"problem": 1, "completion": "x", "correct": true, "reward": 1e999}', '"reward" must be a number'),
+        ('{"problem": 1, "completion": "x", "correct": true, "seed": 4}\n' * 2, "line 2 of .* a second time"),
+        (
+            '{"problem": 1, "completion": "x", "correct": true}\n'
+            '{"problem": 1, "completion": "x", "correct": true, "seed": 0}',
+            "line 2 of .* seed 0 of problem '1' a second time",
+        ),
+        (
+            '{"problem": 1, "completion": "x", "correct": true, "condition_digest": "a"}\n'
+            '{"problem": 2, "completion": "x", "correct": true, "condition_digest": "b"}',
+            "line 2 of .* is of condition 'b' and line 1 of 'a'.*import each by itself",
+        ),
     ],
 )
 def test_a_file_of_another_form_is_refused_before_anything_is_stored(tmp_path: Path, content: str, said: str) -> None:
@@ -167,6 +182,21 @@ def test_a_file_of_another_form_is_refused_before_anything_is_stored(tmp_path: P
     assert "Traceback" not in done.stderr
     assert re.search(said, done.stderr), done.stderr
     assert not into.exists()
+
+
+def test_an_export_of_several_conditions_is_refused_and_says_how_to_pick_one(filled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "all.jsonl"
+    assert invoke("export", "--db", filled, "-o", out).code == 0
+    for data in ([], ["--task", "countdown", "--data", filled.parent / "data.json"]):
+        done = invoke("import", out, "--label", "x", *data, "--db", tmp_path / "i.db")
+        assert (done.code, "esprobe export --condition" in done.stderr) == (1, True), done.stderr
+    assert not (tmp_path / "i.db").exists()
+
+
+def test_a_pipe_is_refused_because_it_reads_only_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = invoke("import", tmp_path / "pipe", "--label", "x", "--db", tmp_path / "i.db")
+    assert (done.code, "is no ordinary file" in done.stderr) == (1, True), done.stderr
 
 
 def test_another_text_under_one_key_is_refused(tmp_path: Path) -> None:
@@ -201,7 +231,7 @@ def test_a_backup_is_whole_and_never_overwrites_by_accident(filled: Path, tmp_pa
         ("DELETE FROM completion WHERE id = 7", "rollouts of condition"),
     ],
 )
-def test_nothing_is_exported_or_merged_from_texts_that_are_not_as_written(
+def test_nothing_is_shown_exported_or_merged_from_texts_that_are_not_as_written(
     filled: Path, tmp_path: Path, damage: str, told: str
 ) -> None:
     """SQL without its guards stands for damage below it: neither keeps the checksums."""
@@ -210,6 +240,9 @@ def test_nothing_is_exported_or_merged_from_texts_that_are_not_as_written(
     for command in (["export", "--output", tmp_path / "out.jsonl"], ["export", "--output", tmp_path / "out.parquet"]):
         done = invoke(*command, "--db", damaged)
         assert (done.code, "is damaged" in done.stderr, told in done.stderr) == (1, True, True), done.stderr
+    if told == "has changed":
+        done = invoke("show", "--db", damaged, "--format", "text")
+        assert (done.code, "is damaged" in done.stderr, "!" in done.stdout) == (1, True, False), done.stderr
     done = invoke("merge", damaged, "--into", tmp_path / "into.db")
     assert (done.code, "is damaged" in done.stderr) == (1, True), done.stderr
-    assert not list(tmp_path.glob("out.*"))
+    assert not list(tmp_path.glob("out.*")) and not (tmp_path / "into.db").exists()

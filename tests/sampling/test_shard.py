@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from esprobe.errors import UsageError
 from esprobe.sampling.shard import Shard
 from tests.sampling.material import invoke, query, rows
+from tests.store.material import shell
 
 
 @given(count=st.integers(1, 40), conditions=st.integers(1, 9), blocks=st.integers(1, 130))
@@ -64,9 +65,19 @@ def test_merged_shards_are_one_run_and_a_missing_one_is_exactly_its_holes(common
         invoke(*command, "--db", part, "--shard", f"{number}/16")
     merged = db.with_name("merged.db")
     assert invoke("merge", "--into", merged, *parts[:4], *parts[5:]).code == 0
+    for sound in (parts[0], parts[15], merged):  # a share is no damage, and what another share owes is none either
+        assert invoke("verify", "--db", sound).code == 0
     lost = rows(parts[4])
     status = json.loads(invoke("status", "--db", merged, "--format", "json").stdout)
     assert (status["planned"], status["missing"], len(lost)) == (50 + 2 * 24 * 50, len(lost), 3 * 50)
+    holes = {
+        (c["label"], seed)
+        for c in status["conditions"]
+        for first, last in c["incomplete_seeds"]
+        for seed in range(first, last + 1)
+    }
+    held = query(parts[4], "SELECT DISTINCT sigma, seed FROM rollouts")
+    assert len(held) == 3 and holes == {(f"sigma={sigma:g}", seed) for sigma, seed in held}
     assert not set(lost) & set(rows(merged))
     assert sorted([*rows(merged), *lost], key=repr) == sorted(rows(db), key=repr)
 
@@ -76,6 +87,10 @@ def test_merged_shards_are_one_run_and_a_missing_one_is_exactly_its_holes(common
     assert invoke("merge", "--into", merged, *parts).code == 0
     assert rows(merged) == whole
     assert invoke(*command, "--db", merged).stdout.startswith("nothing to do: all 2,450 rollouts")
+
+    assert invoke("verify", "--db", merged).code == 0
+    shell(merged, "DELETE FROM rollout WHERE condition_id = 2 AND seed = 50 AND problem_id = 7")
+    assert "seed 50 of sigma=0.1 is not stored" in invoke("verify", "--db", merged).stdout
 
 
 def test_a_shard_draws_whole_seeds_and_whole_blocks(common: list[object], db: Path) -> None:

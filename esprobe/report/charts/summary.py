@@ -114,17 +114,19 @@ def cover(results: Results) -> Figure:
                 taus, shares = zip(*values, strict=True)
                 made.append(Series(label=label, style=looks[r.id], x=taus, y=shares, words=words, condition=r.id))
     x, y = Axis("tau, least chance of a correct rollout", percent=True), Axis("problems", percent=True)
-    unfitted = _absent(observed) or "The counts of no condition could be fitted."
+    told = [("as observed, c/n", observed)]
+    if estimated:  # what it opens on
+        told.insert(0, ("with the noise of counts taken out", estimated))
     return Figure(
         name="cover-at-tau",
         title="cover@tau",
         reading="Share of problems whose chance of a correct rollout is at least tau: what is solved reliably rather "
         "than by luck.",
         charts={
-            (0,): Chart(x=x, y=y, series=tuple(observed), absent=_absent(observed)),
-            (1,): Chart(x=x, y=y, series=tuple(estimated), absent="" if estimated else unfitted),
+            (number,): Chart(x=x, y=y, series=tuple(series), absent=_absent(series))
+            for number, (_, series) in enumerate(told)
         },
-        choices=(Choice("Chances", ("as observed, c/n", "with the noise of counts taken out")),),
+        choices=(Choice("Chances", tuple(words for words, _ in told)),),
         filed=((0,),),
     )
 
