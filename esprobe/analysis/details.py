@@ -102,11 +102,14 @@ def _diversity(store: RolloutStore, loaded: Loaded) -> Diversity:
 
 def _spelled(store: RolloutStore, loaded: Loaded, keys: list[tuple[int, int]]) -> Iterator[tuple[int, str]]:
     """(problem, the one spelling of its answer) of some rollouts."""
+    texts = tallies.texts(store, loaded.id, loaded.problems, keys)
     task = find_task(loaded.condition.task)
+    if not isinstance(task, AnswerForms):
+        yield from texts
+        return
     problems = {problem.index: problem for problem in _problems(loaded)}
-    for index, completion in tallies.texts(store, loaded.id, loaded.problems, keys):
-        spelled = task.expression(problems[index], completion) if isinstance(task, AnswerForms) else completion
-        if spelled is not None:
+    for index, completion in texts:
+        if (spelled := task.expression(problems[index], completion)) is not None:
             yield index, spelled
 
 

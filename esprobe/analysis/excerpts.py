@@ -44,14 +44,14 @@ def load_explorer(database: Path, results: Results, most: int = COMPLETIONS, lon
     found: dict[int, _Found] = {}
     with RolloutStore.open(database) as store, store.snapshot():
         for id_ in ids:
-            matrix = store.correctness(id_)
-            for row, problem in enumerate(store.problems(id_)):
+            matrix, problems = store.verdicts(id_)
+            for row, problem in enumerate(problems):
                 _add(found.setdefault(problem.id, _Found(problem)), id_, matrix, row, most)
         chosen = {key: _in_turn(one.seeds, ids, most) for key, one in found.items()}
         texts = {id_: _texts(store, id_, chosen) for id_ in ids}
     digests = {id_: r.condition.data_digest for id_, r in zip(ids, results.conditions, strict=True)}
     several = len(set(digests.values())) > 1
-    problems = [
+    explored = [
         ExploredProblem(
             name=f"{one.problem.index} of {digests[next(iter(one.n))][:8]}" if several else str(one.problem.index),
             group=one.problem.group,
@@ -62,7 +62,7 @@ def load_explorer(database: Path, results: Results, most: int = COMPLETIONS, lon
         )
         for key, one in sorted(found.items(), key=lambda item: (item[1].problem.index, item[0]))
     ]
-    return Explorer(ids, tuple(problems), most, longest)
+    return Explorer(ids, tuple(explored), most, longest)
 
 
 def _add(one: _Found, id_: int, matrix: Correctness, row: int, most: int) -> None:

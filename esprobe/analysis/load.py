@@ -86,9 +86,7 @@ def known_conditions(store: RolloutStore, database: Path) -> list[StoredConditio
 def load(store: RolloutStore, chosen: Sequence[StoredCondition]) -> list[Loaded]:
     """Conditions with their verdicts, under labels of which no two are alike."""
     labels = distinct_labels({stored.id: stored.condition for stored in chosen})
-    return [
-        Loaded(stored, store.correctness(stored.id), store.problems(stored.id), labels[stored.id]) for stored in chosen
-    ]
+    return [Loaded(stored, *store.verdicts(stored.id), labels[stored.id]) for stored in chosen]
 
 
 def _with_comparisons(results: Results, loaded: Sequence[Loaded], nulls: Sequence[Null]) -> Results:

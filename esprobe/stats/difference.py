@@ -47,7 +47,8 @@ class DifferencePoint:
         band_high: upper end.
         p: two-sided p that the difference is 0, by the same variance; None without one.
         p_holm: p adjusted by Holm for all contrasts that are printed together; None likewise.
-        p_flip: p of a sign-flip permutation over problems, blind to shared perturbations: a check, no substitute.
+        p_flip: p of a sign-flip permutation over problems, blind to shared perturbations: a check, no substitute. None
+            for these very problems, and for a single one.
         note: why there is no interval, or an unusual one; None for an ordinary one.
     """
 
@@ -124,7 +125,9 @@ def paired_difference(
     note = _missing(a, b, target)
     differences = b.values - a.values
     means = differences.mean(axis=0)
-    flips = sign_flip(differences).tolist() if len(differences) > 1 else [None] * len(a.ks)
+    # Flipping problems asks what other problems would have shown.
+    flipped = target == "problems like these" and len(differences) > 1
+    flips = sign_flip(differences).tolist() if flipped else [None] * len(a.ks)
     pair = _paired(a, b, target, shared_seeds)
     points = []
     band = _band_critical(pair, level) if note is None else None

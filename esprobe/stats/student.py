@@ -39,7 +39,7 @@ def _within(angle: float, df: int) -> float:
 
 
 def _within_many(angle: float, df: int) -> float:
-    """The same by Hill's normal expansion (1970, Communications of the ACM 13, algorithm 395), as good as exact here."""
+    """The same by Hill's normal expansion (1970, Communications of the ACM 13, algorithm 395): no error to speak of."""
     a = df - 0.5
     b = 48 * a * a
     y = a * math.log1p(math.tan(angle) ** 2)

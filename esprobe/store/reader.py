@@ -159,6 +159,14 @@ class RolloutStore:
         Raises:
             StoreError: the verdicts are not those that were recorded when they were written: the file is damaged.
         """
+        return self.verdicts(condition_id)[0]
+
+    def verdicts(self, condition_id: int) -> tuple[Correctness, list[StoredProblem]]:
+        """The same with the problems of its rows, by one scan of the condition.
+
+        Raises:
+            StoreError: as ``correctness``.
+        """
         import numpy as np
 
         from esprobe.store.verdicts import read_verdicts
@@ -170,13 +178,14 @@ class RolloutStore:
                 raise StoreError(damaged(self.path, f"the verdicts of condition {condition_id} are not those recorded"))
             problems = _problems(connection, self.path, verdicts.problem_ids.tolist())
         order = np.searchsorted(verdicts.problem_ids, [problem.id for problem in problems])
-        return Correctness(
+        correctness = Correctness(
             problems=np.array([problem.index for problem in problems], np.int64),
             groups=tuple(problem.group for problem in problems),
             seeds=verdicts.seeds,
             correct=verdicts.correct[order],
             stored=verdicts.stored[order],
         )
+        return correctness, problems
 
     def rollouts(self, condition_id: int, problem_index: int | None = None) -> Iterator[StoredRollout]:
         """A condition's rollouts with their texts, by seed and problem; with ``problem_index`` that problem's.

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import esprobe.bundled
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, Run
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
@@ -68,3 +68,14 @@ def test_noise_reaches_all_of_every_tensor(architecture: str, dtype: str, tmp_pa
         "restored again": True,
         "dead": [],
     }
+
+
+def test_a_dtype_that_vllm_does_not_serve_is_one_clear_line(esprobe: Run, tmp_path: Path) -> None:
+    """float16 for Gemma 3; a device without bfloat16, which no CPU here lacks, is refused in the same place."""
+    random_checkpoint("Gemma3Text", tmp_path / "model")
+    words = ["--engine", "vllm", "--model", tmp_path / "model", "--dtype", "float16", "--problems", "200:203"]
+    done = esprobe("sample-temp", *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: vLLM cannot serve") and "does not support float16" in line
+    assert line.endswith("or choose another --dtype")
