@@ -323,5 +323,9 @@ def _raised_by_vllm(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    from pydantic import ValidationError
+
+    # The first line of what pydantic prints only counts the errors.
+    told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+    lines = told.strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -88,15 +88,17 @@ def struck(command: list[str], database: Path, at_s: float | None) -> tuple[int,
 def survive(storm: Storm, kills: int, folder: Path) -> list[float]:
     """Kill and resume, then hold the database against one that was left in peace; seconds to first new rollouts.
 
-    Kills come at any moment from the start to twice the time that the last sight of a first rollout took: while it
-    imports, loads, plans, draws or commits.
+    Kills come at any moment from the start to twice the time that a first rollout takes: while it imports, loads,
+    plans, draws or commits. That time is followed, because a machine gets busy and idle.
     """
     rng, database = random.Random(storm.seed), folder / "struck.db"
     base, samples, firsts, done = words(storm, folder), storm.samples, list[float](), 0
+    latest = 0.0
     while done < kills:
         command = [sys.executable, "-m", "esprobe", *base, "--samples", str(samples), "--db", str(database)]
-        code, first = struck(command, database, rng.uniform(0, 2 * firsts[-1]) if firsts else None)
+        code, first = struck(command, database, rng.uniform(0, latest) if latest else None)
         firsts += [first] if first is not None else []
+        latest = 1.1 * latest if first is None else 2 * first
         if code == 0:
             samples += storm.samples
         else:
