@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from esprobe.analysis.loaded import Loaded
 from esprobe.records import PublishedPoint
+from esprobe.spec import Kind
 from esprobe.stats.intervals import interval, intervals, spread
 from esprobe.stats.selection import SPLIT_SEED, Chosen, ReferenceLine, Selection, feigned_by_choice, split
 from esprobe.stats.verdict import PRIMARY_KS
@@ -61,8 +62,8 @@ def field_of(loaded: Sequence[Loaded]) -> Field | None:
     """What is chosen among, from the design alone, whatever was solved; None without a condition to choose.
 
     Conditions of one model, data, prompt, precision and length: those that hold most rollouts. A condition over less
-    than half of the problems of the widest one, such as a scan leaves, would shrink what all are judged on, and is left
-    out.
+    than half of the problems of the widest one of its arm, such as a scan leaves, would shrink what all are judged on,
+    and is left out.
     """
     kinds: dict[tuple[object, ...], list[Loaded]] = {}
     for one in loaded:
@@ -82,10 +83,9 @@ def field_of(loaded: Sequence[Loaded]) -> Field | None:
             "--condition to choose among them"
         )
     candidates = [c for c in found if _is_candidate(c)]
-    widest = max(c.outcomes.problems for c in candidates)
-    arms = [c for c in candidates if 2 * c.outcomes.problems >= widest]
+    arms = [c for c in candidates if 2 * c.outcomes.problems >= _widest(candidates, c.kind)]
     if narrow := [c.label for c in candidates if c not in arms]:
-        notes.append(f"drawn on less than half of the {widest} problems, and left out: {', '.join(narrow)}")
+        notes.append(f"drawn on less than half of the problems of its arm's widest, and left out: {', '.join(narrow)}")
     indices = arms[0].correctness.problems
     for other in arms[1:]:
         indices = np.intersect1d(indices, other.correctness.problems)
@@ -107,6 +107,10 @@ def field_of(loaded: Sequence[Loaded]) -> Field | None:
         choosing=split(indices, [arms[0].correctness.groups[row] for row in arms[0].rows(indices)]),
         notes=tuple(notes),
     )
+
+
+def _widest(candidates: Sequence[Loaded], kind: Kind) -> int:
+    return max(c.outcomes.problems for c in candidates if c.kind == kind)
 
 
 def _is_candidate(one: Loaded) -> bool:
