@@ -70,7 +70,8 @@ def export_json_lines(found: Iterable[dict[str, Any]], path: Path) -> int:
     except OSError as err:
         raise StoreError(f"{path} cannot be written ({err.strerror}); name another place with --output") from err
     finally:
-        draft.unlink(missing_ok=True)
+        if draft.exists():  # where nothing can be written nothing can be removed
+            draft.unlink()
     return count
 
 
@@ -98,5 +99,6 @@ def export_parquet(found: Iterable[dict[str, Any]], path: Path) -> int:
     except OSError as err:
         raise StoreError(f"{path} cannot be written ({err}); name another place with --output") from err
     finally:
-        draft.unlink(missing_ok=True)
+        if draft.exists():  # where nothing can be written nothing can be removed
+            draft.unlink()
     return count

@@ -3,7 +3,8 @@
 Two forms, also mixed in one file. A problem with its samples, as in Large Language Monkeys:
 ``{"problem": 3, "samples": ["text", ...], "is_corrects": [true, ...]}``; and a rollout a line:
 ``{"problem": 3, "completion": "text", "correct": true}``. A problem is an index, or its text (also as "question" or
-"prompt"). Optional in a rollout: seed, reward, answer, failure, token_count, finish_reason, condition_digest.
+"prompt"). Optional in a rollout: seed, reward, answer, failure, token_count, finish_reason, condition_digest,
+kind.
 """
 
 import json
@@ -31,6 +32,7 @@ class ImportedRow:
         seed: names the draw; None for the next one of its problem.
         correct: the file's verdict; None if it has none.
         condition: what the file calls the condition, as esprobe's own exports do; None if it does not.
+        kind: how the file says it was drawn, likewise.
     """
 
     line: int
@@ -44,6 +46,7 @@ class ImportedRow:
     token_count: int
     finish_reason: str
     condition: str | None
+    kind: str | None
 
 
 def read_rows(path: Path) -> Iterator[ImportedRow]:
@@ -122,6 +125,7 @@ def _row(path: Path, number: int, problem: int | str, found: Mapping[str, Any]) 
         token_count=_integer(path, number, found, "token_count") or 0,
         finish_reason=found.get("finish_reason", "unknown"),
         condition=_text(path, number, found, "condition_digest"),
+        kind=_text(path, number, found, "kind"),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import esprobe
 from esprobe.errors import DataError
 from esprobe.imported_rows import ImportedRow, read_rows
-from esprobe.records import Extent
+from esprobe.records import GIVEN, Extent
 from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score, digest_of
 from esprobe.store import NewRollout, RolloutWriter
 from esprobe.store.storable import storable
@@ -19,9 +19,6 @@ from esprobe.tasks import Task, load_task
 
 BATCH = 4096
 """Rollouts committed together."""
-
-GIVEN = "given"
-"""The scorer's name where the file itself says what is correct."""
 
 FOREIGN = "imported"
 """The task's name where the problems are known by the file alone."""
@@ -133,7 +130,8 @@ class _Drawn:
         """Refuse a row that can be no further rollout of one condition.
 
         Raises:
-            DataError: its problem and seed were there before, or it is of another condition than the first row.
+            DataError: its problem and seed were there before, it is of another condition than the first row, or it was
+                drawn under a perturbation.
         """
         self._first = self._first or row
         alone = "an import is one condition, so import each by itself (esprobe export --condition picks one)"
@@ -141,6 +139,12 @@ class _Drawn:
             raise DataError(
                 f"line {row.line} of {path} is of condition {row.condition!r} and line {self._first.line} of "
                 f"{self._first.condition!r}: {alone}"
+            )
+        if row.kind == "perturbation":
+            raise DataError(
+                f"line {row.line} of {path} was drawn under a perturbation, which all rollouts of its seed share, and "
+                f"an import takes rollouts as independent: its intervals would be too narrow. Join databases with: "
+                f'esprobe merge; or leave "kind" out, if you know better'
             )
         seed, seeds = self.seed(row), self._seeds.setdefault(row.problem, set())
         if seed in seeds:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+GIVEN = "given"
+"""The scorer's name where rollouts were made elsewhere and brought their verdicts."""
+
+
 @dataclass(frozen=True)
 class StoredCondition:
     """A condition and the id it has in this file."""
@@ -84,6 +88,11 @@ class SessionRecord:
     engine: Mapping[str, Any]
     versions: Mapping[str, str]
     hardware: Mapping[str, Any]
+
+    @property
+    def has_given_verdicts(self) -> bool:
+        """Whether no scorer gave its verdicts: they came with the rollouts."""
+        return self.scorer == GIVEN
 
 
 @dataclass(frozen=True)

@@ -14,22 +14,18 @@ from esprobe.errors import StoreError, UsageError
 from esprobe.records import SessionRecord, StoredCondition, VerdictChanges
 from esprobe.spec import Score
 from esprobe.store.session_verdicts import ScoredText, VerdictReader, VerdictWriter
-from esprobe.tasks import load_task
+from esprobe.tasks import Task, load_task
 
 Change = tuple[ScoredText, Score]
 """A rollout as it is stored, and another verdict on it."""
 
 
 class Judge:
-    """Scores stored texts again.
-
-    Raises:
-        UsageError: on making one, if a task of the file is not installed.
-    """
+    """Scores stored texts again; tasks are loaded as their rollouts come up."""
 
     def __init__(self, store: VerdictReader) -> None:
         self._problems = store.task_problems()
-        self._tasks = {name: load_task(name) for name in {p.task for p in self._problems.values()}}
+        self._tasks: dict[str, Task] = {}
 
     def verdict(self, stored: ScoredText, scorer: str) -> Score:
         """The verdict of a scorer of the rollout's task on its text."""
@@ -50,9 +46,11 @@ class Judge:
             current: the scorer of the verdicts that are stored.
 
         Raises:
-            UsageError: the task has none of that name.
+            UsageError: the task has none of that name, or is not installed.
         """
         name = wanted or current.partition("/")[0]
+        if task not in self._tasks:
+            self._tasks[task] = load_task(task)
         offered = self._tasks[task].scorers
         if name in offered:
             return name
@@ -73,12 +71,14 @@ class Rescored:
         changes: one for each condition with rollouts that were compared.
         sessions: how many sessions' verdicts were compared.
         skipped: how many sessions' verdicts were the scorer's already.
+        given: how many sessions were left as they are, because their verdicts came with an import.
         written: whether the new verdicts were stored.
     """
 
     changes: tuple[VerdictChanges, ...]
     sessions: int
     skipped: int
+    given: int
     written: bool
 
 
@@ -96,15 +96,17 @@ def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callabl
             session at hand as it was.
 
     Raises:
-        StoreError: the file cannot be read or written, or holds nothing.
+        StoreError: the file cannot be read or written, or holds nothing that a scorer could score.
         UsageError: a task of the file is not installed, or lacks the scorer.
     """
     if write and not database.exists():
         VerdictReader.open(database)  # raises: a writer would make the file
     with (VerdictWriter if write else VerdictReader).open(database) as store:
-        sessions = [session for session in store.sessions() if session.rollouts]
+        found = [session for session in store.sessions() if session.rollouts]
+        sessions = [session for session in found if not session.has_given_verdicts]
         if not sessions:
-            raise StoreError(f"{database} holds no rollout, so there is nothing to score; name another with --db")
+            held = "holds only rollouts that brought their verdicts" if found else "holds no rollout"
+            raise StoreError(f"{database} {held}, so there is nothing to score; name another with --db")
         judge = Judge(store)
         meant = {session.id: _meant(store, judge, session, wanted) for session in sessions}
         owed = [session for session in sessions if meant[session.id] != session.scorer]
@@ -123,6 +125,7 @@ def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callabl
         changes=tuple(tally.changes(conditions[id_]) for id_, tally in sorted(tallies.items())),
         sessions=len(owed),
         skipped=len(sessions) - len(owed),
+        given=len(found) - len(sessions),
         written=write,
     )
 

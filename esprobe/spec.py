@@ -74,6 +74,15 @@ class Score:
     failure: str | None
 
 
+MOST_SIGMA = 1000.0
+"""Largest sigma that is taken: a few times more, and weights in float16 are no numbers. Models break below 1."""
+
+
+def is_sigma(value: float) -> bool:
+    """Whether weights can be given noise of this standard deviation, 0 included."""
+    return 0 <= value <= MOST_SIGMA
+
+
 @dataclass(frozen=True)
 class Perturbation:
     """One random Gaussian perturbation: ``seed`` at ``sigma`` names one model on every engine and machine.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from esprobe.errors import StoreError, UsageError
 from esprobe.rescoring import Judge
-from esprobe.store.checks import QUESTIONS
+from esprobe.store.checks import NEED_CHECKSUMS, QUESTIONS, has_checksums
 from esprobe.store.session_verdicts import ScoredText, VerdictReader
 from esprobe.store.spot import spot_texts
 
@@ -23,11 +23,13 @@ class Answer:
         question: its name, such as "structure".
         found: what is off, in words; empty if nothing is.
         note: what could not be asked, and why; empty if everything was.
+        asked: False if nothing at all could be, so that nothing found means nothing.
     """
 
     question: str
     found: tuple[str, ...]
     note: str = ""
+    asked: bool = True
 
 
 def verify(database: Path, sample: int | None) -> Iterator[Answer]:
@@ -43,7 +45,10 @@ def verify(database: Path, sample: int | None) -> Iterator[Answer]:
     with VerdictReader.open(database) as store:
         for name, ask in QUESTIONS.items():
             with store.snapshot():  # a sampler may be writing
-                answer = Answer(name, _heard(partial(ask, store)))
+                if name in NEED_CHECKSUMS and not has_checksums(store):
+                    answer = Answer(name, (), f"{database} is from before checksums; merge it into a new file", False)
+                else:
+                    answer = Answer(name, _heard(partial(ask, store)))
             yield answer
         yield _verdicts(store, sample)
 
@@ -64,14 +69,13 @@ def _verdicts(store: VerdictReader, sample: int | None) -> Answer:
 
     def ask() -> Iterator[str]:
         nonlocal derived
-        try:
-            judge = Judge(store)
-        except UsageError as err:
-            notes[str(err)] = None
-            return
+        judge = Judge(store)
         scorers: dict[int, str] = {}
         problems = store.task_problems()
         for session in store.sessions():
+            if session.has_given_verdicts:
+                notes["verdicts that came with an import"] = None
+                continue
             try:
                 for task in store.tasks(session.id):
                     scorers[session.id] = judge.scorer(task, session.scorer, session.scorer)
@@ -91,7 +95,7 @@ def _verdicts(store: VerdictReader, sample: int | None) -> Answer:
 
     found = _heard(ask)
     said = [f"{derived:,} derived again", *(f"not derived: {note}" for note in notes)]
-    return Answer("verdicts", found, "; ".join(said))
+    return Answer("verdicts", found, "; ".join(said), asked=derived > 0 or not notes)
 
 
 def _texts(store: VerdictReader, sample: int | None) -> Iterator[tuple[int, ScoredText]]:

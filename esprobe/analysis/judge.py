@@ -17,6 +17,7 @@ from esprobe.stats.verdict import PRIMARY_KS, Finding, Outcome, Verdict, outcome
 
 ARMS = "best sigma against best temperature"
 NULL = "{} against {}"
+GREEDY = "{} against the greedy baseline"
 ZERO = "best sigma against sigma 0"
 
 
@@ -24,7 +25,7 @@ def judge(field: Field | None, selection: Selection | None, nulls: Sequence[Null
     """The pre-declared contrasts on the problems that no choice has seen."""
     if field is None or selection is None:
         missing = ("no temperature was sampled", "no sigma above 0 was sampled")
-        return Verdict("Neither arm was sampled, so there is nothing to judge.", (), (), (), missing)
+        return Verdict("Neither arm was sampled, so there is nothing to judge.", (), (), (), (), missing)
     by_id = {c.id: c for c in (*field.temperatures, *field.sigmas)}
     best_t = {chosen.k: by_id[chosen.condition] for chosen in selection.temperatures}
     best_s = {chosen.k: by_id[chosen.condition] for chosen in selection.sigmas}
@@ -45,6 +46,14 @@ def judge(field: Field | None, selection: Selection | None, nulls: Sequence[Null
                 against_null.append(
                     _contrast(question, k, null.label, condition.label, guessing, condition.side(judged, (k,)))
                 )
+    greedy = field.greedy
+    against_greedy = [
+        _contrast(
+            GREEDY.format(name), 1, greedy.label, best[1].label, greedy.side(judged, (1,)), best[1].side(judged, (1,))
+        )
+        for name, best in (("best temperature", best_t), ("best sigma", best_s))
+        if greedy is not None and 1 in best
+    ]
     zero = field.zero
     against_zero = []
     if zero is not None:
@@ -62,7 +71,7 @@ def judge(field: Field | None, selection: Selection | None, nulls: Sequence[Null
             for k, condition in best_s.items()
             if k <= n_min
         ]
-    findings = _adjusted(primary), _adjusted(against_null), _adjusted(against_zero)
+    findings = _adjusted(primary), _adjusted(against_null), _adjusted(against_greedy), _adjusted(against_zero)
     return Verdict(_summary(*findings), *findings, missing=_missing(field, selection, null is not None and known))
 
 
@@ -112,8 +121,13 @@ def _sentence(finding: Finding, outcome: Outcome | None) -> str:
     return f"{values}, {difference}: {words[outcome]}."
 
 
-def _summary(primary: Sequence[Finding], against_null: Sequence[Finding], against_zero: Sequence[Finding]) -> str:
-    parts = [_arms(primary), *_guessing(against_null)]
+def _summary(
+    primary: Sequence[Finding],
+    against_null: Sequence[Finding],
+    against_greedy: Sequence[Finding],
+    against_zero: Sequence[Finding],
+) -> str:
+    parts = [_arms(primary), *_decoding(against_greedy), *_guessing(against_null)]
     if against_zero:
         ahead = [f.k for f in against_zero if f.outcome == "B ahead"]
         if ahead:
@@ -138,6 +152,13 @@ def _arms(primary: Sequence[Finding]) -> str:
         by_outcome.setdefault(finding.outcome, []).append(finding.k)
     text = "; ".join(f"at {_ks(ks)} {words[outcome]}" for outcome, ks in by_outcome.items()) + "."
     return text[0].upper() + text[1:]
+
+
+def _decoding(against_greedy: Sequence[Finding]) -> list[str]:
+    """One sentence for each arm that one rollout tells apart from the unperturbed model's greedy answer."""
+    words = {"A ahead": "solves less than", "B ahead": "solves more than", "alike": "solves as much as"}
+    found = [(f.question.split(" against ")[0], words[f.outcome]) for f in against_greedy if f.outcome in words]
+    return [f"One rollout of the {arm} {does} greedy decoding of the unperturbed model." for arm, does in found]
 
 
 def _guessing(against_null: Sequence[Finding]) -> list[str]:

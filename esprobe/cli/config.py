@@ -37,6 +37,15 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
     repeatable = {parameter.name for parameter in context.command.params if getattr(parameter, "multiple", False)}
     for name in repeatable & chosen.keys():
         chosen[name] = chosen[name] if isinstance(chosen[name], list) else [chosen[name]]
+    parameters = {parameter.name: parameter for parameter in context.command.params}
+    for name, value in chosen.items():
+        try:
+            parameters[name].process_value(context, value)
+        except typer.BadParameter as err:
+            raise DataError(
+                f"the configuration {path} sets {spelled_as[name]} to {value!r}, which that option cannot be "
+                f"({err.message}); mend it there"
+            ) from err
     context.default_map = {**(context.default_map or {}), **chosen}
     return path
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from esprobe.cli import options
+from esprobe.cli.files import refuse_database
 from esprobe.errors import UsageError
 
 
@@ -39,6 +40,6 @@ def export(
                 raise UsageError("Parquet is no text, so it needs a file; name one with --output")
             exporting.write_json_lines(rows, sys.stdout)
             return
-        options.refuse_database(output, db)
+        refuse_database(output, "--output", db)
         write = exporting.export_json_lines if format is Format.jsonl else exporting.export_parquet
         typer.echo(f"{write(rows, output.resolve()):,} rollouts written to {plain(str(output))}")

@@ -18,12 +18,10 @@ def write(path: Path, document: str, beside: Mapping[str, bytes], database: Path
         StoreError: a file cannot be written.
     """
     path = path.resolve()
-    _refuse_database(path, "--output", database)
-    if path.is_dir():
-        raise UsageError(f"--output {path} is a folder, and a report is one file; name a file in it")
+    refuse_database(path, "--output", database)
     others = {path.with_name(name): content for name, content in beside.items()}
     for other in others:
-        _refuse_database(other, "the figure", database)
+        refuse_database(other, "the figure", database)
         if other.is_symlink() or (other.exists() and not other.is_file()):
             raise UsageError(
                 f"the figure {other} would replace what is no ordinary file; move that away, name another --output, "
@@ -39,10 +37,25 @@ def takes_files_beside(path: Path) -> bool:
     return path.resolve().is_file() or not path.resolve().exists()
 
 
-def _refuse_database(path: Path, what: str, database: Path) -> None:
+def refuse_database(path: Path, what: str, database: Path) -> None:
+    """Refuse to write over a database, this one or another, or the files that belong to it.
+
+    Raises:
+        UsageError: ``path`` is one of them, or a folder.
+    """
+    path = path.resolve()
+    if path.is_dir():
+        raise UsageError(f"{what} {path} is a folder; name a file in it")
     own = path.name.removesuffix("-wal").removesuffix("-shm").removesuffix(".lock") == database.resolve().name
-    if own and path.parent == database.resolve().parent:
-        raise UsageError(f"{what} {path} belongs to the database, which a report would destroy; name another file")
+    if (own and path.parent == database.resolve().parent) or _is_sqlite(path):
+        raise UsageError(f"{what} {path} is a database or belongs to one, which would be destroyed; name another file")
+
+
+def _is_sqlite(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -55,7 +68,8 @@ def _replace(path: Path, content: bytes) -> None:
         draft.write_bytes(content)
         os.replace(draft, path)
     except OSError as err:
-        draft.unlink(missing_ok=True)
+        if draft.exists():  # where nothing can be written nothing can be removed
+            draft.unlink()
         raise StoreError(
             f"the report cannot be written to {path} ({err.strerror}); name another place with --output"
         ) from err

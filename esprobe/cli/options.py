@@ -104,16 +104,3 @@ def parse_slice(text: str, option: str = "--problems") -> tuple[int, int]:
     ):
         raise UsageError(f"{option} {text!r} is no slice of indices; use FIRST:STOP, such as 200:2200")
     return int(first), int(stop)
-
-
-def refuse_database(output: Path, database: Path) -> None:
-    """Refuse to write over a database or the files that belong to it.
-
-    Raises:
-        UsageError: ``output`` is one of them, or a folder.
-    """
-    path, real = output.resolve(), database.resolve()
-    if path.parent == real.parent and path.name in (real.name + suffix for suffix in ("", "-wal", "-shm", ".lock")):
-        raise UsageError(f"--output {output} belongs to the database, which would be destroyed; name another file")
-    if path.is_dir():
-        raise UsageError(f"--output {output} is a folder; name a file in it")

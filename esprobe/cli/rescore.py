@@ -48,6 +48,8 @@ def rescore(
         typer.echo(rescore_text.as_json(done.changes, done.written), nl=False)
     elif done.sessions:
         typer.echo(rescore_text.as_table(done.changes), nl=False)
+    if done.given:
+        typer.echo(f"{done.given} imports brought their verdicts, which no scorer gave; they are left alone", err=True)
     if done.skipped:
         typer.echo(f"{done.skipped} of {done.skipped + done.sessions} sessions had that scorer's verdicts", err=True)
     if not done.sessions:

@@ -35,12 +35,13 @@ def verify(
         answers.append(answer)
         if format is Format.table:
             note = f" ({plain(answer.note)})" if answer.note else ""
-            typer.echo(f"{answer.question}: {f'{len(answer.found)} found' if answer.found else 'nothing off'}{note}")
+            sound = "nothing off" if answer.asked else "not checked"
+            typer.echo(f"{answer.question}: {f'{len(answer.found)} found' if answer.found else sound}{note}")
             for line in answer.found:
                 typer.echo(f"  {plain(line)}")
     off = sum(len(answer.found) for answer in answers)
     if format is Format.json:
-        listed = [{"question": a.question, "found": list(a.found), "note": a.note} for a in answers]
+        listed = [{"question": a.question, "asked": a.asked, "found": list(a.found), "note": a.note} for a in answers]
         typer.echo(json.dumps({"schema": 1, "database": str(db), "off": off, "answers": listed}))
     if off:
         raise StoreError(

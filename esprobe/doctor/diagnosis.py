@@ -11,6 +11,7 @@ from esprobe.engines import EngineOptions, ModelIdentity, engine_class, resolve
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.probe import ProbedEngine
 from esprobe.errors import EngineError, UsageError
+from esprobe.spec import MOST_SIGMA, is_sigma
 
 _PERTURBING = EngineOptions(perturbs=True)
 
@@ -64,8 +65,11 @@ def diagnose(
         EsprobeError: the model cannot be found, loaded, or perturbed at all.
     """
     for sigma in sigmas:
-        if not (math.isfinite(sigma) and sigma > 0):
-            raise UsageError(f"sigma {sigma:g} is no standard deviation of noise; use one above 0, such as 0.005")
+        if not (is_sigma(sigma) and sigma > 0):
+            raise UsageError(
+                f"sigma {sigma:g} is no standard deviation of noise for weights; use one above 0 and up to "
+                f"{MOST_SIGMA:g}, such as 0.005"
+            )
     name = resolve(engine)
     if name == "scripted":
         raise EngineError(

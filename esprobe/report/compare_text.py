@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from esprobe.report.detail import Comparison
 from esprobe.report.passk_table import markdown_table
 from esprobe.report.plain_table import plain_table
-from esprobe.report.text import count, markdown, p_value, plain, plural, points, points_between, span
+from esprobe.report.text import count, csv_text, markdown, p_value, plain, plural, points, points_between, span
 from esprobe.stats.difference import Difference, DifferenceNote, DifferencePoint
 from esprobe.stats.overlap import Overlap
 
@@ -15,7 +15,7 @@ NOTES: dict[DifferenceNote, str] = {
     "one problem": "how much problems differ cannot be seen from one",
     "one perturbation": "the luck of a single perturbation is shared by all problems and cannot be estimated",
     "one rollout": "the luck of a single rollout per problem cannot be estimated",
-    "no spread": "nothing varies, neither between problems nor between rollouts",
+    "no spread": "the two differ by as much on every problem, so nothing tells how sure that is",
     "both fixed": "neither side varies if the same problems are asked again",
 }
 """Why a difference stands without an interval."""
@@ -61,7 +61,7 @@ def as_csv(comparison: Comparison) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
-    names = plain(comparison.label_a), plain(comparison.label_b)
+    names = csv_text(comparison.label_a), csv_text(comparison.label_b)
     for p, same in zip(comparison.difference.points, comparison.same_problems.points, strict=True):
         row = (p.k, p.a, p.b, p.estimate, p.ci_low, p.ci_high, p.band_low, p.band_high, same.ci_low, same.ci_high)
         writer.writerow((*names, *row, p.p, p.p_holm, p.p_flip, comparison.difference.problems))

@@ -94,7 +94,12 @@ def cost_section(results: Results) -> list[str]:
     )
     lines = ["## Cost", "", *_table(results, columns)]
     for matched in results.cost_matched:
-        lines += ["", f"pass@k where every condition may spend the same {matched.unit} on a problem, with its k:", ""]
+        lines += [
+            "",
+            f"pass@k where every condition may spend the same {matched.unit} on a problem, with its k "
+            "(between whole numbers: some problems have one rollout more):",
+            "",
+        ]
         lines += _matched(results, matched)
     return lines
 
@@ -131,7 +136,7 @@ def _matched(results: Results, matched: CostMatched) -> list[str]:
     rows = [(matched.unit, *(markdown(results.labels[i]) for i in matched.conditions))]
     for budget in matched.budgets:
         cells = [
-            "none fits" if k is None or value is None else f"{_percent(value)} (k = {count(k)})"
+            "none fits" if k is None or value is None else f"{_percent(value)} (k = {k:,.3g})"
             for k, value in zip(budget.ks, budget.estimates, strict=True)
         ]
         rows.append((f"{budget.amount:,.3g}" if budget.amount < 100 else f"{budget.amount:,.0f}", *cells))
@@ -152,8 +157,7 @@ def _table(results: Results, columns: tuple[tuple[str, Cell], ...], *, sampled: 
 
 def _cover(position: int) -> Cell:
     def cell(detail: Detail) -> str:
-        point = detail.cover[position]
-        return _percent(point.observed if point.estimate is None else point.estimate)
+        return _percent(detail.cover[position].estimate)
 
     return cell
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from esprobe.report.results import ConditionResult, Results
-from esprobe.report.text import NOTES, count, markdown, percent, plain, plural, span
+from esprobe.report.text import NOTES, count, csv_text, markdown, percent, plain, plural, span
 from esprobe.stats.curve import Curve
 
 COLUMNS = (
@@ -56,7 +56,7 @@ def as_csv(results: Results) -> str:
     for result in results.conditions:
         given = result.condition
         for p in result.curve.points:
-            row = (plain(results.labels[result.id]), result.kind, given.sigma, given.temperature, p.k, p.estimate)
+            row = (csv_text(results.labels[result.id]), result.kind, given.sigma, given.temperature, p.k, p.estimate)
             writer.writerow((*row, p.ci_low, p.ci_high, p.problems, result.samples_min, result.samples_max))
     return buffer.getvalue()
 
@@ -116,7 +116,8 @@ def _mismatches(conditions: Sequence[ConditionResult]) -> list[str]:
     elif len(asked) > 1:
         lines.append("Conditions cover different problems: compare only those that cover the same ones.")
     for key, words in _SHARED.items():
-        values = dict.fromkeys(getattr(c.condition, key) for c in conditions)
+        # Rollouts made elsewhere come without a limit of tokens that is known: 0.
+        values = dict.fromkeys(value for c in conditions if (value := getattr(c.condition, key)))
         if len(values) > 1:
             told = " and ".join(str(value)[:12] for value in values)
             lines.append(f"Conditions differ in {words} ({told}), so a gap between them may come from that.")

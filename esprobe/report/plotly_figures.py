@@ -23,7 +23,9 @@ INK = "#555555"
 
 def safe(text: str) -> str:
     """Text that Plotly shows as it is: it reads a small part of HTML, links included, in whatever it writes."""
-    return escape(plain(text), quote=False)
+    shown = escape(plain(text), quote=False)
+    # Plotly keeps what it has drawn under its name in plain objects, where this one name is their prototype.
+    return f"{shown} " if shown == "__proto__" else shown
 
 
 def _word(word: float | str) -> float | str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from esprobe.report.detail import Comparison, Detail
 from esprobe.report.results import Results
-from esprobe.report.text import plain
+from esprobe.report.text import csv_text
 from esprobe.stats.curve import Curve
 
 COLUMNS = ("quantity", "condition", "against", "group", "at", "estimate", "ci_low", "ci_high")
@@ -28,16 +28,16 @@ def as_report_csv(results: Results) -> str:
 
 def _rows(results: Results) -> Iterator[Row]:
     for r in results.conditions:
-        label = plain(results.labels[r.id])
+        label = csv_text(results.labels[r.id])
         yield from _curve("pass@k", label, "all", r.curve)
         for part in r.by_group:
-            yield from _curve("pass@k", label, plain(part.group), part.curve)
+            yield from _curve("pass@k", label, csv_text(part.group), part.curve)
         if r.detail is not None:
             yield from _detail(label, r.detail)
     for null in results.nulls:
-        yield from _curve("null", plain(null.label), "all", null.curve)
+        yield from _curve("null", csv_text(null.label), "all", null.curve)
         for part in null.by_group:
-            yield from _curve("null", plain(null.label), plain(part.group), part.curve)
+            yield from _curve("null", csv_text(null.label), csv_text(part.group), part.curve)
     for pair in (*results.against_null, *results.pairs):
         yield from _difference(pair)
 
@@ -49,8 +49,9 @@ def _curve(quantity: str, label: str, group: str, curve: Curve) -> Iterator[Row]
 
 def _detail(label: str, detail: Detail) -> Iterator[Row]:
     for point in detail.cover:
-        value = point.observed if point.estimate is None else point.estimate
-        yield ("cover@tau", label, None, "all", point.tau, value, None, None)
+        yield ("cover@tau, c/n", label, None, "all", point.tau, point.observed, None, None)
+        if point.estimate is not None:
+            yield ("cover@tau", label, None, "all", point.tau, point.estimate, None, None)
     for vote in detail.vote.points if detail.vote is not None else ():
         yield ("maj@k", label, None, "all", vote.k, vote.estimate, vote.ci_low, vote.ci_high)
     for forecast in detail.extrapolation.forecasts if detail.extrapolation is not None else ():
@@ -58,10 +59,10 @@ def _detail(label: str, detail: Detail) -> Iterator[Row]:
     taxonomy = detail.taxonomy
     for fate in taxonomy.fates:
         for group, part, whole in zip(taxonomy.groups, fate.by_group, taxonomy.group_rollouts, strict=True):
-            yield ("share of rollouts", label, None, plain(group), plain(fate.word), part / whole, None, None)
+            yield ("share of rollouts", label, None, csv_text(group), csv_text(fate.word), part / whole, None, None)
 
 
 def _difference(pair: Comparison) -> Iterator[Row]:
-    names = plain(pair.label_b), plain(pair.label_a)
+    names = csv_text(pair.label_b), csv_text(pair.label_a)
     for p in pair.difference.points:
         yield ("difference", *names, "all", p.k, p.estimate, p.ci_low, p.ci_high)

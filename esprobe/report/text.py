@@ -28,6 +28,12 @@ def plain(text: str) -> str:
     return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in text)
 
 
+def csv_text(text: str) -> str:
+    """``plain`` text for a CSV; what a spreadsheet would compute gets the apostrophe that makes it text."""
+    told = plain(text)
+    return f"'{told}" if told.startswith(("=", "+", "-", "@")) else told
+
+
 def markdown(text: str) -> str:
     """Text that a Markdown renderer shows as it is: no markup, no HTML, no links, no mentions, no table cells."""
     # Bare addresses become links even without markup.

@@ -5,6 +5,9 @@ from esprobe.report.results import Results
 from esprobe.report.text import count, markdown, p_value, plural, points
 from esprobe.stats.selection import Chosen, Selection
 
+FEW_PROBLEMS = 100
+"""Problems to judge on, below which intervals are rough."""
+
 
 def verdict_section(results: Results) -> list[str]:
     """The verdict; nothing where none was asked for."""
@@ -21,10 +24,13 @@ def verdict_section(results: Results) -> list[str]:
         judged = [c.judged_on for c in (*selection.temperatures, *selection.sigmas)]
         if judged:
             lines[-1] += f" The other half is {plural(max(judged), 'problem')}."
+            if max(judged) < FEW_PROBLEMS:
+                lines[-1] += " On so few, intervals and p are rough."
         lines += [line for note in selection.notes for line in ("", f"{markdown(note[0].upper() + note[1:])}.")]
     for title, findings in (
         ("The two arms", verdict.primary),
         ("Against guessing", verdict.against_null),
+        ("Against greedy decoding of the unperturbed model", verdict.against_greedy),
         ("Against sigma 0, which is numerical noise alone", verdict.against_zero),
     ):
         if findings:

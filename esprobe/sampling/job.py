@@ -11,7 +11,7 @@ from esprobe.fleet.crew import CrewOptions
 from esprobe.fleet.worker import Order
 from esprobe.noise import SCHEMES
 from esprobe.sampling.shard import WHOLE, Shard
-from esprobe.spec import BASELINE_SEED, Condition, Problem, digest_of
+from esprobe.spec import BASELINE_SEED, MOST_SIGMA, Condition, Problem, digest_of, is_sigma
 from esprobe.tasks import Task
 from esprobe.tasks.selection import select_problems
 
@@ -103,9 +103,10 @@ class Job:
                     f"{LEAST_TEMPERATURE:g}; greedy decoding is the baseline, which is drawn unless --no-baseline"
                 )
         for sigma in self.sigmas:
-            if not (math.isfinite(sigma) and sigma >= 0):
+            if not is_sigma(sigma):
                 raise UsageError(
-                    f"sigma {sigma:g} is no standard deviation: it must be a number of at least 0, such as 0.005"
+                    f"sigma {sigma:g} is no standard deviation for weights: it must be a number from 0 to "
+                    f"{MOST_SIGMA:g}, such as 0.005"
                 )
 
     @property

@@ -1,5 +1,6 @@
 """What pass@k costs: rollouts, generated tokens, engine-seconds with the weight switches in them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Cost:
     conditions of one file and machine, and nothing else.
 
     Attributes:
-        tokens_per_rollout: mean; None without rollouts.
+        tokens_per_rollout: mean; None if not recorded.
         seconds_per_rollout: mean of generating, without switching; None if not recorded.
         switch_seconds_per_rollout: time of switching weights, divided among the rollouts; None if not recorded.
         timed_rollouts: rollouts whose sessions recorded times.
@@ -59,12 +60,12 @@ class Budget:
 
     Attributes:
         amount: tokens or engine-seconds per problem.
-        ks: for each condition, the most rollouts that fit, or None where not one fits or n is too small.
+        ks: for each condition, how many rollouts of a problem the amount buys on average; None where not one.
         estimates: pass@k at that k; None likewise.
     """
 
     amount: float
-    ks: tuple[int | None, ...]
+    ks: tuple[float | None, ...]
     estimates: tuple[float | None, ...]
 
 
@@ -96,7 +97,7 @@ def cost_axes(
         generate_s: seconds those spent generating.
         switch_s: seconds they spent switching weights.
     """
-    each = tokens / rollouts if rollouts else None
+    each = tokens / rollouts if tokens else None  # rollouts made elsewhere may come without their tokens
     timed = timed_rollouts > 0 and generate_s > 0
     seconds = generate_s / timed_rollouts if timed else None
     switching = switch_s / timed_rollouts if timed else None
@@ -128,13 +129,17 @@ def cost_matched(unit: str, prices: Mapping[int, float], outcomes: Mapping[int, 
     amounts = [most / 2**j for j in reversed(range(BUDGETS))]
     rows = []
     for amount in amounts:
-        # Half a rollout of rounding must not cost the last one.
-        ks = [min(int(amount / prices[i] + 1e-9), outcomes[i].n_min) or None for i in ids]
+        bought = [min(amount / prices[i], float(outcomes[i].n_min)) for i in ids]
+        ks = [None if k < 1 else k for k in bought]
         values = tuple(None if k is None else _mean(outcomes[i], k) for i, k in zip(ids, ks, strict=True))
         if any(k is not None for k in ks):
             rows.append(Budget(amount, tuple(ks), values))
     return CostMatched(unit, ids, tuple(rows))
 
 
-def _mean(outcomes: Outcomes, k: int) -> float:
-    return float(pass_at_k_curve(outcomes.n, outcomes.c, [k]).mean())
+def _mean(outcomes: Outcomes, k: float) -> float:
+    """Between whole k a share of the problems has one rollout more: rounding down would favour whoever fits exactly."""
+    below = math.floor(k)
+    ks = [below, min(below + 1, outcomes.n_min)]
+    lower, upper = pass_at_k_curve(outcomes.n, outcomes.c, ks).mean(axis=0)
+    return float(lower + (k - below) * (upper - lower))

@@ -50,6 +50,7 @@ class Verdict:
         summary: one or two sentences.
         primary: best temperature against best sigma at the primary k.
         against_null: the best of each arm against guessing, at the same k.
+        against_greedy: the best of each arm at k = 1 against the unperturbed model, greedily decoded.
         against_zero: the best sigma against sigma = 0, at the same k.
         missing: what could not be judged and why, in words.
     """
@@ -57,6 +58,7 @@ class Verdict:
     summary: str
     primary: tuple[Finding, ...]
     against_null: tuple[Finding, ...]
+    against_greedy: tuple[Finding, ...]
     against_zero: tuple[Finding, ...]
     missing: tuple[str, ...]
 

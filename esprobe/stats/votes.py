@@ -63,6 +63,8 @@ def vote_curve(
     Groups of one partition have no rollout in common, so their spread tells the variance as if each were one draw
     of a two-way table of problems and groups; the rest of the partitions only steady the estimate.
 
+    No points for fewer than two rollouts, and none where a right rollout has no value: then answers were not recorded.
+
     Args:
         codes: (P, S) a number for each rollout's value, equal within a problem for equal values; ``NO_VALUE``
             without one. Seeds that not every problem has must be left out.
@@ -71,7 +73,8 @@ def vote_curve(
         level: the share of intervals that should cover.
     """
     problems, seeds = codes.shape
-    if not problems or seeds < 2:
+    unknown = codes == NO_VALUE
+    if not problems or seeds < 2 or (correct & unknown).any():
         return ()
     ballots = _ballots(codes, correct)
     rng = np.random.default_rng(20260901)

@@ -22,6 +22,8 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
     target = Path(os.path.realpath(target))
     if target.is_dir():
         raise UsageError(f"{target} is a folder, and a copy is one file; name a file in it")
+    if not target.parent.is_dir():
+        raise StoreError(f"the folder {target.parent} does not exist, so no copy can be written there; create it first")
     with RolloutStore.open(database) as store:
         if target.exists() and not overwrite:
             raise UsageError(f"{target} exists; name another file, or replace it with --overwrite")
@@ -32,7 +34,8 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
             raise UsageError(f"{target} is in use or was left by a kill (it has a -wal file); name another file")
         draft = target.with_name(target.name + ".part")
         try:
-            draft.unlink(missing_ok=True)
+            if draft.exists():
+                draft.unlink()
             with translated(draft), store.reading() as connection, closing(sqlite3.connect(draft)) as copy:
                 connection.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
             with open(draft, "rb") as written:
@@ -41,5 +44,6 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
         except OSError as err:
             raise StoreError(f"the copy cannot be written to {target} ({err.strerror}); name another place") from err
         finally:
-            draft.unlink(missing_ok=True)
+            if draft.exists():  # where nothing can be written nothing can be removed
+                draft.unlink()
     return target.stat().st_size

@@ -7,12 +7,11 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 
-from sqlalchemy import Connection
-
 from esprobe.errors import StoreError
 from esprobe.records import Extent
 from esprobe.spec import Prompt
 from esprobe.store.reader import RolloutStore
+from esprobe.store.texts import checksum_column
 
 _MOST = 20
 """Findings of one kind that are spelled out; the rest is counted."""
@@ -51,8 +50,6 @@ def completions(store: RolloutStore) -> Iterator[str]:
 
 def texts(store: RolloutStore) -> Iterator[str]:
     """Texts that are not the ones that were written: their checksums differ."""
-    if "checksum" not in _columns(store, "completion"):
-        return
     with store.reading() as connection:
         query = "SELECT id, CAST(text AS BLOB), checksum FROM completion WHERE checksum IS NOT NULL"
         rows = connection.exec_driver_sql(query, execution_options={"yield_per": 1000})
@@ -121,6 +118,16 @@ QUESTIONS: Mapping[str, Callable[[RolloutStore], Iterator[str]]] = {
 }
 
 
+NEED_CHECKSUMS = ("texts", "sums")
+"""Questions that a file from before migration m002 has no answer to: nothing was recorded when it was written."""
+
+
+def has_checksums(store: RolloutStore) -> bool:
+    """Whether the file keeps what its texts and verdicts are held against."""
+    with store.reading() as connection:
+        return checksum_column(connection) != "NULL"
+
+
 def _finished(store: RolloutStore, condition_id: int) -> list[Extent]:
     query = (
         "SELECT coalesce(json_extract(engine, '$.shard'), '1/1'), first_index, stop_index, first_seed, samples, "
@@ -141,15 +148,6 @@ def _prompt_digest(written: str) -> str | None:
         return Prompt(tuple((role, content) for role, content in parsed["messages"]), parsed["begun"]).digest
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def _columns(store: RolloutStore, table: str) -> set[str]:
-    with store.reading() as connection:
-        return _names(connection, table)
-
-
-def _names(connection: Connection, table: str) -> set[str]:
-    return set(connection.exec_driver_sql("SELECT name FROM pragma_table_info(?)", (table,)).scalars())
 
 
 def _listed(found: list[str]) -> Iterator[str]:

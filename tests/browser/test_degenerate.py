@@ -61,9 +61,16 @@ def one_condition_empty(folder: Path) -> Path:
     return path
 
 
+def a_failure_called_proto(folder: Path) -> Path:
+    """The one name that a plain JavaScript object cannot keep anything under."""
+    path = fill(folder, some(), samples=4)
+    change(path, "UPDATE rollout SET failure = '__proto__' WHERE failure IS NOT NULL")
+    return path
+
+
 CASES = (
     no_rollout, one_problem, one_sample, all_correct, none_correct, unequal_n, no_baseline, one_arm,
-    one_condition_empty,
+    one_condition_empty, a_failure_called_proto,
 )  # fmt: skip
 
 

@@ -168,6 +168,10 @@ def test_problems_with_samples_as_in_large_language_monkeys(tmp_path: Path) -> N
             "line 2 of .* seed 0 of problem '1' a second time",
         ),
         (
+            '{"problem": 1, "completion": "x", "correct": true, "kind": "perturbation"}',
+            "its intervals would be too narrow",
+        ),
+        (
             '{"problem": 1, "completion": "x", "correct": true, "condition_digest": "a"}\n'
             '{"problem": 2, "completion": "x", "correct": true, "condition_digest": "b"}',
             "line 2 of .* is of condition 'b' and line 1 of 'a'.*import each by itself",
@@ -219,7 +223,8 @@ def test_a_backup_is_whole_and_never_overwrites_by_accident(filled: Path, tmp_pa
     assert rows(copy) == rows(filled)
     for target in (filled, f"{filled}-wal", tmp_path):
         assert invoke("backup", target, "--db", filled, "--overwrite").code == 2
-    assert invoke("backup", tmp_path / "no" / "c.db", "--db", filled).code == 1
+    done = invoke("backup", tmp_path / "no" / "c.db", "--db", filled)
+    assert (done.code, f"the folder {tmp_path / 'no'} does not exist" in done.stderr) == (1, True)
     assert invoke("backup", tmp_path / "x.db", "--db", tmp_path / "none.db").code == 1
     assert invoke("backup", fill(tmp_path / "o.db"), "--db", filled).code == 2
 

@@ -5,6 +5,8 @@ import io
 import json
 import shutil
 import sqlite3
+import subprocess
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +29,18 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run_esprobe(folder, "sample-temp", *common, "-t", "0.8", "--db", path).returncode == 0
     assert run_esprobe(folder, "sample-perturb", *common, "--sigma", "0.005", "--db", path).returncode == 0
     return path
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of its own that nothing can be written to."""
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def test_the_json_contract(esprobe: Run, database: Path) -> None:
@@ -126,8 +140,31 @@ def test_a_report_never_overwrites_its_database(esprobe: Run, database: Path, tm
     for output in (f"{copied}{suffix}", tmp_path / "link.md"):
         done = esprobe("report", "--db", copied, "--output", output)
         assert done.returncode == 2
-        assert "would destroy" in done.stderr
+        assert "would be destroyed" in done.stderr
     assert copied.read_bytes() == before
+
+
+def test_nothing_is_written_over_another_database(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copy(database, tmp_path / "other.db"))
+    before = other.read_bytes()
+    for command in (["report", "--no-figures"], ["report", "--format", "html"], ["export"]):
+        done = esprobe(*command, "--db", database, "--output", other)
+        assert (done.returncode, "would be destroyed" in done.stderr) == (2, True), done.stderr
+    assert other.read_bytes() == before
+
+
+def test_a_read_only_place_is_one_line(esprobe: Run, database: Path, tmp_path: Path, read_only: Path) -> None:
+    for words in (
+        ["report", "--output", read_only / "r.md"],
+        ["report", "--format", "html", "--output", read_only / "r.html"],
+        ["export", "--output", read_only / "x.jsonl"],
+        ["export", "--format", "parquet", "--output", read_only / "x.parquet"],
+        ["backup", read_only / "b.db"],
+    ):
+        done = esprobe(*words, "--db", database)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+        assert "cannot be" in done.stderr
+    assert not list(read_only.iterdir())
 
 
 def test_a_report_goes_where_a_link_points_and_into_devices(esprobe: Run, database: Path, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_figure_never_overwrites_the_database(esprobe: Run, database: Path, tm
     before = odd.read_bytes()
     done = esprobe("report", "--db", odd, "-o", "report.md")
     assert done.returncode == 2
-    assert "would destroy" in done.stderr
+    assert "would be destroyed" in done.stderr
     assert odd.read_bytes() == before
 
 

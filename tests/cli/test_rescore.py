@@ -101,6 +101,18 @@ def test_writing_gives_every_rollout_the_other_verdict_and_back(esprobe: Run, da
     assert query(database, VERDICTS) == old
 
 
+def test_verdicts_that_came_with_an_import_are_left_alone(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made.jsonl"
+    made.write_text(json.dumps({"problem": 3, "completion": "x", "correct": True}))
+    alone = tmp_path / "alone.db"
+    for into in (database, alone):
+        assert esprobe("import", made, "--label", "theirs", "--db", into).returncode == 0
+    done = esprobe("rescore", "--scorer", "strict", "--db", database)
+    assert (done.returncode, "1 imports brought their verdicts" in done.stderr) == (0, True), done.stderr
+    done = esprobe("rescore", "--scorer", "strict", "--db", alone)
+    assert (done.returncode, "holds only rollouts that brought their verdicts" in done.stderr) == (1, True)
+
+
 def test_without_a_scorer_the_newest_version_of_each_is_meant(esprobe: Run, database: Path) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE scorer SET name = 'es-paper/0'")

@@ -30,6 +30,26 @@ def test_a_sound_file_has_nothing_off(sound: Path) -> None:
     assert json.loads(invoke("verify", "--db", sound, "--format", "json").stdout)["off"] == 0
 
 
+def test_what_cannot_be_checked_is_never_called_sound(sound: Path, tmp_path: Path) -> None:
+    """An import's own verdicts are nobody's to derive, and hide no other; a file from before checksums has none."""
+    path, made = Path(shutil.copy(sound, tmp_path / "both.db")), tmp_path / "made.jsonl"
+    made.write_text(json.dumps({"problem": 3, "completion": "x", "correct": True}))
+    assert invoke("import", made, "--label", "theirs", "--db", path).code == 0
+    told = invoke("verify", "--all", "--db", path).stdout
+    assert "verdicts: nothing off (70 derived again; not derived: verdicts that came with an import)" in told
+    shell(path, f"UPDATE rollout SET reward = 0.25 WHERE {ONE}")
+    done = invoke("verify", "--all", "--db", path)
+    assert (done.code, "problem id 5, seed 43" in done.stdout) == (1, True)
+
+    alone = tmp_path / "alone.db"
+    assert invoke("import", made, "--label", "theirs", "--db", alone).code == 0
+    assert "verdicts: not checked (0 derived again" in invoke("verify", "--all", "--db", alone).stdout
+
+    old = Path(shutil.copy(Path(__file__).parent.parent / "data" / "schema-m001.db", tmp_path / "old.db"))
+    told = invoke("verify", "--db", old).stdout
+    assert "texts: not checked" in told and "sums: not checked" in told and "structure: nothing off" in told
+
+
 ONE = "condition_id = 2 AND seed = 43 AND problem_id = 5"
 
 

@@ -108,11 +108,15 @@ def test_a_missing_file_is_named(common: list[object], config: Path, db: Path) -
 
 
 @pytest.mark.parametrize("text", ["samples: many", "samples: [1, 2]", "temperature: hot", "baseline: perhaps"])
-def test_a_value_of_another_type_is_a_usage_error(common: list[object], config: Path, db: Path, text: str) -> None:
+def test_a_value_of_another_type_is_named_with_its_key_and_file(
+    common: list[object], config: Path, db: Path, text: str
+) -> None:
     config.write_text(text)
     done = invoke("sample-temp", *common, "--config", config)
-    assert (done.code, done.stdout) == (2, "")
-    assert f"--{text.partition(':')[0]}" in done.stderr
+    assert (done.code, done.stdout) == (1, "")
+    key, _, value = text.partition(": ")
+    assert f"error: the configuration {config} sets {key} to " in done.stderr and value[:2].strip("[") in done.stderr
+    assert done.stderr.count("\n") == 1
     assert not db.exists()
 
 

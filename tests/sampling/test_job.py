@@ -30,6 +30,7 @@ REFUSED = [
     ("sample-perturb", ["--sigma", "nan"], 2, "sigma nan is no standard deviation"),
     ("sample-perturb", ["--sigma", "inf"], 2, "sigma inf is"),
     ("sample-perturb", ["--sigma", "-0.001"], 2, "sigma -0.001 is"),
+    ("sample-perturb", ["--sigma", "1e38"], 2, "a number from 0 to 1000"),
     ("sample-perturb", ["--noise", "pink"], 2, "use iid or tied"),
     ("sample-perturb", ["--scope", "mlp["], 2, "--scope 'mlp[' is no regular expression"),
     ("sample-temp", ["--problems", "10"], 2, "'10' is no slice"),

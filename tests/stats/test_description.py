@@ -111,6 +111,13 @@ def test_equal_budgets_give_the_dear_condition_fewer_rollouts():
     assert (last.amount, last.ks) == (40, (4, 2))
     assert last.estimates[0] == 1 and last.estimates[1] == pytest.approx((0.5 + 5 / 6) / 2)
     assert found.budgets[0].ks == (1, None)
+    # 1.5 rollouts: half of the problems have two.
+    (between,) = (
+        b for b in cost_matched("tokens", {1: 10.0, 2: 40 / 3}, {1: given, 2: given}).budgets if b.amount == 20
+    )
+    one, two = 3 / 8, (0.5 + 5 / 6) / 2
+    assert between.ks == (2, pytest.approx(1.5))
+    assert between.estimates == (pytest.approx(two), pytest.approx((one + two) / 2))
     assert cost_matched("tokens", {1: 10.0}, {1: given}) is None
 
 

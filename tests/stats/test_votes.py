@@ -49,6 +49,13 @@ def test_one_vote_is_the_mean_of_the_verdicts():
     assert (first.k, first.estimate) == (1, pytest.approx((codes == 0).mean()))
 
 
+def test_right_rollouts_without_their_answers_are_no_vote():
+    """As where somebody else's rollouts come with verdicts alone: nobody can be outvoted."""
+    codes = np.full((4, 8), NO_VALUE, np.int32)
+    assert vote_curve(codes, np.ones((4, 8), np.bool_), "imported") == ()
+    assert vote_curve(codes, np.zeros((4, 8), np.bool_), "temperature")[0].estimate == 0
+
+
 def test_voters_who_share_perturbations_make_wider_intervals():
     rng = np.random.default_rng(2)
     good = rng.random(32) < 0.5

@@ -84,7 +84,9 @@ def votes(results: Results) -> Figure:
                 )
             )
     stored = any(r.problems for r in results.sampled)
-    absent = "A vote needs two rollouts of every problem at least." if stored else NOTHING
+    absent = (
+        "A vote needs two rollouts of every problem at least, and the values that they answer." if stored else NOTHING
+    )
     ticks = tuple(sorted({float(x) for s in series for x in s.x}))
     return Figure(
         name="votes",
