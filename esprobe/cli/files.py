@@ -21,12 +21,12 @@ def write(path: Path, document: str, beside: Mapping[str, bytes], database: Path
     refuse_database(path, "--output", database)
     others = {path.with_name(name): content for name, content in beside.items()}
     for other in others:
-        refuse_database(other, "the figure", database)
         if other.is_symlink() or (other.exists() and not other.is_file()):
             raise UsageError(
                 f"the figure {other} would replace what is no ordinary file; move that away, name another --output, "
                 "or use --no-figures"
             )
+        refuse_database(other, "the figure", database)
     for other, content in others.items():
         _replace(other, content)
     _replace(path, document.encode())
@@ -54,8 +54,11 @@ def refuse_database(path: Path, what: str, database: Path) -> None:
 def _is_sqlite(path: Path) -> bool:
     if not path.is_file():
         return False
-    with path.open("rb") as file:
-        return file.read(16) == b"SQLite format 3\0"
+    try:
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError as err:
+        raise StoreError(f"{path} is there and cannot be looked into ({err.strerror}); name another file") from err
 
 
 def _replace(path: Path, content: bytes) -> None:

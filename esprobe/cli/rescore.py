@@ -38,6 +38,7 @@ def rescore(
 ) -> None:
     """Score every stored text again under another scorer, and tell what changes. Needs no engine."""
     from esprobe.report import rescore_text
+    from esprobe.report.text import plain
     from esprobe.rescoring import rescore as run
     from esprobe.sampling.stop import StopSignals
 
@@ -55,10 +56,10 @@ def rescore(
     if not done.sessions:
         typer.echo("nothing to do", err=True)
     elif done.written:
-        typer.echo(f"stored in {db}; the texts are as they were", err=True)
+        typer.echo(f"stored in {plain(str(db))}; the texts are as they were", err=True)
     else:
         named = f" --scorer {shlex.quote(scorer)}" if scorer else ""
-        command = f"esprobe rescore --db {shlex.quote(str(db))}{named} --write"
+        command = f"esprobe rescore --db {shlex.quote(plain(str(db)))}{named} --write"
         typer.echo(f"nothing was changed; to store these verdicts: {command}", err=True)
 
 

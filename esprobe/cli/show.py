@@ -43,6 +43,7 @@ def show(
 ) -> None:
     """Read prompts and completions, a page at a time; on a terminal in $PAGER."""
     from esprobe.report import rollout_text
+    from esprobe.report.text import plain
     from esprobe.store.browse import RolloutBrowser, Selection
     from esprobe.store.choice import choose_conditions
 
@@ -74,7 +75,7 @@ def show(
             typer.echo(f"{shown} shown, more follow: add --offset {offset + shown}", err=True)
         elif not shown:
             beyond = f" after the first {offset}" if offset else ""
-            typer.echo(f"no rollout in {db} is like that{beyond}", err=True)
+            typer.echo(f"no rollout in {plain(str(db))} is like that{beyond}", err=True)
 
 
 def _as_text(rollouts: "Iterator[ShownRollout]", labels: dict[int, str]) -> int:
