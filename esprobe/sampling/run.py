@@ -138,6 +138,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
             else:
                 _refuse_to_call_it_done(crew)
         finally:
+            gc.unfreeze()
             store.end_session(session_id, outcome)
         return summary(outcome, loop.rollouts)
 
