@@ -245,8 +245,13 @@ def _alive(*also: type[Exception]) -> Iterator[None]:
 
     try:
         yield
-    except (EngineDeadError, *also) as err:
-        cause = "a process of its engine died" if isinstance(err, EngineDeadError) else _first_line(err)
+    except Exception as err:
+        # An engine that goes down with its worker answers the call at hand so, before it is known to be dead.
+        cancelled = type(err) is Exception and str(err).endswith("method failed: cancelled")
+        if not (cancelled or isinstance(err, (EngineDeadError, *also))):
+            raise
+        died = cancelled or isinstance(err, EngineDeadError)
+        cause = "a process of its engine died" if died else _first_line(err)
         raise EngineError(
             f"vLLM failed while it was at work ({cause}); everything stored so far is safe. Run the same "
             f"command again to go on, with a smaller --max-num-seqs if memory ran out"
