@@ -91,13 +91,6 @@ class RolloutStore:
             rows = session.exec(select(ConditionRow).order_by(col(ConditionRow.id))).all()
             return [_condition(self.path, row) for row in rows]
 
-    def problems(self, condition_id: int) -> list[StoredProblem]:
-        """The problems of which a condition has at least one rollout, by index."""
-        query = "SELECT DISTINCT problem_id FROM rollout WHERE condition_id = :condition"
-        with self.reading() as connection:
-            found = connection.execute(text(query), {"condition": condition_id}).scalars().all()
-            return _problems(connection, self.path, found)
-
     def sessions(self, condition_id: int | None = None) -> list[SessionRecord]:
         """Every session, oldest first; with ``condition_id`` those that were asked for that condition."""
         with self.reading() as connection, Session(connection) as session:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def tallies(store: RolloutStore, condition_id: int, problems: Sequence[StoredProblem]) -> list[Tally]:
     """A condition's rollouts by problem class, failure, finish reason and format bonus.
 
-    ``problems`` are the condition's, as ``RolloutStore.problems`` gives them: to look each up in SQL takes longer.
+    ``problems`` are the condition's, as ``RolloutStore.verdicts`` gives them: to look each up in SQL takes longer.
     """
     # Seed by seed: groups of two thousand rows are sorted in memory three times as fast as two million at once.
     query = text(
@@ -72,7 +72,7 @@ def texts(
 ) -> list[tuple[int, str]]:
     """(problem index, completion) of some rollouts, named by (problem index, seed); in no order.
 
-    ``problems`` are the condition's, as ``RolloutStore.problems`` gives them.
+    ``problems`` are the condition's, as ``RolloutStore.verdicts`` gives them.
 
     Raises:
         StoreError: a text is not the one that was written, or is not there: the file is damaged.
