@@ -40,9 +40,9 @@ class Processes:
         ours, theirs = self._context.Pipe()
         arguments = (theirs, self._order, dict(self._environments[number - 1]))
         process = self._context.Process(target=serve, args=arguments, name=f"esprobe worker {number}")
-        with _blocked(), theirs:  # our copy of its end is closed, so that its death closes the pipe
+        with _held(), theirs:  # our copy of its end is closed, so that its death closes the pipe
             process.start()
-        self._processes[number], self._pipes[number] = process, ours
+            self._processes[number], self._pipes[number] = process, ours
 
     def give(self, number: int, work: Work) -> None:
         """Send work; if nobody is there, ``wait`` says so."""
@@ -131,10 +131,20 @@ def serve(pipe: "Connection[Any, Any]", order: Order, environment: Mapping[str, 
 
 
 @contextmanager
-def _blocked() -> Iterator[None]:
-    """No signal reaches a process that starts before it has said what it makes of them; ours wait meanwhile."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+def _held() -> Iterator[None]:
+    """Signals wait: a process that starts has not said yet what it makes of them, and half started it would be lost.
+
+    Two things are needed. The mask is what the new process inherits; here it covers one thread, and where a library
+    has others, a signal reaches one of those and Python still calls its handler in the midst of ours.
+    """
+    came: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in _SIGNALS}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)

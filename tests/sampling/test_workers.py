@@ -88,19 +88,26 @@ def test_killed_workers_are_named_and_started_again_and_nothing_is_missing(
     assert query(db, "SELECT count(*), count(DISTINCT seed) FROM rollout") == [(summary.total, summary.total // 10)]
 
 
-def cpu_ticks(pid: int) -> int:
-    """What a process has used of a CPU."""
-    told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(told[11]) + int(told[12])
+def rests(pid: int) -> bool:
+    """Whether a process sleeps, and has used no CPU for half a second."""
+    seen = set()
+    for _ in range(11):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        seen.add((fields[0], fields[11], fields[12]))
+        time.sleep(0.05)
+    return len(seen) == 1 and seen.pop()[0] == "S"
 
 
 def test_a_stuck_worker_is_ended_and_its_work_is_drawn_by_others(tmp_path: Path, script: Path, data: Path) -> None:
     stopped: list[int] = []
 
     def hang(progress: Progress) -> None:
-        if not stopped and len(children()) == 2:
-            # The busier one: on a busy machine the other may still be starting, and nobody waits for that.
-            stopped.append(max((child.pid or 0 for child in children()), key=cpu_ticks))
+        if len(watcher.seen) == 1:
+            # Nobody reads what they send: one comes to wait for room in its pipe, the other, once loaded, for work.
+            while not all(rests(child.pid or 0) for child in children()):
+                pass
+        elif len(watcher.seen) == 4:  # by now that one has been given work, and both would be missed
+            stopped.append(children()[0].pid or 0)
             os.kill(stopped[0], signal.SIGSTOP)
 
     watcher = Watcher(hang)
