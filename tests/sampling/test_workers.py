@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,10 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from esprobe.engines import EngineOptions
 from esprobe.errors import EngineError, UsageError
 from esprobe.fleet.crew import CrewOptions
 from esprobe.fleet.devices import environments
+from esprobe.fleet.processes import Processes
 from esprobe.fleet.team import DEADLY
+from esprobe.fleet.worker import Order
 from esprobe.sampling.observer import Progress
 from esprobe.sampling.run import Summary, run
 from esprobe.sampling.stop import StopSignals
@@ -116,6 +120,32 @@ def test_a_stuck_worker_is_ended_and_its_work_is_drawn_by_others(tmp_path: Path,
     assert (summary.outcome, summary.stored) == ("done", summary.total)
     (warning,) = watcher.warnings
     assert f"process {stopped[0]} " in warning and "is stuck: it has generated nothing for 2 s" in warning
+
+
+def test_a_signal_that_another_thread_receives_leaves_no_worker_half_started(
+    script: Path, data: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    order = Order(str(script), "float32", "scripted", EngineOptions(), "countdown", str(data), "chat")
+
+    def receive(after_s: float) -> None:
+        time.sleep(after_s)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    for tried in range(16):  # a process takes some milliseconds to start
+        carrier = Processes(order, [{}])
+        with pytest.raises(SystemExit), StopSignals():
+            other = threading.Thread(target=receive, args=(tried / 1000,))
+            other.start()
+            try:
+                carrier.start(1)
+                other.join()
+                time.sleep(0.1)
+            finally:
+                carrier.kill(1)
+                carrier.close()
+        assert not children()
+    time.sleep(0.5)  # one that was left to itself would by now have said that its order never came
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_unit_that_ends_every_worker_is_set_aside_and_the_exit_code_says_so(tmp_path: Path) -> None:
