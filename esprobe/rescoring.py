@@ -13,6 +13,7 @@ import esprobe
 from esprobe.errors import StoreError, UsageError
 from esprobe.records import SessionRecord, StoredCondition, VerdictChanges
 from esprobe.spec import Score
+from esprobe.store.database import damaged, stored_problems
 from esprobe.store.session_verdicts import ScoredText, VerdictReader, VerdictWriter
 from esprobe.tasks import Task, load_task
 
@@ -24,13 +25,22 @@ class Judge:
     """Scores stored texts again; tasks are loaded as their rollouts come up."""
 
     def __init__(self, store: VerdictReader) -> None:
+        self._path = store.path
         self._problems = store.task_problems()
         self._tasks: dict[str, Task] = {}
 
     def verdict(self, stored: ScoredText, scorer: str) -> Score:
-        """The verdict of a scorer of the rollout's task on its text."""
-        given = self._problems[stored.problem_id]
-        return self._tasks[given.task].score(given.problem, stored.completion, scorer)
+        """The verdict of a scorer of the rollout's task on its text.
+
+        Raises:
+            StoreError: its problem is not there, or is not one that its task could ask.
+        """
+        given = self._problems.get(stored.problem_id)
+        if given is None or given.task not in self._tasks:
+            what = f"the problem with id {stored.problem_id}, which a rollout names, is not there or of another task"
+            raise StoreError(damaged(self._path, what))
+        with stored_problems(self._path):
+            return self._tasks[given.task].score(given.problem, stored.completion, scorer)
 
     def changes(self, batch: Iterable[ScoredText], scorer: str) -> list[Change]:
         """Those of a batch on which a scorer's verdict is not the stored one, in any part of it."""

@@ -11,6 +11,7 @@ from esprobe.errors import UsageError
 from esprobe.records import StoredCondition
 from esprobe.report.detail import Comparison
 from esprobe.store import RolloutStore
+from esprobe.store.database import stored_problems
 
 NULL = "null"
 """The name under which guessing is compared with."""
@@ -44,7 +45,8 @@ def compare(database: Path, a: str, b: str, ks: Sequence[int] | None = None) -> 
                 check_ks(ks, one)
         if a != NULL:
             return _conditions(found[0], found[1], ks)
-        nulls = known_nulls(found)
+        with stored_problems(database):
+            nulls = known_nulls(found)
     told = [compare_null(null, found[0], ks) for null in nulls]
     if not told or told[0] is None:
         raise UsageError(

@@ -20,6 +20,7 @@ from esprobe.stats.independence import independence
 from esprobe.stats.taxonomy import taxonomy
 from esprobe.stats.votes import NO_VALUE, Vote, vote_curve
 from esprobe.store import RolloutStore, tallies
+from esprobe.store.database import stored_problems
 from esprobe.tasks import AnswerForms
 
 LOOKED_AT = 20_000
@@ -36,16 +37,21 @@ def detail(store: RolloutStore, loaded: Loaded, totals: Totals, curve: Curve) ->
         loaded: the condition.
         totals: sums over its rollouts.
         curve: its pass@k.
+
+    Raises:
+        StoreError: the file cannot be read, or a problem is not one that its task could ask.
     """
     outcomes, greedy = loaded.outcomes, loaded.kind == "greedy"
     spent = tallies.spending(store, loaded.id)
+    with stored_problems(store.path):
+        vote, alike = None if greedy else _vote(store, loaded), _diversity(store, loaded)
     return Detail(
         counts=correct_counts(outcomes.n, outcomes.c),
         cover=cover_curve(outcomes),
         taxonomy=taxonomy(tallies.tallies(store, loaded.id, loaded.problems)),
         cost=cost_axes(curve, totals.rollouts, totals.tokens, spent.rollouts, spent.generate_s, spent.switch_s),
-        vote=None if greedy else _vote(store, loaded),
-        diversity=_diversity(store, loaded),
+        vote=vote,
+        diversity=alike,
         independence=None if greedy else independence(outcomes),
         extrapolation=None if greedy else extrapolate(outcomes, loaded.kind),
     )

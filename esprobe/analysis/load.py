@@ -19,6 +19,7 @@ from esprobe.report.results import ConditionResult, Results, condition_result
 from esprobe.stats.cost import CostMatched, cost_matched
 from esprobe.store import RolloutStore
 from esprobe.store.choice import choose_conditions
+from esprobe.store.database import stored_problems
 from esprobe.tasks.published import published_points
 
 
@@ -49,7 +50,8 @@ def load_results(
         if ks is not None and set(ks) != {1} and all(c.condition.kind == "greedy" for c in chosen):
             raise UsageError("a greedy baseline has one rollout per problem, so only --k 1 can be told; leave --k out")
         loaded = load(store, chosen)
-        nulls = known_nulls(loaded)
+        with stored_problems(database):
+            nulls = known_nulls(loaded)
         conditions = tuple(_result(store, one, ks) for one in loaded)
         if whole:
             conditions = _detailed(store, conditions, loaded, workers)

@@ -55,6 +55,9 @@ def known_nulls(loaded: Sequence[Loaded]) -> tuple[Null, ...]:
 
     A task that is not installed here, or whose own data cannot be read, brings none: a database is analysed all the
     same.
+
+    Raises:
+        DataError: a problem is not of its task's form.
     """
     sets: dict[tuple[str, str], list[Loaded]] = {}
     for one in loaded:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from esprobe.errors import StoreBusyError, StoreError
+from esprobe.errors import DataError, StoreBusyError, StoreError
 from esprobe.store import migrations
 from esprobe.store.lock import network_file_system
 
@@ -114,6 +114,19 @@ def damaged(path: Path, reason: str) -> str:
         f"{path} is damaged ({reason}), so no figure from it can be trusted; restore a copy, or salvage what is "
         f"readable with: sqlite3 {path} .recover | sqlite3 salvaged.db"
     )
+
+
+@contextmanager
+def stored_problems(path: Path) -> Iterator[None]:
+    """Around what a task does with problems of a file: what it cannot ask was not what it wrote.
+
+    Raises:
+        StoreError: in place of a task's DataError.
+    """
+    try:
+        yield
+    except DataError as err:
+        raise StoreError(damaged(path, str(err))) from err
 
 
 def _check_path(path: Path, mode: Mode) -> None:

@@ -38,6 +38,11 @@ _WORK = (
     "session_id, condition_id, first_index, stop_index, problems, first_seed, samples, rollouts, tokens, generate_s, "
     "switch_s"
 )
+_NAMED = (
+    ("work", "session"), ("work", "condition"), ("session", "scorer"),
+    ("rollout", "session"), ("rollout", "condition"), ("rollout", "problem"),
+)  # fmt: skip
+"""(table, what its rows name): whatever is copied by the target's id for it."""
 
 Content = tuple[Any, ...]
 
@@ -97,6 +102,11 @@ def _new(into: Path) -> Iterator[RolloutWriter]:
 
 
 def _refuse_damaged(source: RolloutStore) -> None:
+    for table, named in _NAMED:
+        with source.reading() as connection:
+            query = f"SELECT count(*) FROM {table} WHERE {named}_id NOT IN (SELECT id FROM {named})"
+            if lost := connection.exec_driver_sql(query).scalar_one():
+                raise StoreError(damaged(source.path, f"{lost:,} rows of {table} name a {named} that is not there"))
     for stored in source.conditions():
         source.correctness(stored.id)  # raises
 

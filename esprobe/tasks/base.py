@@ -44,7 +44,11 @@ class Task(Protocol):
         """The prompt of one problem in a style of ``prompts``."""
 
     def score(self, problem: Problem, completion: str, scorer: str) -> Score:
-        """One scorer's verdict on a completion; never raises, whatever a model wrote."""
+        """One scorer's verdict on a completion; never raises, whatever a model wrote.
+
+        Raises:
+            DataError: the problem's inputs are not of the task's form; a damaged database may hold such a one.
+        """
 
 
 @runtime_checkable
@@ -65,7 +69,10 @@ class Guessable(Protocol):
     def null_probabilities(self, problems: Sequence[Problem]) -> Sequence[float | None]:
         """The exact chance that one guess at each problem is correct, None where it is not worked out.
 
-        Problems come from a database and need not be those of this task's data; their inputs are of its form.
+        Problems come from a database and need not be those of this task's data.
+
+        Raises:
+            DataError: the inputs of one are not of the task's form.
         """
 
 
@@ -86,7 +93,10 @@ class AnswerForms(Protocol):
         """One spelling for all ways to write the same answer, for counting distinct ones; None without an answer.
 
         Two completions give equal spellings if and only if they answer in the same way, by the task's own definition.
-        Bounded time, whatever a model wrote; raises nothing.
+        Bounded time, whatever a model wrote.
+
+        Raises:
+            DataError: the problem's inputs are not of the task's form.
         """
 
 

@@ -167,6 +167,26 @@ def test_a_damaged_input_is_refused(tmp_path: Path) -> None:
         merge([b], tmp_path / "d.db")
 
 
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("UPDATE rollout SET session_id = 9 WHERE seed = 44", "1 rows of rollout name a session"),
+        ("DELETE FROM session", "1 rows of work name a session"),
+        ("DELETE FROM condition", "1 rows of work name a condition"),
+        ("DELETE FROM scorer", "1 rows of session name a scorer"),
+        ("UPDATE rollout SET problem_id = 99 WHERE seed = 44", "1 rows of rollout name a problem"),
+    ],
+)
+def test_an_input_that_has_lost_what_its_rows_name_is_refused(tmp_path: Path, statement: str, named: str) -> None:
+    a, sound = shard(tmp_path / "a.db", (3, 42), (4, 44)), shard(tmp_path / "b.db", (5, 42))
+    shell(a, "PRAGMA foreign_keys = OFF", statement)
+    into = tmp_path / "c.db"
+    done = invoke("merge", sound, a, "--into", into)
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert f"a.db is damaged ({named} that is not there)" in done.stderr
+    assert not into.exists()
+
+
 def test_inputs_and_output_must_be_what_they_are_called(tmp_path: Path) -> None:
     a = fill(tmp_path / "a.db")
     with pytest.raises(UsageError, match="is one of the inputs"):

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 
+from esprobe.errors import DataError
 from esprobe.spec import Problem
 from esprobe.stats.curve import expected_curve
 from esprobe.tasks import Guessable, load_task
@@ -76,6 +77,18 @@ def test_the_task_brings_its_null_for_problems_from_elsewhere():
     (chance,) = task.null_probabilities([Problem(99_999, {"numbers": [6, 3], "target": "2"}, "2 numbers")])
     assert chance == 1 / 8
     assert "ordered pair" in task.null_description
+
+
+@pytest.mark.parametrize(
+    "inputs", [{"oumbers": [6, 3], "target": "2"}, {"numbers": [6, 3]}, {"numbers": [6, 3], "target": "r"}, ["numbers"]]
+)
+def test_a_problem_of_another_form_is_named(inputs):
+    task, odd = load_task("countdown"), Problem(7, inputs, "2 numbers")
+    sound = Problem(6, {"numbers": [6, 3], "target": "2"}, "2 numbers")
+    with pytest.raises(DataError, match=r"^problem 7 cannot be asked; Countdown's rows look like"):
+        task.null_probabilities([sound, odd])
+    with pytest.raises(DataError, match="problem 7"):
+        task.score(odd, "</think>\n<answer>6 / 3</answer>", "es-paper/1")
 
 
 def test_reproduces_the_known_figures_on_the_published_problems(published):

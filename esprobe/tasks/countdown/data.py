@@ -38,7 +38,7 @@ def read_rows(path: Path) -> list[Row]:
         )
     if not rows:
         raise DataError(f"{path} holds an empty list, so there is nothing to ask; {FORM}")
-    return [_row(row, f"{path}, row {index}") for index, row in enumerate(rows)]
+    return [row_of(row, f"{path}, row {index}") for index, row in enumerate(rows)]
 
 
 def _text(path: Path) -> str:
@@ -86,7 +86,16 @@ def _parse(text: str, path: Path) -> Any:
     raise DataError(f"{path} {problem}; mend the file or fetch it again ({FORM})")
 
 
-def _row(row: Any, place: str) -> Row:
+def row_of(row: Any, place: str) -> Row:
+    """One row, checked.
+
+    Args:
+        row: what JSON holds there.
+        place: where that is, for people.
+
+    Raises:
+        DataError: it is not of the form.
+    """
     if not isinstance(row, dict):
         raise DataError(f"{place} is {_kind(row)}, not an object, so it cannot be asked; {FORM}")
     for field in ("numbers", "target"):

@@ -3,7 +3,8 @@
 Owns how the parts meet. Does not know their insides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -13,7 +14,7 @@ from esprobe.errors import DataError
 from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
 from esprobe.tasks.countdown import audit, canonical, prompts
-from esprobe.tasks.countdown.data import read_rows
+from esprobe.tasks.countdown.data import FORM, read_rows, row_of
 from esprobe.tasks.countdown.download import ES_PAPER_FILE, ES_PAPER_SHA256, ES_PAPER_URL, cache_folder, fetch
 from esprobe.tasks.countdown.generate import generated_rows
 from esprobe.tasks.countdown.rows import Row, rows_digest
@@ -71,8 +72,13 @@ class CountdownTask:
         return prompts.prompt(problem, style)
 
     def score(self, problem: Problem, completion: str, scorer: str) -> Score:
-        """One scorer's verdict on a completion."""
-        return score(completion, problem.inputs["numbers"], problem.inputs["target"], scorer)
+        """One scorer's verdict on a completion.
+
+        Raises:
+            DataError: the problem's inputs are not of the form.
+        """
+        with _asking(problem):
+            return score(completion, problem.inputs["numbers"], problem.inputs["target"], scorer)
 
     def audit(self, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
         """What is wrong or odd in the problems of a slice; those past the data's end are left out."""
@@ -93,8 +99,13 @@ class CountdownTask:
         return canonical.value(answer)
 
     def expression(self, problem: Problem, completion: str) -> str | None:
-        """One spelling for all expressions that differ in order, grouping and place of signs only; None without one."""
-        return canonical.expression(completion, problem.inputs["numbers"])
+        """One spelling for all expressions that differ in order, grouping and place of signs only; None without one.
+
+        Raises:
+            DataError: the problem's inputs are not of the form.
+        """
+        with _asking(problem):
+            return canonical.expression(completion, problem.inputs["numbers"])
 
     @property
     def null_label(self) -> str:
@@ -107,11 +118,16 @@ class CountdownTask:
         return NULL_DESCRIPTION
 
     def null_probabilities(self, problems: Sequence[Problem]) -> Sequence[float | None]:
-        """The chance of a random expression at each problem."""
+        """The chance of a random expression at each problem.
+
+        Raises:
+            DataError: the inputs of one are not of the form.
+        """
         from esprobe.tasks.countdown import null  # needs numpy, and sampling does not
 
-        given = [problem.inputs for problem in problems]
-        return null.null_chances([inputs["numbers"] for inputs in given], [inputs["target"] for inputs in given])
+        with _asking(*problems):
+            given = [problem.inputs for problem in problems]
+            return null.null_chances([inputs["numbers"] for inputs in given], [inputs["target"] for inputs in given])
 
 
 def load(data: str | None = None) -> CountdownTask:
@@ -133,6 +149,26 @@ def load(data: str | None = None) -> CountdownTask:
             "give --data a whole path"
         ) from None
     return CountdownTask(data, tuple(read_rows(path)))
+
+
+@contextmanager
+def _asking(*problems: Problem) -> Iterator[None]:
+    """Around what takes problems to have Countdown's inputs.
+
+    They are looked at once something has failed, and not before: scoring is asked millions of times.
+
+    Raises:
+        DataError: in place of an error that a problem not of the form has caused.
+    """
+    try:
+        yield
+    except (ArithmeticError, LookupError, TypeError, ValueError) as err:
+        for problem in problems:
+            try:
+                row_of(problem.inputs, f"problem {problem.index}")
+            except DataError:
+                raise DataError(f"problem {problem.index} cannot be asked; Countdown's {FORM}") from err
+        raise
 
 
 def _problem(index: int, row: Row) -> Problem:
