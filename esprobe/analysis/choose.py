@@ -86,10 +86,11 @@ def field_of(loaded: Sequence[Loaded]) -> Field | None:
     arms = [c for c in candidates if 2 * c.outcomes.problems >= _widest(candidates, c.kind)]
     if narrow := [c.label for c in candidates if c not in arms]:
         notes.append(f"drawn on less than half of the problems of its arm's widest, and left out: {', '.join(narrow)}")
-    indices = arms[0].correctness.problems
+    indices = asked = arms[0].correctness.problems
     for other in arms[1:]:
         indices = np.intersect1d(indices, other.correctness.problems)
-    if left := max(c.outcomes.problems for c in arms) - len(indices):
+        asked = np.union1d(asked, other.correctness.problems)
+    if left := len(asked) - len(indices):
         notes.append(f"{left} problems that not every condition has are left out")
 
     def over_them(conditions: Iterable[Loaded]) -> Loaded | None:

@@ -123,9 +123,13 @@ def solved_sets(a: Sequence[Loaded], b: Sequence[Loaded], indices: NDArray[np.in
 
 
 def shares_seeds(a: Loaded, b: Loaded) -> bool:
-    """Whether one seed names the same noise in both: perturbations of one scheme and scope."""
+    """Whether one seed names the same noise in both: perturbations of one scheme and scope.
+
+    Sigma 0 has no noise: its seeds tell repetitions of one answer apart.
+    """
     one, other = a.condition, b.condition
-    return a.kind == b.kind == "perturbation" and (one.noise, one.scope) == (other.noise, other.scope)
+    both = a.kind == b.kind == "perturbation" and bool(one.sigma) and bool(other.sigma)
+    return both and (one.noise, one.scope) == (other.noise, other.scope)
 
 
 def _samples(conditions: Sequence[Loaded], indices: NDArray[np.int64]) -> tuple[int, int]:

@@ -16,6 +16,7 @@ NOTES: dict[DifferenceNote, str] = {
     "one perturbation": "the luck of a single perturbation is shared by all problems and cannot be estimated",
     "one rollout": "the luck of a single rollout per problem cannot be estimated",
     "no spread": "the two differ by as much on every problem, so nothing tells how sure that is",
+    "no luck": "the difference is the same whichever draw is left out, so how far luck moves it cannot be seen",
     "both fixed": "neither side varies if the same problems are asked again",
 }
 """Why a difference stands without an interval."""

@@ -25,7 +25,7 @@ from esprobe.stats.side import (
 )
 from esprobe.stats.student import t_quantile, two_sided
 
-DifferenceNote = Literal["one problem", "one perturbation", "one rollout", "no spread", "both fixed"]
+DifferenceNote = Literal["one problem", "one perturbation", "one rollout", "no spread", "no luck", "both fixed"]
 """Why there is no interval."""
 
 _FARTHEST = 64.0
@@ -236,7 +236,8 @@ def _with_intervals(point: DifferencePoint, pair: _Paired, j: int, level: float,
     critical = t_quantile((1 + level) / 2, df)
     pointwise = around(critical)
     if pointwise is None:
-        return replace(point, note="no spread")
+        differences = pair.b.values[:, j] - pair.a.values[:, j]
+        return replace(point, note="no luck" if np.ptp(differences) > 0 else "no spread")
     low, high = pointwise
     wide = around(max(band, critical)) if band is not None else pointwise
     assert wide is not None

@@ -50,7 +50,11 @@ class Side:
 
     @property
     def clusters(self) -> int:
-        """Independent trials of this side."""
+        """Independent trials of this side, for both targets.
+
+        An interval of one k counts floor(n/k) trials of a problem that is itself the target (``intervals``). Here one
+        number serves all k, as a band has one number of degrees of freedom, and fewer make no interval narrower.
+        """
         problems = len(self.values)
         return min(problems, self.n_min) if self.kind == "perturbation" else problems
 

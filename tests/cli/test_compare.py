@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from esprobe.tasks.countdown.generate import GENERATED_SEED, candidates, distinct
-from tests.conftest import Run, run_esprobe
+from tests.conftest import REPOSITORY, Run, run_esprobe
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,24 @@ def test_guessing_and_greedy_can_be_compared_with(esprobe: Run, database: Path) 
     assert "greedy answer repeated" in greedy["notes"][0]
 
 
-def test_one_seed_is_one_noise_in_two_sigmas_only(esprobe: Run, database: Path) -> None:
-    assert document(esprobe, "compare", "sigma=0", "sigma=0.005", "--db", database)["shared_seeds"]
-    assert not document(esprobe, "compare", "T=0.4", "sigma=0.005", "--db", database)["shared_seeds"]
+def test_one_seed_is_one_noise_in_two_sigmas_above_0_only(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    copied = shutil.copy(database, tmp_path / "copied.db")
+    again = ["--engine", "scripted", "--model", database.parent / "model.json", "--problems", "200:204"]
+    assert esprobe("sample-perturb", *again, "--samples", "2", "--sigma", "0.01", "--db", copied).returncode == 0
+    said = "One seed is the same noise"
+    for a, b, same in (("sigma=0.01", "sigma=0.005", True), ("sigma=0", "sigma=0.005", False), ("2", "5", False)):
+        assert document(esprobe, "compare", a, b, "--db", copied)["shared_seeds"] is same
+        assert (said in esprobe("compare", a, b, "--db", copied).stdout) is same
+
+
+def test_without_luck_it_is_not_said_that_problems_do_not_differ(esprobe: Run, tmp_path: Path) -> None:
+    """Of 16 rollouts two or more are right wherever any is: no one of them moves pass@16, on which problems differ."""
+    path = tmp_path / "lucky.db"
+    common = ["--engine", "scripted", "--model", REPOSITORY / "docs" / "examples" / "script.json", "--db", path]
+    assert esprobe("sample-temp", *common, "--problems", "200:206", "--samples", "16", "-t", "0.8").returncode == 0
+    told = esprobe("compare", "greedy", "T=0.8", "--db", path).stdout
+    assert "(no luck): no interval for these problems, because the difference is the same whichever draw" in told
+    assert "on every problem" not in told
 
 
 @pytest.mark.parametrize(
@@ -148,6 +163,15 @@ def test_the_report_has_every_part(esprobe: Run, database: Path) -> None:
     assert {"pass@k", "null", "difference", "cover@tau", "maj@k", "share of rollouts"} <= {
         row["quantity"] for row in rows
     }
+
+
+def test_a_report_counts_every_problem_that_it_leaves_out(esprobe: Run, database: Path, tmp_path: Path) -> None:
+    common = ["--engine", "scripted", "--model", database.parent / "model.json", "--samples", "2"]
+    common += ["--no-baseline", "--db", tmp_path / "apart.db"]
+    assert esprobe("sample-temp", "-t", "1", "--problems", "200:204", *common).returncode == 0
+    assert esprobe("sample-perturb", "--sigma", "0.01", "--problems", "204:208", *common).returncode == 0
+    told = esprobe("report", "--db", tmp_path / "apart.db").stdout
+    assert "8 problems that not every condition has are left out" in told
 
 
 def test_fates_answers_and_diversity_are_those_stored(esprobe: Run, database: Path) -> None:

@@ -150,6 +150,9 @@ class TestEnds:
             ([[1], [0]], [[1], [1]], ("greedy", "perturbation"), "problems like these", "one perturbation"),
             ([[1], [0]], [[1], [1]], ("greedy", "temperature"), "these problems", "one rollout"),
             ([[1], [0]], [[1], [1]], ("greedy", "greedy"), "these problems", "both fixed"),
+            ([[1, 0], [1, 0]], [[1, 0], [0, 1]], ("temperature", "temperature"), "problems like these", "no spread"),
+            ([[1, 0], [1, 0]], [[1, 0], [0, 1]], ("temperature", "temperature"), "these problems", "no spread"),
+            ([[0], [0]], [[1, 1], [0, 0]], ("greedy", "temperature"), "these problems", "no luck"),
         ],
     )
     def test_what_cannot_be_told_has_a_reason(self, a, b, kinds, target, note):
