@@ -60,7 +60,7 @@ def read_rows(path: Path) -> Iterator[ImportedRow]:
             f"{path} is no ordinary file, and an import reads its file more than once; write it to one first"
         )
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:  # some programs begin a file with a byte order mark
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield from _line(path, number, line)

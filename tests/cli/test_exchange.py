@@ -197,6 +197,14 @@ def test_an_export_of_several_conditions_is_refused_and_says_how_to_pick_one(fil
     assert not (tmp_path / "i.db").exists()
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    path, into = tmp_path / "marked.jsonl", tmp_path / "i.db"
+    path.write_text('{"problem": 1, "completion": "x", "correct": true}\n' * 2, encoding="utf-8-sig")
+    done = invoke("import", path, "--label", "x", "--db", into)
+    assert done.code == 0, done.stderr
+    assert passk(into)[0]["rollouts"] == 2
+
+
 def test_a_pipe_is_refused_because_it_reads_only_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     done = invoke("import", tmp_path / "pipe", "--label", "x", "--db", tmp_path / "i.db")
