@@ -7,13 +7,15 @@ millions takes milliseconds; only choosing by verdict alone reads along until th
 import json
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
+from esprobe.errors import StoreError
 from esprobe.records import ShownRollout, StoredRollout
 from esprobe.spec import Prompt
-from esprobe.store.database import translated
+from esprobe.store.database import damaged, translated
 from esprobe.store.reader import RolloutStore
 from esprobe.store.texts import checksum_column
 
@@ -56,7 +58,8 @@ class RolloutBrowser(RolloutStore):
         A transaction is open until the last one; close the generator if you leave it before.
 
         Raises:
-            StoreError: the file cannot be read, or a text is not the one that was written.
+            StoreError: the file cannot be read, a problem is not of the form in which it was written, or a text is not
+                the one that was written.
         """
         with translated(self.path), self._engine.begin() as connection:
             for condition_id in selection.condition_ids:
@@ -66,7 +69,7 @@ class RolloutBrowser(RolloutStore):
                 streaming = connection.execution_options(yield_per=1000)
                 for checksum, *row in streaming.exec_driver_sql(query, values | {"limit": limit, "offset": offset}):
                     shown += 1
-                    found = _shown(condition_id, row)
+                    found = _shown(self.path, condition_id, row)
                     self.check_text(condition_id, found.rollout, checksum)
                     yield found
                 limit -= shown
@@ -101,14 +104,19 @@ def _run(connection: Connection, query: str, values: dict[str, Any]) -> Sequence
     return connection.exec_driver_sql(query, values).all()
 
 
-def _shown(condition_id: int, row: Sequence[Any]) -> ShownRollout:
+def _shown(path: Path, condition_id: int, row: Sequence[Any]) -> ShownRollout:
     session_id, group, inputs, prompt, index, seed, text, reward, correct, *rest = row
-    asked = json.loads(prompt)
+    try:
+        asked = json.loads(prompt)
+        messages = tuple((role, content) for role, content in asked["messages"])
+        given, begun = dict(json.loads(inputs).items()), asked["begun"]
+    except (ValueError, TypeError, KeyError, AttributeError) as err:
+        raise StoreError(damaged(path, f"problem {index} cannot be read: {err}")) from err
     return ShownRollout(
         condition_id=condition_id,
         session_id=session_id,
         group=group,
-        inputs=json.loads(inputs),
-        prompt=Prompt(tuple((role, content) for role, content in asked["messages"]), asked["begun"]),
+        inputs=given,
+        prompt=Prompt(messages, begun),
         rollout=StoredRollout(index, seed, text, reward, bool(correct), *rest),
     )

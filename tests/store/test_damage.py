@@ -1,5 +1,6 @@
 """A damaged file never gives a wrong figure: a flipped bit or a cut is refused in words, or changes nothing."""
 
+import json
 import random
 import shutil
 import sqlite3
@@ -12,7 +13,7 @@ from esprobe.analysis import load_results
 from esprobe.errors import StoreError
 from esprobe.report.passk_json import as_json
 from esprobe.store import RolloutStore
-from tests.sampling.material import ANSWER, invoke, write_data, write_script
+from tests.sampling.material import ANSWER, invoke, query, write_data, write_script
 from tests.store.material import shell
 
 PROBLEMS = 20
@@ -23,13 +24,17 @@ FLIPS = 600
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both arms, closed, so that everything is in the one file."""
     folder = tmp_path_factory.mktemp("sound")
-    data = write_data(folder / "data.json", PROBLEMS)
-    script = write_script(folder / "script.json", ANSWER, " 3", " so many words" * 8)
-    common = ["--engine", "scripted", "--model", script, "--data", data, "--problems", f"0:{PROBLEMS}"]
-    common += ["--max-tokens", 12, "--samples", 12, "--db", folder / "sound.db"]
+    write_data(folder / "data.json", PROBLEMS)
+    write_script(folder / "script.json", ANSWER, " 3", " so many words" * 8)
     for arm in (["sample-temp", "-t", 1], ["sample-perturb", "--sigma", 0.01]):
-        assert invoke(*arm, *common).code == 0
+        assert invoke(*arm, *sampling(folder), "--samples", 12, "--db", folder / "sound.db").code == 0
     return folder / "sound.db"
+
+
+def sampling(folder: Path) -> list[object]:
+    """What the sampling commands are told but for arm, samples and database."""
+    words = ["--engine", "scripted", "--model", folder / "script.json", "--data", folder / "data.json"]
+    return [*words, "--problems", f"0:{PROBLEMS}", "--max-tokens", 12]
 
 
 def figures(path: Path) -> str:
@@ -44,11 +49,11 @@ def flipped(sound: Path, path: Path, bits: list[int]) -> Path:
     return path
 
 
-def bits_of_verdicts(path: Path) -> Iterator[int]:
-    """Bits of the pages that hold the table of rollouts: what the statistics scan."""
+def bits_of(path: Path, table: str) -> Iterator[int]:
+    """Bits of the pages that hold a table."""
     with sqlite3.connect(path) as connection:
         (size,) = connection.execute("PRAGMA page_size").fetchone()
-        pages = connection.execute("SELECT pageno FROM dbstat WHERE name = 'rollout'").fetchall()
+        pages = connection.execute("SELECT pageno FROM dbstat WHERE name = ?", (table,)).fetchall()
     connection.close()
     for (page,) in pages:
         yield from range((page - 1) * size * 8, page * size * 8)
@@ -72,9 +77,11 @@ def test_no_flipped_bit_anywhere_changes_a_figure(sound: Path, tmp_path: Path, s
     assert refused > 0
 
 
-def test_no_flipped_bit_of_a_verdict_changes_a_figure(sound: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["rollout", "problem"])
+def test_no_flipped_bit_of_what_figures_are_made_of_changes_one(sound: Path, tmp_path: Path, table: str) -> None:
+    """Verdicts, and problems: from their inputs comes the curve of guessing, from their classes every stratum."""
     try:
-        candidates = list(bits_of_verdicts(sound))
+        candidates = list(bits_of(sound, table))
     except sqlite3.OperationalError:
         pytest.skip("this SQLite has no dbstat to tell where a table lies")
     rng, expected = random.Random(1), figures(sound)
@@ -82,6 +89,126 @@ def test_no_flipped_bit_of_a_verdict_changes_a_figure(sound: Path, tmp_path: Pat
         compare(sound, flipped(sound, tmp_path / "f.db", [bit]), expected) for bit in rng.sample(candidates, FLIPS)
     )
     assert refused > FLIPS // 20
+
+
+def commands(path: Path, folder: Path) -> dict[str, list[object]]:
+    """Every command that reads problems for a figure, for a verdict, for people or for another file."""
+    db = ["--db", path]
+    return {
+        "passk": ["passk", *db],
+        "report": ["report", *db],
+        "compare": ["compare", "T=1", "sigma=0.01", *db],
+        "show": ["show", *db, "--problem", 3, "--limit", 2],
+        "show a page": ["show", *db, "--limit", 2],
+        "rescore": ["rescore", *db, "--scorer", "strict"],
+        "rescore --write": ["rescore", *db, "--scorer", "strict", "--write"],
+        "export": ["export", *db, "--output", folder / "rollouts.jsonl"],
+        "merge": ["merge", path, "--into", folder / "into.db"],
+    }
+
+
+FLIPPED_INPUTS = "UPDATE problem SET inputs = replace(inputs, '[1, 2, 3]', '[1, 2, 7]') WHERE problem_index = 3"
+CHANGES = {
+    "inputs": FLIPPED_INPUTS,
+    "group": "UPDATE problem SET problem_group = '7 numbers' WHERE problem_index = 3",
+    "index": "UPDATE problem SET problem_index = 67 WHERE problem_index = 3",
+    "prompt": "UPDATE problem SET prompt = replace(prompt, '[1, 2, 3]', '[1, 2, 7]') WHERE problem_index = 3",
+    "task": "UPDATE problem SET task = 'countdowN' WHERE problem_index = 3",
+    "unreadable": "UPDATE problem SET inputs = substr(inputs, 2) WHERE problem_index = 3",
+}
+
+
+@pytest.mark.parametrize("command", commands(Path(), Path()))
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_problem_ends_every_command_that_reads_it(
+    sound: Path, tmp_path: Path, change: str, command: str
+) -> None:
+    path = Path(shutil.copy(sound, tmp_path / "changed.db"))
+    shell(path, CHANGES[change])
+    assert_refused(command, path, tmp_path)
+
+
+def assert_refused(command: str, path: Path, folder: Path) -> None:
+    """It ends in one line that says what is wrong, prints nothing else, and leaves nothing behind."""
+    done = invoke(*commands(path, folder)[command])
+    assert (done.code, done.stdout) == (1, ""), done
+    assert "is damaged (problem " in done.stderr
+    assert "(id 4) is not what its checksum says" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (folder / "into.db").exists() and not (folder / "rollouts.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "bit"),
+    [
+        pytest.param(b'[1, 2, 3], "target"', 1 * 8, id="numbers"),
+        pytest.param(b'98", "context"', 0, id="target"),
+        pytest.param(b"3 numbers{", 0, id="group"),
+        pytest.param(b"3 numbers{", -8 + 6, id="index"),
+        pytest.param(b"Using the numbers [1, 2, 3]", 19 * 8, id="prompt"),
+    ],
+)
+def test_one_flipped_bit_of_a_problem_ends_every_command(sound: Path, tmp_path: Path, written: bytes, bit: int) -> None:
+    """A digit stays a digit and the index, a byte before the class, becomes 67, so everything can still be read."""
+    blob = sound.read_bytes()
+    row = blob.index(b'3 numbers{"numbers": [1, 2, 3], "target": "98"')
+    path = flipped(sound, tmp_path / "flipped.db", [blob.index(written, row) * 8 + bit])
+    for command in commands(path, tmp_path):
+        assert_refused(command, path, tmp_path)
+    done = invoke("verify", "--db", path)
+    assert done.code == 1
+    assert "(id 4) is not what its checksum says" in done.stdout
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_verify_names_a_changed_problem_and_no_other(sound: Path, tmp_path: Path, change: str) -> None:
+    path = Path(shutil.copy(sound, tmp_path / "changed.db"))
+    shell(path, CHANGES[change])
+    answers = json.loads(invoke("verify", "--db", path, "--format", "json").stdout)["answers"]
+    found = {answer["question"]: answer["found"] for answer in answers}["identities"]
+    index = 67 if change == "index" else 3
+    assert [line for line in found if "checksum" in line] == [f"problem {index} (id 4) is not what its checksum says"]
+
+
+def test_sampling_goes_on_from_no_changed_problem(sound: Path, tmp_path: Path) -> None:
+    """It would ask for the problem that its index now names as for a new one, and count both."""
+    path, words = Path(shutil.copy(sound, tmp_path / "changed.db")), sampling(sound.parent)
+    shell(path, CHANGES["index"])
+    done = invoke("sample-temp", "-t", 1, *words, "--samples", 13, "--db", path)
+    assert done.code == 1
+    assert "(id 4) is not what its checksum says" in done.stderr
+
+
+def test_a_problem_without_a_checksum_is_not_held_against_anything(sound: Path, tmp_path: Path) -> None:
+    """As in a file from before: what nobody recorded cannot be missed, and merging vouches for nothing."""
+    path, into = Path(shutil.copy(sound, tmp_path / "older.db")), tmp_path / "into.db"
+    shell(path, "UPDATE problem SET checksum = NULL", FLIPPED_INPUTS)
+    assert invoke("passk", "--db", path).code == 0
+    assert invoke("merge", path, "--into", into).code == 0
+    assert query(into, "SELECT count(*), count(checksum) FROM problem") == [(PROBLEMS, 0)]
+
+
+def test_a_merged_problem_keeps_its_checksum(sound: Path, tmp_path: Path) -> None:
+    into = tmp_path / "into.db"
+    assert invoke("merge", sound, "--into", into).code == 0
+    kept = "SELECT problem_index, checksum FROM problem WHERE checksum IS NOT NULL ORDER BY 1"
+    assert query(into, kept) == query(sound, kept)
+    assert len(query(into, kept)) == PROBLEMS
+    shell(into, FLIPPED_INPUTS)
+    assert_refused("passk", into, tmp_path / "nowhere")
+    again = invoke("merge", sound, "--into", into)
+    assert (again.code, again.stdout) == (1, "")
+    assert "is not what its checksum says" in again.stderr
+
+
+def test_an_imported_problem_is_held_against_its_checksum(tmp_path: Path) -> None:
+    made, path = tmp_path / "made.jsonl", tmp_path / "theirs.db"
+    made.write_text(json.dumps({"problem": 3, "completion": "x", "correct": True}))
+    assert invoke("import", made, "--label", "theirs", "--db", path).code == 0
+    shell(path, "UPDATE problem SET problem_group = 'alm'")
+    done = invoke("passk", "--db", path)
+    assert (done.code, done.stdout) == (1, "")
+    assert "problem 3 (id 1) is not what its checksum says" in done.stderr
 
 
 def test_a_swapped_verdict_is_seen_though_every_sum_is_right(sound: Path, tmp_path: Path) -> None:
@@ -126,6 +253,36 @@ def test_a_change_through_sql_is_no_damage(sound: Path, tmp_path: Path) -> None:
             assert store.correctness(condition).stored.sum() == kept.rollouts
         assert 1000 in store.correctness(3).seeds
     connection.close()
+
+
+OTHER_KEY = """inputs = replace(inputs, '{"numbers"', '{"oumbers"')"""
+NO_JSON = """inputs = replace(inputs, '{"numbers"', '["numbers"')"""
+NO_TARGET = """inputs = replace(inputs, '"target": "2', '"target": "r')"""
+OTHER_PROMPT_KEY = """prompt = replace(prompt, '"messages"', '"lessages"')"""
+NO_PROMPT = """prompt = replace(prompt, '{"messages"', '["messages"')"""
+
+
+@pytest.mark.parametrize(
+    ("change", "commands"),
+    [
+        *((change, ("passk", "report", "rescore", "compare null 1")) for change in (OTHER_KEY, NO_JSON, NO_TARGET)),
+        *((change, ("show",)) for change in (NO_JSON, OTHER_PROMPT_KEY, NO_PROMPT, "inputs = '[]'")),
+        ("task = 'countdowo'", ("rescore",)),
+    ],
+)
+def test_a_problem_that_cannot_be_asked_any_more_is_said_in_a_line(
+    tmp_path: Path, change: str, commands: tuple[str, ...]
+) -> None:
+    """In a file from before problems had checksums: nothing but their form tells."""
+    path = Path(shutil.copy(Path(__file__).parent.parent / "data" / "schema-m002.db", tmp_path / "old.db"))
+    shell(path, f"UPDATE problem SET {change}")
+    for command in commands:
+        scorer = ["--scorer", "strict"] if command == "rescore" else []
+        done = invoke(*command.split(), *scorer, "--db", path)
+        assert (done.code, done.stdout, done.stderr.count("\n")) == (1, "", 1), command
+        assert "old.db is damaged (" in done.stderr
+    found = invoke("verify", "--db", path)
+    assert found.code == 1 and "is not as it was written" in found.stderr
 
 
 def test_no_cut_changes_a_figure(sound: Path, tmp_path: Path) -> None:
