@@ -1,6 +1,6 @@
 """What a database holds, as frozen values: the store hands them out, everything above reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,21 @@ class Totals:
     checksum: int | None = field(default=None, compare=False)
 
 
+def computing(versions: Mapping[str, str]) -> dict[str, str]:
+    """Those of a session's versions that move the last bits of logits: the libraries that compute them."""
+    others = ("esprobe", "python", "sqlite", "rescored")
+    return {package: version for package, version in versions.items() if package not in others}
+
+
+def several_versions(drawn_with: Iterable[Mapping[str, str]]) -> list[str]:
+    """Packages, each with its versions, that differ between sessions; empty if none does."""
+    found: dict[str, dict[str, None]] = {}
+    for versions in drawn_with:
+        for package, version in versions.items():
+            found.setdefault(package, {})[version] = None
+    return [f"{package} {' and '.join(versions)}" for package, versions in found.items() if len(versions) > 1]
+
+
 @dataclass(frozen=True)
 class SessionRecord:
     """One invocation of a sampling command, as it was stored.
@@ -93,6 +108,11 @@ class SessionRecord:
     def has_given_verdicts(self) -> bool:
         """Whether no scorer gave its verdicts: they came with the rollouts."""
         return self.scorer == GIVEN
+
+    @property
+    def drawn_with(self) -> dict[str, str]:
+        """Versions of what computed its rollouts; nothing if it has none, or they came with an import."""
+        return {} if self.has_given_verdicts or not self.rollouts else computing(self.versions)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,19 @@ def merge(
     into: Annotated[Path, typer.Option("--into", help="Where everything goes; made, or added to.")],
 ) -> None:
     """Copy what the databases hold into one. Again is harmless; contradicting rollouts are refused by name."""
+    from esprobe.records import several_versions
     from esprobe.report.text import plain
+    from esprobe.store import RolloutStore
     from esprobe.store.merging import merge as run
 
     for merged in run(inputs, into):
         typer.echo(f"{plain(str(merged.path))}: {merged.copied:,} rollouts copied, {merged.known:,} were there already")
+    with RolloutStore.open(into) as store:
+        for stored in store.conditions():
+            if mixed := several_versions(session.drawn_with for session in store.sessions(stored.id)):
+                typer.echo(
+                    f"warning: rollouts of {plain(stored.condition.label)} come from several versions "
+                    f"({plain(', '.join(mixed))}), and one seed may mean other completions under each",
+                    err=True,
+                )
     typer.echo(f"next: esprobe passk --db {shlex.quote(plain(str(into)))}")

@@ -51,6 +51,8 @@ BatchInvariant = Annotated[
 StopLoops = Annotated[
     bool, typer.Option("--stop-loops", help="vLLM: end completions that repeat themselves; another condition.")
 ]
+TopP = Annotated[float, typer.Option("--top-p", help="Nucleus mass kept; 1 keeps all.")]
+TopK = Annotated[int, typer.Option("--top-k", help="Tokens kept; -1 keeps all.")]
 NoiseScheme = Annotated[
     str, typer.Option("--noise", help="iid, or tied: tensors of one size share noise, as in published ES code.")
 ]

@@ -31,6 +31,10 @@ def plan(
         list[float] | None,
         typer.Option("--sigma", help="A sigma; repeatable. Without any and no temperature: the study's."),
     ] = None,
+    top_p: options.TopP = 1.0,
+    top_k: options.TopK = -1,
+    noise: options.NoiseScheme = "iid",
+    scope: options.Scope = None,
     problems: options.ProblemSlice = "200:2200",
     samples: options.Samples = 1024,
     seed: options.Seed = 42,
@@ -41,6 +45,12 @@ def plan(
     engine: options.EngineName = "auto",
     dtype: options.Dtype = "auto",
     batch_size: options.BatchSize = 64,
+    max_num_seqs: options.MaxNumSeqs = 512,
+    gpu_memory_utilization: options.GpuMemory = 0.85,
+    enforce_eager: options.EnforceEager = False,
+    tensor_parallel_size: options.TensorParallel = 1,
+    batch_invariant: options.BatchInvariant = False,
+    stop_loops: options.StopLoops = False,
     baseline: options.Baseline = True,
     tokens: Annotated[
         float | None,
@@ -68,6 +78,8 @@ def plan(
     ):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise UsageError(f"{option} {value:g} is nothing to reckon with; use a number above 0")
+    if tokens is not None and tokens > max_tokens:
+        raise UsageError(f"--tokens {tokens:g} is more than a completion of --max-tokens {max_tokens} can have")
     study = not temperature and not sigma
     job = Job(
         command=typed(),
@@ -82,16 +94,29 @@ def plan(
         dtype=dtype,
         prompt=prompt,
         baseline=baseline,
-        options=EngineOptions(batch_size=batch_size),
+        stop_loops=stop_loops,
+        options=EngineOptions(
+            batch_size=batch_size,
+            max_num_seqs=max_num_seqs,
+            gpu_memory_utilization=gpu_memory_utilization,
+            enforce_eager=enforce_eager,
+            tensor_parallel_size=tensor_parallel_size,
+            batch_invariant=batch_invariant,
+        ),
         temperatures=_STUDY_TEMPERATURES if study else tuple(temperature or ()),
+        top_p=top_p,
+        top_k=top_k,
         sigmas=_STUDY_SIGMAS if study else tuple(sigma or ()),
+        noise=noise,
+        scope=scope,
     )
     assumed = tokens or max_tokens / _ASSUMED_SHARE
     with StopSignals() as stop:
         paces = estimate.probe(job, probe_problems, stop) if probe else {}
         expected = estimate.estimate(job, db, paces, assumed, rate)
     typer.echo(_table(expected), nl=False)
-    source = f"measured on {probe_problems} problems" if probe else f"assumed: {assumed:g} a completion (--tokens)"
+    measured = [pace.problems for pace in paces.values()]
+    source = f"measured on {max(measured)} problems" if measured else f"assumed: {assumed:g} a completion (--tokens)"
     typer.echo(f"\ntokens are {source}")
     typer.echo(_hours(expected, workers, rate))
 

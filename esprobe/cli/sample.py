@@ -21,8 +21,8 @@ def sample_temp(
     temperature: Annotated[
         list[float], typer.Option("-t", "--temperature", help="A sampling temperature; repeatable.")
     ] = [0.4, 0.6, 0.8, 1.0],  # noqa: B006 - typer reads the default, nothing changes it
-    top_p: Annotated[float, typer.Option("--top-p", help="Nucleus mass kept; 1 keeps all.")] = 1.0,
-    top_k: Annotated[int, typer.Option("--top-k", help="Tokens kept; -1 keeps all.")] = -1,
+    top_p: options.TopP = 1.0,
+    top_k: options.TopK = -1,
     problems: options.ProblemSlice = "200:2200",
     samples: options.Samples = 1024,
     seed: options.Seed = 42,

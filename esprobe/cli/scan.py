@@ -9,6 +9,7 @@ import typer
 from esprobe.cli import options
 from esprobe.cli.config import ConfigFile
 from esprobe.cli.drawing import draw, typed
+from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from esprobe.sampling.job import Job
@@ -41,6 +42,8 @@ def scan(
     problems: options.ProblemSlice = "200:264",
     noise: options.NoiseScheme = "iid",
     scope: options.Scope = None,
+    top_p: options.TopP = 1.0,
+    top_k: options.TopK = -1,
     seed: options.Seed = 42,
     max_tokens: options.MaxTokens = 1024,
     task: options.TaskName = "countdown",
@@ -51,6 +54,10 @@ def scan(
     batch_size: options.BatchSize = 64,
     max_num_seqs: options.MaxNumSeqs = 512,
     gpu_memory_utilization: options.GpuMemory = 0.85,
+    enforce_eager: options.EnforceEager = False,
+    tensor_parallel_size: options.TensorParallel = 1,
+    batch_invariant: options.BatchInvariant = False,
+    stop_loops: options.StopLoops = False,
     workers: options.Workers = None,
     workers_per_gpu: options.WorkersPerGpu = 1,
     ray: options.RayAddress = None,
@@ -70,6 +77,13 @@ def scan(
     from esprobe.scan.text import as_table, next_command
     from esprobe.store import RolloutStore
 
+    if space is Space.weight and (top_p, top_k) != (1.0, -1):
+        raise UsageError("--top-p and --top-k cut what is sampled in token space, and --space weight decodes greedily")
+    if space is Space.token and (noise, scope) != ("iid", None):
+        raise UsageError("--noise and --scope shape noise on weights, and --space token adds none")
+    first, stop = options.parse_slice(problems)
+    if stop - first == 1:
+        raise UsageError(f"--problems {problems} is one problem, and only several tell a rise from luck; name more")
     values = logarithmic(*parse_range(range or RANGES[space]), points)
     if figure is not None:
         check_figure(figure)
@@ -79,19 +93,27 @@ def scan(
         engine=engine,
         task=task,
         data=data,
-        problems=options.parse_slice(problems),
+        problems=(first, stop),
         samples=samples,
         seed=seed,
         max_tokens=max_tokens,
         dtype=dtype,
         prompt=prompt,
         baseline=True,
+        stop_loops=stop_loops,
         options=EngineOptions(
-            batch_size=batch_size, max_num_seqs=max_num_seqs, gpu_memory_utilization=gpu_memory_utilization
+            batch_size=batch_size,
+            max_num_seqs=max_num_seqs,
+            gpu_memory_utilization=gpu_memory_utilization,
+            enforce_eager=enforce_eager,
+            tensor_parallel_size=tensor_parallel_size,
+            batch_invariant=batch_invariant,
         ),
         crew=CrewOptions(workers=workers, workers_per_gpu=workers_per_gpu, ray=ray),
         sigmas=values if space is Space.weight else (),
         temperatures=values if space is Space.token else (),
+        top_p=top_p,
+        top_k=top_k,
         noise=noise,
         scope=scope,
     )
@@ -131,5 +153,10 @@ def _kept(job: "Job") -> list[str]:
         "--seed": (job.seed, 42),
         "--noise": (job.noise, "iid"),
         "--scope": (job.scope, None),
+        "--top-p": (job.top_p, 1.0),
+        "--top-k": (job.top_k, -1),
+        "--tensor-parallel-size": (job.options.tensor_parallel_size, 1),
     }
-    return [word for option, (value, usual) in asked.items() if value != usual for word in (option, str(value))]
+    named = [word for option, (value, usual) in asked.items() if value != usual for word in (option, str(value))]
+    flags = {"--stop-loops": job.stop_loops, "--batch-invariant": job.options.batch_invariant}
+    return [*named, *(flag for flag, given in flags.items() if given)]

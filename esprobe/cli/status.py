@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from esprobe.cli import options
+from esprobe.errors import StoreError
 
 if TYPE_CHECKING:
     from esprobe.records import ConditionStatus, SessionRecord
@@ -35,12 +36,19 @@ def status(
     every: Annotated[float, typer.Option("--every", help="Seconds between two looks with --watch.", min=0.1)] = 5.0,
 ) -> None:
     """What is stored of what was planned, rollouts/s of the last session, and when it will be done."""
+    from esprobe.report.text import plain
+
     while True:
         document = read_status(db)
         text = json.dumps(document) if format is Format.json else as_table(document)
         if watch and format is Format.table and sys.stdout.isatty():
             text = "\x1b[H\x1b[2J" + text
         typer.echo(text)
+        if watch and not document["planned"]:
+            raise StoreError(
+                f"nothing is planned in {plain(str(db))}, so there is nothing to wait for; run the sampling "
+                f"command again"
+            )
         if not watch or not document["missing"]:
             return
         time.sleep(every)
@@ -125,6 +133,17 @@ def _incomplete(one: dict[str, Any]) -> str:
     return f"{one['incomplete_problems']:,} of {one['problems']:,} problems; seeds {seeds}"
 
 
+def _left(document: dict[str, Any]) -> str:
+    from esprobe.cli.progress import duration
+
+    if not document["planned"]:  # imported rollouts follow no plan, and a command that failed at once made none
+        return "nothing is planned"
+    if not document["missing"]:
+        return "everything planned is stored"
+    eta = document["eta_s"]
+    return f"{document['missing']:,} missing, ETA {'not known' if eta is None else duration(eta)}"
+
+
 def as_table(document: dict[str, Any]) -> str:
     """The same for people; ASCII but for names."""
     from esprobe.cli.progress import duration
@@ -153,12 +172,10 @@ def as_table(document: dict[str, Any]) -> str:
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    eta = document["eta_s"]
-    left = f"{document['missing']:,} missing, ETA {'not known' if eta is None else duration(eta)}"
     lines += [
         "",
         f"{document['rollouts']:,} rollouts in {plain(document['database'])} ({document['bytes'] / 1e6:,.1f} MB); "
-        + (left if document["missing"] else "everything planned is stored"),
+        + _left(document),
     ]
     if session := document["session"]:
         lines.append(

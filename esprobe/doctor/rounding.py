@@ -64,7 +64,7 @@ def samples(checkpoint: Checkpoint, names: Sequence[str], dtype: str) -> Iterato
     from safetensors import safe_open
 
     served, wanted = getattr(torch, dtype), set(names)
-    for path in sorted(checkpoint.folder.glob("*.safetensors")):
+    for path in checkpoint.weights:
         with safe_open(path, framework="pt") as file:
             for name in wanted.intersection(file.keys()):
                 flat = file.get_tensor(name).reshape(-1)

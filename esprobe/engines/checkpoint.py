@@ -15,12 +15,13 @@ from typing import Any
 from esprobe.errors import ModelError
 
 TINY = "tiny"
+INDEX = "model.safetensors.index.json"
 _FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
 # What decides the tokens that come out: weights, architecture, tokenizer, template, end tokens. By name, because
 # trainers leave other JSON files in a folder, and a log that grew must not make another model of it.
 _DECISIVE = (
     "*.safetensors",
-    "model.safetensors.index.json",
+    INDEX,
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -54,6 +55,35 @@ class Checkpoint:
         return digest.hexdigest()
 
     @cached_property
+    def weights(self) -> tuple[Path, ...]:
+        """The files that hold the weights, as transformers chooses them; all there are where nothing names them.
+
+        Some folders hold a second set, such as Mistral's consolidated.safetensors, under other names.
+
+        Raises:
+            ModelError: the index cannot be read, or names a file that is not there.
+        """
+        found = sorted(self.folder.glob("*.safetensors"))
+        alone, index = self.folder / "model.safetensors", self.folder / INDEX
+        if alone in found:
+            return (alone,)
+        if not index.is_file():
+            return tuple(found)
+        try:
+            named = sorted({self.folder / name for name in json.loads(index.read_bytes())["weight_map"].values()})
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            raise ModelError(
+                f"{index} does not say which file holds which tensor ({type(err).__name__}: {err}), so the model "
+                f"cannot be loaded; fetch it again"
+            ) from err
+        if missing := [path.name for path in named if path not in found]:
+            raise ModelError(
+                f"{index} names {', '.join(missing)}, which is not there, so the model is not whole; fetch or copy it "
+                f"again"
+            )
+        return tuple(named)
+
+    @cached_property
     def tensors(self) -> Mapping[str, tuple[int, ...]]:
         """Shapes of the floating-point tensors by checkpoint key, in the order of the files.
 
@@ -63,7 +93,7 @@ class Checkpoint:
         from safetensors import SafetensorError, safe_open
 
         shapes: dict[str, tuple[int, ...]] = {}
-        for path in sorted(self.folder.glob("*.safetensors")):
+        for path in self.weights:
             try:
                 with safe_open(path, framework="numpy") as file:
                     for key in file.keys():  # noqa: SIM118 - safe_open is no mapping
@@ -117,7 +147,8 @@ class Checkpoint:
         return bool(getattr(AutoConfig.from_pretrained(self.folder), "tie_word_embeddings", False))
 
     def _files(self) -> Iterator[Path]:
-        yield from sorted({path for pattern in _DECISIVE for path in self.folder.glob(pattern)})
+        decisive = {path for pattern in _DECISIVE for path in self.folder.glob(pattern)}
+        yield from sorted(path for path in decisive if path.suffix != ".safetensors" or path in self.weights)
 
 
 def find_checkpoint(model: str) -> Checkpoint:

@@ -16,12 +16,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from esprobe.engines.checkpoint import Checkpoint
+from esprobe.engines.checkpoint import INDEX, Checkpoint
 from esprobe.engines.weights import PristineWeights, WeightSlice
-from esprobe.errors import ModelError, PerturbationError
+from esprobe.errors import ModelError, UsageError
 from esprobe.spec import Perturbation
-
-_INDEX = "model.safetensors.index.json"
 
 
 def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, out: Path) -> int:
@@ -38,7 +36,7 @@ def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: st
 
     Raises:
         ModelError: ``out`` holds something, or cannot be written.
-        PerturbationError: the scope matches no tensor.
+        UsageError: the scope matches no tensor.
     """
     out = out.resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -61,14 +59,14 @@ def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folde
     sources = {name: name for name in checkpoint.tensors} | _tied_copies(checkpoint, getattr(torch, dtype))
     chosen = {name for name, source in sources.items() if re.search(perturbation.scope or "", source)}
     if not chosen:
-        raise PerturbationError(
-            f"the scope {perturbation.scope!r} matches none of the {len(sources)} tensors, so nothing would be "
+        raise UsageError(
+            f"--scope {perturbation.scope!r} matches none of the {len(sources)} tensors, so nothing would be "
             f"perturbed; names look like {min(sources)}"
         )
     everything = Perturbation(perturbation.seed, perturbation.sigma, perturbation.noise)
     metadata = {"format": "pt", "esprobe": _origin(checkpoint, perturbation, dtype)}
     touched = total = 0
-    for path in sorted(checkpoint.folder.glob("*.safetensors")):
+    for path in checkpoint.weights:
         tensors = _read(path, getattr(torch, dtype))
         noisy = [name for name in tensors if name in chosen]
         slices = [WeightSlice(sources[name], tensors[name].numel(), 0, tensors[name].view(-1)) for name in noisy]
@@ -77,13 +75,13 @@ def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folde
         total += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         save_file(tensors, folder / path.name, metadata)
     for path in checkpoint.companions():
-        if path.name not in ("config.json", _INDEX):
+        if path.name not in ("config.json", INDEX):
             shutil.copyfile(path, folder / path.name)
     _write_json(folder / "config.json", _served_as(checkpoint.config, dtype))
-    if (checkpoint.folder / _INDEX).is_file():
-        index = json.loads((checkpoint.folder / _INDEX).read_bytes())
+    if (checkpoint.folder / INDEX).is_file():
+        index = json.loads((checkpoint.folder / INDEX).read_bytes())
         index["metadata"] = {**(index.get("metadata") or {}), "total_size": total}
-        _write_json(folder / _INDEX, index)
+        _write_json(folder / INDEX, index)
     return touched
 
 
@@ -100,7 +98,7 @@ def _tied_copies(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, str]:
 
 
 def _tensor(checkpoint: Checkpoint, name: str) -> torch.Tensor:
-    for path in sorted(checkpoint.folder.glob("*.safetensors")):
+    for path in checkpoint.weights:
         with safe_open(path, framework="pt") as file:
             if name in file.keys():  # noqa: SIM118 - safe_open is no mapping
                 return file.get_tensor(name)

@@ -18,7 +18,7 @@ from esprobe.engines.codec import Codec
 from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.vllm_watch import watch
-from esprobe.errors import EngineError, ModelError, PerturbationError
+from esprobe.errors import EngineError, ModelError, PerturbationError, UsageError
 from esprobe.spec import Completion, FinishReason, Perturbation, Prompt, Request
 
 _WINDOWS = 2
@@ -100,6 +100,8 @@ class VllmEngine:
         return "+".join(self._call("esp_digest"))
 
     def provenance(self) -> Mapping[str, Any]:
+        from vllm import envs
+
         config = self._engine.vllm_config
         return {
             "engine": "vllm",
@@ -113,7 +115,12 @@ class VllmEngine:
             "max_model_len": config.model_config.max_model_len,
             "enforce_eager": config.model_config.enforce_eager,
             "prefix_caching": config.cache_config.enable_prefix_caching,
-            "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1",
+            "batch_invariant": envs.VLLM_BATCH_INVARIANT,
+            "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
+            "gpu_memory_utilization": config.cache_config.gpu_memory_utilization,
+            "kv_cache_blocks": config.cache_config.num_gpu_blocks,
+            "kv_cache_block_size": config.cache_config.block_size,
+            "cudagraph_capture_size": config.compilation_config.max_cudagraph_capture_size,
             "end_tokens": self._end_tokens,
         }
 
@@ -265,11 +272,13 @@ def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
     if options.tensor_parallel_size == 1:
         # In one process calls reach the worker directly, and scheduling is a function of the requests alone.
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    if options.batch_invariant:
-        os.environ["VLLM_BATCH_INVARIANT"] = "1"
     import torch
 
     on_cpu = not torch.cuda.is_available()
+    if options.batch_invariant:
+        if on_cpu:
+            raise UsageError("--batch-invariant needs a GPU: vLLM has no such kernels for a CPU; leave it out here")
+        os.environ["VLLM_BATCH_INVARIANT"] = "1"
     if on_cpu:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # unset, it demands nearly all of the machine's memory
     from vllm import LLM
@@ -298,9 +307,13 @@ def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
     except (ValueError, RuntimeError, OSError, NotImplementedError, AssertionError) as err:
         if isinstance(err, AssertionError) and not _raised_by_vllm(err):
             raise  # a bug, not an option that vLLM checks with an assertion
+        reason = _first_line(err)
+        if "root cause above" in reason:
+            reason = "one of its processes failed, and has said why above"
+        memory = "set VLLM_CPU_KVCACHE_SPACE to fewer GiB" if on_cpu else "lower --gpu-memory-utilization"
         raise ModelError(
-            f"vLLM cannot serve {checkpoint.name!r} as {dtype} here ({_first_line(err)}); if memory is short, lower "
-            f"--gpu-memory-utilization or --max-num-seqs, or choose another --dtype"
+            f"vLLM cannot serve {checkpoint.name!r} as {dtype} here ({reason}); if memory is short, {memory} or lower "
+            f"--max-num-seqs; else choose another --dtype"
         ) from err
 
 

@@ -101,7 +101,7 @@ def _tensors(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -
     from safetensors import safe_open
 
     loaded: dict[str, torch.Tensor] = {}
-    for path in sorted(checkpoint.folder.glob("*.safetensors")):
+    for path in checkpoint.weights:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
                 tensor = file.get_tensor(name)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from esprobe.doctor import refuse
 from esprobe.engines import ModelIdentity
 from esprobe.fleet.crew import Crew, CrewOptions, Solo
 from esprobe.fleet.devices import environments, visible_gpus
@@ -11,6 +12,18 @@ from esprobe.fleet.ray_actors import RayActors
 from esprobe.fleet.team import Team
 from esprobe.fleet.worker import Order, Papers, Worker
 from esprobe.tasks import Task
+
+
+def check_order(order: Order, identity: ModelIdentity) -> None:
+    """Turn away, before anything is loaded, a model that is to be perturbed and by its configuration cannot be.
+
+    Raises:
+        PerturbationError: it is quantised, or a mixture of experts.
+    """
+    if order.options.perturbs and order.engine != "scripted":
+        from esprobe.engines.checkpoint import find_checkpoint
+
+        refuse(find_checkpoint(identity.model))
 
 
 def hire(

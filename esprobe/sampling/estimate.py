@@ -31,12 +31,14 @@ class Pace:
     """What one condition was measured to take on one worker.
 
     Attributes:
+        problems: that were drawn for it.
         tokens: mean tokens of a completion.
         text_bytes: mean bytes of its text.
         tokens_per_s: of the probe's small batches; a real run's larger ones are no slower.
         switch_s: seconds to put a perturbation on and take it off again; 0 where there is none.
     """
 
+    problems: int
     tokens: float
     text_bytes: float
     tokens_per_s: float
@@ -136,6 +138,7 @@ def probe(job: Job, problems: int, stop: StopCheck) -> dict[str, Pace]:
                 break
             tokens = sum(completion.token_count for completion in completions)
             paces[condition.label] = Pace(
+                problems=len(chosen),
                 tokens=tokens / len(keys),
                 text_bytes=sum(len(completion.text.encode()) for completion in completions) / len(keys),
                 tokens_per_s=tokens / sum(delivery.generate_s for delivery in deliveries),

@@ -12,9 +12,9 @@ from esprobe import engines
 from esprobe.errors import SetAsideError, UsageError
 from esprobe.fleet import provenance
 from esprobe.fleet.crew import Crew
-from esprobe.fleet.hire import hire
+from esprobe.fleet.hire import check_order, hire
 from esprobe.fleet.worker import Papers
-from esprobe.records import Extent
+from esprobe.records import Extent, computing, several_versions
 from esprobe.sampling.announce import announce_new
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
@@ -67,6 +67,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         store = stack.enter_context(RolloutWriter.open(database)) if database.exists() else None
         engine_class = engines.engine_class(job.engine)
         identity = engine_class.identify(job.model, job.dtype)
+        check_order(job.order(identity), identity)
         _check_scope(job, identity)
         wanted = list(job.conditions(task, identity))
         if store is None:
@@ -99,6 +100,12 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
                 f"the stored rollouts are scored by {', '.join(sorted(others))}, new ones are by {scorer}, and figures "
                 f"would mix the two; when this run is done: esprobe rescore --db {shlex.quote(str(database))} "
                 f"--scorer {min(others)} --write"
+            )
+        before = [session.drawn_with for c in conditions for session in store.sessions(c.condition_id)]
+        if mixed := several_versions([*before, computing(provenance.versions())]):
+            observer.warning(
+                f"rollouts of one condition would come from several versions ({', '.join(mixed)}), and one seed may "
+                f"mean other completions under each; resume where the stored ones were drawn, or use another --db"
             )
         if plan.stored:
             observer.notice(f"resuming: {plan.stored:,} of {plan.total:,} stored")

@@ -86,6 +86,17 @@ def test_nothing_stored_has_no_rate(tmp_path: Path) -> None:
     assert "ETA not known" in invoke("status", "--db", path).stdout
 
 
+def test_a_run_that_failed_at_once_is_not_called_complete(tmp_path: Path) -> None:
+    db = tmp_path / "e.db"
+    arm = ["sample-temp", "--model", "tiny", "-t", "0.8", "--samples", "1", "--problems", "200:203"]
+    assert invoke(*arm, "--max-tokens", "100000", "--db", db).code == 1  # more than the model has positions for
+    told = invoke("status", "--db", db)
+    assert "0 rollouts in " in told.stdout and "nothing is planned" in told.stdout and "failed" in told.stdout
+    assert "everything planned" not in told.stdout
+    watched = invoke("status", "--db", db, "--watch")
+    assert watched.code == 1 and "there is nothing to wait for" in watched.stderr
+
+
 @pytest.mark.parametrize("state", ["running", "killed", "running or killed"])
 def test_a_session_that_did_not_say_how_it_ended(tmp_path: Path, state: str) -> None:
     path = fill(tmp_path / "e.db", rollouts=10)

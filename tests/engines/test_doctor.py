@@ -23,6 +23,7 @@ from esprobe.errors import EngineError, PerturbationError, UsageError
 from esprobe.noise import standard_normal
 from esprobe.spec import Perturbation, Prompt
 from tests.engines.conftest import MakeCheckpoint
+from tests.sampling.material import invoke
 
 UP = "model.layers.1.mlp.up_proj.weight"
 
@@ -171,6 +172,17 @@ def test_models_that_cannot_be_perturbed_truly_are_refused_with_the_reason(
         refuse(find_checkpoint(str(folder)))
     with pytest.raises(PerturbationError, match=said):
         diagnose(str(folder), "transformers", "float32", [0.005])
+
+
+def test_a_sampling_command_refuses_them_before_anything_is_loaded(checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "refused"
+    shutil.copytree(checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "gptq"}}))
+    command = ["sample-perturb", "--model", folder, "--engine", "transformers", "--sigma", "0.005"]
+    done = invoke(*command, "--db", tmp_path / "e.db")
+    assert done.code == 1 and "is quantised" in done.stderr and "loading" not in done.stderr
+    assert not (tmp_path / "e.db").exists()
 
 
 def test_a_dense_model_is_not_refused(checkpoint: Path) -> None:

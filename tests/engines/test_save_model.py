@@ -13,7 +13,7 @@ from esprobe.engines import EngineOptions
 from esprobe.engines.checkpoint import find_checkpoint
 from esprobe.engines.save import save_perturbed
 from esprobe.engines.transformers import TransformersEngine
-from esprobe.errors import ModelError, PerturbationError
+from esprobe.errors import ModelError, UsageError
 from esprobe.spec import Perturbation, Prompt
 from tests.engines.conftest import MakeCheckpoint
 from tests.engines.contract import request_for, texts
@@ -126,7 +126,7 @@ def test_nothing_is_overwritten(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_what_fails_leaves_nothing_behind(checkpoint: Path, tmp_path: Path) -> None:
     model = find_checkpoint(str(checkpoint))
-    with pytest.raises(PerturbationError, match="scope 'nothing'"):
+    with pytest.raises(UsageError, match="--scope 'nothing' matches none"):
         save_perturbed(model, Perturbation(1, 0.1, scope="nothing"), "float32", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("mine")

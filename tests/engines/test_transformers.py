@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from esprobe.engines import EngineOptions
 from esprobe.engines.checkpoint import find_checkpoint
+from esprobe.engines.save import save_perturbed
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.errors import ModelError, PerturbationError
 from esprobe.noise import standard_normal
@@ -235,6 +236,47 @@ class TestCheckpoint:
     def test_a_model_that_is_not_there(self, model: str, said: str) -> None:
         with pytest.raises(ModelError, match=said):
             find_checkpoint(model)
+
+    @pytest.mark.parametrize("index", [False, True])
+    def test_a_second_set_of_weights_is_no_part_of_the_model(
+        self, checkpoint: Path, tmp_path: Path, index: bool
+    ) -> None:
+        folder = tmp_path / "two"
+        shutil.copytree(checkpoint, folder)
+        tensors = load_file(folder / "model.safetensors")
+        save_file({f"other.{name}": tensor for name, tensor in tensors.items()}, folder / "consolidated.safetensors")
+        if index:
+            (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+            named = dict.fromkeys(tensors, "model-00001-of-00001.safetensors")
+            (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": named}))
+        else:
+            assert find_checkpoint(str(folder)).fingerprint == find_checkpoint(str(checkpoint)).fingerprint
+        assert find_checkpoint(str(folder)).tensors == find_checkpoint(str(checkpoint)).tensors
+        engine, alone = (
+            TransformersEngine.load(TransformersEngine.identify(str(one), "float32"), EngineOptions(batch_size=8))
+            for one in (folder, checkpoint)
+        )
+        with engine.perturbed(Perturbation(57, 0.05)) as touched, alone.perturbed(Perturbation(57, 0.05)) as expected:
+            assert touched == expected
+            assert engine.weight_digest() == alone.weight_digest()
+        assert (
+            save_perturbed(find_checkpoint(str(folder)), Perturbation(57, 0.05), "float32", tmp_path / "out") == touched
+        )
+
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            ("{", "does not say which file"),
+            ('{"weight_map": {"a": "gone.safetensors"}}', "gone.safetensors, which is not"),
+        ],
+    )
+    def test_an_index_that_leads_nowhere(self, checkpoint: Path, tmp_path: Path, content: str, told: str) -> None:
+        folder = tmp_path / "broken"
+        shutil.copytree(checkpoint, folder)
+        (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+        (folder / "model.safetensors.index.json").write_text(content)
+        with pytest.raises(ModelError, match=told):
+            TransformersEngine.identify(str(folder), "float32")
 
     def test_folders_that_are_no_checkpoints(self, checkpoint: Path, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"no config\.json"):

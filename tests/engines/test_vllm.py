@@ -117,6 +117,11 @@ class TestVllm(GenerationContract, PerturbationContract):
         told = engine.provenance()
         assert (told["dtype"], told["max_num_seqs"], told["prefix_caching"]) == ("float32", 64, False)
         assert told["enforce_eager"] is True  # on a CPU, whatever was asked
+        assert told["batch_invariant"] is False
+        assert told["gpu_memory_utilization"] == EngineOptions().gpu_memory_utilization
+        assert told["max_num_batched_tokens"] >= told["max_num_seqs"]
+        assert told["kv_cache_blocks"] * told["kv_cache_block_size"] > told["max_model_len"]
+        assert "cudagraph_capture_size" in told
 
     def test_an_answer_under_other_weights_is_refused(self, engine: VllmEngine, asked: list[Prompt]) -> None:
         engine._engine.set_weight_version("someone else's")

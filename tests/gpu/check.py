@@ -161,7 +161,7 @@ def kernel_on_model(table: Table, model: str, sigma: float) -> None:
 def checkpoint_tensors(model: str) -> Iterator[tuple[str, torch.Tensor]]:
     from safetensors import safe_open
 
-    for path in sorted(find_checkpoint(model).folder.glob("*.safetensors")):
+    for path in find_checkpoint(model).weights:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
                 if (tensor := file.get_tensor(name)).is_floating_point():

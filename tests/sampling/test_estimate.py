@@ -61,3 +61,31 @@ def test_nonsense_is_refused(common: list[object], wrong: tuple[str, str]) -> No
     done = invoke("plan", *common, *wrong)
     assert (done.code, done.stdout) == (2, "")
     assert "is nothing to reckon with" in done.stderr
+
+
+def test_a_probe_says_how_many_problems_it_drew(common: list[object]) -> None:
+    done = invoke("plan", *common, "-t", "1", "--problems", "0:3", "--probe")
+    assert "tokens are measured on 3 problems" in done.stdout, done.stderr
+
+
+def test_more_tokens_than_a_completion_can_have_are_refused(common: list[object]) -> None:
+    done = invoke("plan", *common, "-t", "1", "--max-tokens", "64", "--tokens", "65")
+    assert (done.code, done.stdout) == (2, "")
+    assert "--tokens 65 is more than a completion of --max-tokens 64 can have" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["study-temp", "study-perturb", "small-temp", "small-perturb"])
+def test_what_a_study_writes_down_can_be_planned(name: str, tmp_path: Path, script: Path, data: Path) -> None:
+    config = Path(__file__).parents[2] / "docs" / "examples" / f"{name}.yaml"
+    instead = ["--engine", "scripted", "--model", script, "--data", data, "--problems", "0:10"]
+    done = invoke("plan", "--config", config, "--db", tmp_path / "e.db", *instead)
+    assert done.code == 0, done.stderr
+    assert ("sigma=0.001" in done.stdout, "T=0.6" in done.stdout) == ("perturb" in name, "temp" in name)
+
+
+def test_a_plan_knows_conditions_by_all_that_they_are(common: list[object]) -> None:
+    drawn = ["-t", "1", "--top-p", "0.9", "--samples", "5"]
+    invoke("sample-temp", *common, *drawn)
+    (label,) = {label for label in table(invoke("plan", *common, *drawn).stdout) if label.startswith("T=1")}
+    assert table(invoke("plan", *common, *drawn).stdout)[label][2] == "0"
+    assert table(invoke("plan", *common, "-t", "1", "--samples", "5").stdout)["T=1"][2] == "250"

@@ -6,11 +6,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Run
+from tests.sampling.material import invoke, write_data
 
 ARMS = {
     "token space": ["sample-temp", "-t", "0.8", "-t", "1.0", "--samples", "24"],
@@ -167,6 +170,24 @@ def test_a_lock_held_by_another_program_is_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_other_versions_are_told_where_one_condition_would_mix_them(tmp_path: Path, script: Path) -> None:
+    data, one, two = write_data(tmp_path / "data.json", 4), tmp_path / "one.db", tmp_path / "two.db"
+    common = ["--engine", "scripted", "--model", script, "--data", data, "-t", "1", "--samples", "4"]
+    assert invoke("sample-temp", *common, "--problems", "0:2", "--db", one).code == 0
+    assert "several versions" not in invoke("sample-temp", *common, "--problems", "0:2", "--db", one).stderr
+    assert "several versions" not in invoke("sample-temp", *common, "--problems", "0:3", "--db", one).stderr
+    with closing(sqlite3.connect(one)) as connection, connection:
+        connection.execute("UPDATE session SET versions = json_set(versions, '$.numpy', '1.0', '$.python', '3.0')")
+    more = invoke("sample-temp", *common, "--problems", "0:4", "--db", one)
+    (warning,) = [line for line in more.stderr.splitlines() if "several versions" in line]
+    assert f"(numpy 1.0 and {version('numpy')})" in warning
+    invoke("sample-temp", *common, "--problems", "0:4", "--db", two)
+    merged = invoke("merge", two, "--into", tmp_path / "c.db")
+    assert "several versions" not in merged.stderr
+    merged = invoke("merge", one, "--into", tmp_path / "c.db")
+    assert merged.code == 0 and merged.stderr.count("several versions") == 2, merged.stderr  # greedy and T=1
+
+
 def test_growing_samples_only_adds(esprobe: Run, tmp_path: Path) -> None:
     grown, at_once = tmp_path / "grown.db", tmp_path / "at_once.db"
     arm = ["sample-perturb", "--sigma", "0.01", *COMMON]

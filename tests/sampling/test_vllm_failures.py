@@ -70,3 +70,10 @@ def test_a_model_or_a_dtype_that_is_not_there(changes: list[str], code: int, sai
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ")
     assert said in line
+
+
+@pytest.mark.parametrize("command", [ARM, ["doctor", "--model", "tiny", "--engine", "vllm"]], ids=["sample", "doctor"])
+def test_batch_invariant_kernels_that_a_cpu_lacks(command: list[str], esprobe: Run) -> None:
+    done = esprobe(*command, "--batch-invariant")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--batch-invariant needs a GPU" in error_line(done.stderr)

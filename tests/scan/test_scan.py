@@ -65,3 +65,30 @@ def test_a_figure_that_could_not_be_written_is_refused_before_anything_is_drawn(
     assert (done.code, done.stdout) == (2, "")
     assert "use one such as scan.png" in done.stderr
     assert not (tmp_path / "e.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--problems", "200:201"], "is one problem"),
+        (["--space", "weight", "--top-p", "0.9"], "--space weight decodes greedily"),
+        (["--space", "token", "--scope", "mlp"], "--space token adds none"),
+    ],
+)
+def test_what_could_mean_nothing_is_refused(asked: list[str], said: str, tmp_path: Path) -> None:
+    done = invoke("scan", "--db", tmp_path / "e.db", *SMALL, *asked)
+    assert (done.code, done.stdout) == (2, "") and said in done.stderr
+    assert not (tmp_path / "e.db").exists()
+
+
+def test_a_scan_of_cut_temperatures_names_them_in_what_follows(tmp_path: Path, script: Path) -> None:
+    db, data = tmp_path / "e.db", tmp_path / "data.json"
+    data.write_text(json.dumps([{"numbers": [1, 2], "target": "3", "context": "[1 2] 3"}] * 40))
+    done = invoke(
+        *("scan", "--space", "token", "--engine", "scripted", "--model", script, "--data", data, "--db", db),
+        *("--problems", "0:40", "--points", "3", "--top-k", "5", "--top-p", "0.9"),
+    )
+    assert done.code == 0, done.stderr
+    following = done.stdout.splitlines()[-1].removeprefix("next: ")
+    more = invoke(*shlex.split(following)[1:], "--problems", "0:40", "--samples", "8")
+    assert more.stdout.startswith("nothing to do"), more.stderr
