@@ -17,7 +17,7 @@ from esprobe.records import ShownRollout, StoredRollout
 from esprobe.spec import Prompt
 from esprobe.store.database import damaged, translated
 from esprobe.store.reader import RolloutStore
-from esprobe.store.texts import checksum_column
+from esprobe.store.texts import checksum_column, sound_problems
 
 # Every seed of a condition by one look-up each, where a plain SELECT DISTINCT reads every row.
 _SEEDS = (
@@ -58,10 +58,12 @@ class RolloutBrowser(RolloutStore):
         A transaction is open until the last one; close the generator if you leave it before.
 
         Raises:
-            StoreError: the file cannot be read, a problem is not of the form in which it was written, or a text is not
-                the one that was written.
+            StoreError: the file cannot be read, a problem is not of the form in which it was written, or a problem or
+                a text is not the one that was written.
         """
         with translated(self.path), self._engine.begin() as connection:
+            # All of them, and first: a problem whose index has changed would not be found under its own any more.
+            sound_problems(connection, self.path)
             for condition_id in selection.condition_ids:
                 keys, values = _keys(connection, selection, condition_id)
                 query = _SHOWN.format(keys=f"{keys} LIMIT :limit OFFSET :offset", checksum=checksum_column(connection))

@@ -11,7 +11,7 @@ from esprobe.errors import StoreError
 from esprobe.records import Extent
 from esprobe.spec import Prompt
 from esprobe.store.reader import RolloutStore
-from esprobe.store.texts import checksum_column
+from esprobe.store.texts import checksum_column, written_problems
 
 _MOST = 20
 """Findings of one kind that are spelled out; the rest is counted."""
@@ -57,7 +57,7 @@ def texts(store: RolloutStore) -> Iterator[str]:
 
 
 def identities(store: RolloutStore) -> Iterator[str]:
-    """Conditions and prompts whose digest is not that of their content."""
+    """Conditions, prompts and problems whose digest or checksum is not that of their content."""
     for stored in store.conditions():
         with store.reading() as connection:
             query = "SELECT digest, kind, temperature, sigma FROM condition WHERE id = ?"
@@ -66,11 +66,14 @@ def identities(store: RolloutStore) -> Iterator[str]:
         if tuple(row) != (condition.digest, condition.kind, condition.temperature, condition.sigma):
             yield f"condition {stored.id} ({condition.label}) is not what its digest or its columns say"
     with store.reading() as connection:
-        rows = connection.exec_driver_sql("SELECT id, problem_index, prompt, prompt_digest FROM problem").all()
+        rows = list(written_problems(connection))
     yield from _listed(
-        [f"problem {index} (id {id_}): its prompt is not what its digest says" for id_, index, prompt, digest in rows
-         if _prompt_digest(prompt) != digest]
+        [f"problem {row.problem_index} (id {row.id}): its prompt is not what its digest says" for row in rows
+         if _prompt_digest(row.prompt) != row.prompt_digest]
     )  # fmt: skip
+    yield from _listed(
+        [f"problem {row.problem_index} (id {row.id}) is not what its checksum says" for row in rows if row.has_changed]
+    )
 
 
 def sums(store: RolloutStore) -> Iterator[str]:

@@ -17,7 +17,7 @@ from esprobe.errors import RolloutConflictError, StoreError, UsageError
 from esprobe.records import StoredCondition
 from esprobe.store.database import Mode, damaged, translated
 from esprobe.store.reader import RolloutStore
-from esprobe.store.texts import checksum_column, has_changed
+from esprobe.store.texts import PROBLEM, checksum_column, has_changed, sound_problems
 from esprobe.store.writer import RolloutWriter
 
 BATCH = 4096
@@ -29,7 +29,6 @@ _UNDER_SEED = (
     "JOIN problem ON problem.id = problem_id JOIN completion ON completion.id = completion_id "
     "WHERE condition_id = ? AND seed = ? ORDER BY problem_id"
 )
-_PROBLEM = "task, task_digest, problem_index, problem_group, inputs, prompt, prompt_digest"
 _SESSION = (
     "command, scorer.name, started_utc, updated_utc, ended_utc, outcome, host, pid, rollouts, tokens, engine, "
     "versions, hardware"
@@ -151,7 +150,8 @@ def _copy(source: RolloutStore, target: RolloutWriter) -> Merged:
     conditions = {stored.id: target.register_condition(stored.condition) for stored in source.conditions()}
     with source.reading() as read, translated(target.path):
         with target.reading() as write:
-            problems = _copy_problems(read, write)
+            sound_problems(write, target.path)  # what is copied is about these, too
+            problems = _copy_problems(source, read, write)
             sessions = _copy_sessions(read, write, conditions)
         copied = known = 0
         for stored in source.conditions():
@@ -213,18 +213,25 @@ def _insert(
     return len(rows)
 
 
-def _copy_problems(read: Connection, write: Connection) -> dict[int, int]:
-    """Ids in the target by ids in the source."""
+def _copy_problems(source: RolloutStore, read: Connection, write: Connection) -> dict[int, int]:
+    """Ids in the target by ids in the source. A problem keeps its checksum; one that has none gets none here.
+
+    Raises:
+        RolloutConflictError: source and target have one problem with another prompt.
+        StoreError: one is not the one that was written: the source is damaged.
+    """
     find = "SELECT id, prompt_digest FROM problem WHERE task_digest = ? AND problem_index = ?"
     ids = {}
-    for id_, *values in read.exec_driver_sql(f"SELECT id, {_PROBLEM} FROM problem ORDER BY id"):
-        known = write.exec_driver_sql(find, (values[1], values[2])).first()
+    for row in sound_problems(read, source.path):
+        key = (row.task_digest, row.problem_index)
+        known = write.exec_driver_sql(find, key).first()
         if known is None:
-            write.exec_driver_sql(f"INSERT INTO problem ({_PROBLEM}) VALUES ({', '.join('?' * 7)})", tuple(values))
-            known = write.exec_driver_sql(find, (values[1], values[2])).one()
-        if known.prompt_digest != values[-1]:
-            raise RolloutConflictError(f"problem {values[2]} of {values[0]} has another prompt here and there")
-        ids[id_] = known.id
+            values = ", ".join("?" * len(row[1:]))
+            write.exec_driver_sql(f"INSERT INTO problem ({PROBLEM}, checksum) VALUES ({values})", row[1:])
+            known = write.exec_driver_sql(find, key).one()
+        if known.prompt_digest != row.prompt_digest:
+            raise RolloutConflictError(f"problem {row.problem_index} of {row.task} has another prompt here and there")
+        ids[row.id] = known.id
     return ids
 
 

@@ -165,7 +165,16 @@ def _m002_totals(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-MIGRATIONS: dict[str, Callable[[Connection], None]] = {"m001_initial": _m001_initial, "m002_totals": _m002_totals}
+def _m003_problem_checksums(connection: Connection) -> None:
+    """What a problem is held against; NULL in rows that are there: nobody knows whether they are still whole."""
+    connection.exec_driver_sql("ALTER TABLE problem ADD COLUMN checksum INTEGER")
+
+
+MIGRATIONS: dict[str, Callable[[Connection], None]] = {
+    "m001_initial": _m001_initial,
+    "m002_totals": _m002_totals,
+    "m003_problem_checksums": _m003_problem_checksums,
+}
 
 
 def applied(connection: Connection) -> list[str]:

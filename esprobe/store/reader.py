@@ -25,7 +25,7 @@ from esprobe.spec import Condition
 from esprobe.store import migrations
 from esprobe.store.database import Mode, damaged, open_database, translated
 from esprobe.store.schema import ConditionRow, ScorerRow, SessionRow, WorkRow
-from esprobe.store.texts import checksum_column, has_changed
+from esprobe.store.texts import checksum_column, has_changed, sound_problems
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,7 +150,8 @@ class RolloutStore:
         """Every stored verdict of a condition as a problems x seeds matrix, with the mask of what is stored.
 
         Raises:
-            StoreError: the verdicts are not those that were recorded when they were written: the file is damaged.
+            StoreError: the verdicts, or the problems that they are about, are not those that were recorded when they
+                were written: the file is damaged.
         """
         return self.verdicts(condition_id)[0]
 
@@ -184,9 +185,11 @@ class RolloutStore:
         """A condition's rollouts with their texts, by seed and problem; with ``problem_index`` that problem's.
 
         Raises:
-            StoreError: a text is not the one that was written, or a rollout has lost its text: the file is damaged.
+            StoreError: a text or a problem is not the one that was written, or a rollout has lost its text: the file
+                is damaged.
         """
         with self.reading() as connection:
+            sound_problems(connection, self.path)
             recorded = _recorded(connection, condition_id)
             query = (
                 f"SELECT {checksum_column(connection)}, problem_index, seed, text, reward, correct, answer, failure, "
@@ -249,7 +252,7 @@ def _rollout(row: Sequence[Any]) -> StoredRollout:
 
 
 def _condition(path: Path, row: ConditionRow) -> StoredCondition:
-    with _parsed(path, f"condition {row.id}"):
+    with parsed(path, f"condition {row.id}"):
         identity = {k: v for k, v in json.loads(row.identity).items() if k != "kind"}
         unknown = identity.keys() - {field.name for field in fields(Condition)}
         condition = None if unknown else Condition(model=row.model, **identity)
@@ -265,7 +268,7 @@ def _condition(path: Path, row: ConditionRow) -> StoredCondition:
 
 
 @contextmanager
-def _parsed(path: Path, what: str) -> Iterator[None]:
+def parsed(path: Path, what: str) -> Iterator[None]:
     """Around the reading of JSON that esprobe wrote: if it cannot be read, the file has changed."""
     try:
         yield
@@ -275,11 +278,9 @@ def _parsed(path: Path, what: str) -> Iterator[None]:
 
 def _problems(connection: Connection, path: Path, ids: Sequence[int]) -> list[StoredProblem]:
     wanted = set(ids)
-    rows = connection.exec_driver_sql(
-        "SELECT id, problem_index, problem_group, inputs FROM problem ORDER BY problem_index"
-    )
-    with _parsed(path, "a problem"):
-        found = [StoredProblem(row[0], row[1], row[2], json.loads(row[3])) for row in rows if row[0] in wanted]
+    rows = sorted(sound_problems(connection, path, wanted), key=lambda row: row.problem_index)
+    with parsed(path, "a problem"):
+        found = [StoredProblem(row.id, row.problem_index, row.problem_group, json.loads(row.inputs)) for row in rows]
     if len(found) < len(wanted):
         raise StoreError(damaged(path, f"{len(wanted) - len(found):,} problems that rollouts name are not there"))
     return found
@@ -296,7 +297,7 @@ def _recorded(connection: Connection, condition_id: int) -> Totals | None:
 
 def _session(path: Path, row: SessionRow, scorer: str) -> SessionRecord:
     assert row.id is not None
-    with _parsed(path, f"session {row.id}"):
+    with parsed(path, f"session {row.id}"):
         return SessionRecord(
             id=row.id,
             command=row.command,

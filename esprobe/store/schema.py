@@ -47,6 +47,7 @@ class ProblemRow(SQLModel, table=True):
     inputs: str = Field(sa_type=Text)
     prompt: str = Field(sa_type=Text)
     prompt_digest: str = Field(sa_type=Text)
+    checksum: int | None = None
 
 
 class ScorerRow(SQLModel, table=True):

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
-from sqlmodel import Session, col, select
 
 from esprobe.spec import Problem, Score
 from esprobe.store.database import translated
-from esprobe.store.reader import RolloutStore
-from esprobe.store.schema import ProblemRow
+from esprobe.store.reader import RolloutStore, parsed
+from esprobe.store.texts import sound_problems
 from esprobe.store.writer import RolloutWriter
 
 BATCH = 4096
@@ -45,13 +44,17 @@ class VerdictReader(RolloutStore):
     """Read access to verdicts by session."""
 
     def task_problems(self) -> dict[int, TaskProblem]:
-        """Every problem by its id in this file."""
-        with translated(self.path), Session(self._engine) as session:
-            rows = session.exec(select(ProblemRow).order_by(col(ProblemRow.id))).all()
+        """Every problem by its id in this file.
+
+        Raises:
+            StoreError: one is not the one that was written: the file is damaged.
+        """
+        with self.reading() as connection:
+            rows = sound_problems(connection, self.path)
+        with parsed(self.path, "a problem"):
             return {
                 row.id: TaskProblem(row.task, Problem(row.problem_index, json.loads(row.inputs), row.problem_group))
                 for row in rows
-                if row.id is not None
             }
 
     def tasks(self, session_id: int) -> set[str]:

@@ -24,7 +24,8 @@ from esprobe.spec import Completion, Condition, Problem, Prompt, Score
 from esprobe.store.database import Mode, open_database, translated
 from esprobe.store.lock import WriterLock
 from esprobe.store.reader import RolloutStore
-from esprobe.store.schema import ConditionRow, ProblemRow, ScorerRow, SessionRow, WorkRow
+from esprobe.store.schema import ConditionRow, ScorerRow, SessionRow, WorkRow
+from esprobe.store.texts import PROBLEM, problem_checksum, sound_problems
 
 
 @dataclass(frozen=True)
@@ -109,27 +110,24 @@ class RolloutWriter(RolloutStore):
     def register_problems(
         self, task: str, task_digest: str, problems: Iterable[tuple[Problem, Prompt]]
     ) -> dict[int, int]:
-        """Ids by problem index of a task's problems, stored where they are new."""
-        with translated(self.path), Session(self._engine) as session:
-            query = select(ProblemRow.problem_index, ProblemRow.id).where(ProblemRow.task_digest == task_digest)
-            known: dict[int, int] = {index: id_ for index, id_ in session.exec(query) if id_ is not None}
-            rows = [
-                ProblemRow(
-                    task=task,
-                    task_digest=task_digest,
-                    problem_index=problem.index,
-                    problem_group=problem.group,
-                    inputs=json.dumps(dict(problem.inputs)),
-                    prompt=json.dumps({"messages": prompt.messages, "begun": prompt.begun}),
-                    prompt_digest=prompt.digest,
-                )
-                for problem, prompt in problems
-                if problem.index not in known
-            ]
-            session.add_all(rows)
-            session.flush()
-            known |= {row.problem_index: row.id for row in rows if row.id is not None}
-            session.commit()
+        """Ids by problem index of a task's problems, stored where they are new.
+
+        Raises:
+            StoreError: a problem that is stored is not the one that was written: the file is damaged.
+        """
+        with self.reading() as connection:
+            stored = sound_problems(connection, self.path)
+            known = {row.problem_index: row.id for row in stored if row.task_digest == task_digest}
+            for problem, prompt in problems:
+                if problem.index in known:
+                    continue
+                given = (problem.index, problem.group, json.dumps(dict(problem.inputs)))
+                asked = json.dumps({"messages": prompt.messages, "begun": prompt.begun})
+                values = (task, task_digest, *given, asked, prompt.digest)
+                known[problem.index] = connection.exec_driver_sql(
+                    f"INSERT INTO problem ({PROBLEM}, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                    (*values, problem_checksum(values)),
+                ).scalar_one()
             return known
 
     def plan_problems(self, problem_ids: Sequence[int]) -> None:

@@ -7,8 +7,12 @@ import pytest
 
 from esprobe.errors import StoreError
 from esprobe.store import RolloutStore, RolloutWriter
+from esprobe.store.browse import RolloutBrowser, Selection
+from esprobe.store.merging import merge
 from esprobe.store.migrations import MIGRATIONS
-from tests.store.material import rollout, shell
+from esprobe.store.session_verdicts import VerdictReader
+from tests.sampling.material import query
+from tests.store.material import problems, rollout, shell
 
 DATA = Path(__file__).parent.parent / "data"
 FROZEN = sorted(path.name for path in DATA.glob("schema-m*.db"))
@@ -55,6 +59,43 @@ def test_a_frozen_file_can_be_added_to(frozen: Path) -> None:
         assert writer.add(1, [rollout(1, 2, 46)], {}) == 1
     with RolloutStore.open(frozen) as store:
         assert store.totals(1).rollouts == 13
+
+
+def test_a_problem_has_a_checksum_from_when_it_was_written_or_none(frozen: Path) -> None:
+    """An older file's problems get none when it is brought up to date: nobody knows what they were."""
+    had_one = frozen.name not in ("schema-m001.db", "schema-m002.db")
+    checksums = "SELECT checksum IS NOT NULL FROM problem ORDER BY id"
+    with RolloutWriter.open(frozen) as writer:
+        assert [bool(has) for (has,) in query(frozen, checksums)] == [had_one] * 3
+        ids = writer.register_problems("countdown", "a-task-digest", problems(202, 203))
+        assert ids == {200: 1, 201: 2, 202: 3, 203: 4}
+        assert [bool(has) for (has,) in query(frozen, checksums)] == [had_one] * 3 + [True]
+    assert query(frozen, "SELECT name FROM migration ORDER BY name") == [(name,) for name in MIGRATIONS]
+    shell(frozen, "UPDATE problem SET inputs = replace(inputs, '200', '204') WHERE id = 1")
+    with RolloutStore.open(frozen) as store:
+        if had_one:
+            with pytest.raises(StoreError, match=r"is damaged \(problem 200 \(id 1\) is not what its checksum says"):
+                store.correctness(1)
+        else:
+            assert store.correctness(1).stored.all()
+    shell(frozen, "UPDATE problem SET problem_group = '5 numbers' WHERE id = 4")
+    with VerdictReader.open(frozen) as store, pytest.raises(StoreError, match="is not what its checksum says"):
+        store.task_problems()
+
+
+def test_a_frozen_file_is_read_as_it_is_by_whoever_reads_problems(frozen: Path, tmp_path: Path) -> None:
+    before = frozen.read_bytes()
+    with VerdictReader.open(frozen) as store:
+        assert [given.problem.index for given in store.task_problems().values()] == [200, 201, 202]
+    with RolloutBrowser.open(frozen) as browser:
+        (shown,) = browser.browse(Selection([1], problem=201, seed=43), limit=2)
+        assert shown.inputs == {"numbers": [1, 2, 201], "target": "201"}
+    merge([frozen], tmp_path / "merged.db")
+    kept = "SELECT checksum FROM problem ORDER BY id"
+    has_column = "SELECT count(*) FROM pragma_table_info('problem') WHERE name = 'checksum'"
+    expected = query(frozen, kept) if query(frozen, has_column) == [(1,)] else [(None,)] * 3
+    assert query(tmp_path / "merged.db", kept) == expected
+    assert frozen.read_bytes() == before
 
 
 @either

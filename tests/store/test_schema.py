@@ -85,6 +85,7 @@ def test_every_table_is_strict_and_the_wide_keys_have_no_rowid(migrated: sqlite3
         ("UPDATE rollout SET reward = NULL", "NOT NULL constraint failed"),
         ("UPDATE rollout SET completion_id = 999", "FOREIGN KEY constraint failed"),
         ("UPDATE rollout SET condition_id = 999", "FOREIGN KEY constraint failed"),
+        ("UPDATE problem SET checksum = 'many'", "cannot store TEXT value in INTEGER column problem.checksum"),
         ("DELETE FROM problem", "FOREIGN KEY constraint failed"),
         ("INSERT INTO condition SELECT 9, kind, 1, 1, model, identity, digest FROM condition", "UNIQUE constraint"),
         ("INSERT INTO rollout SELECT * FROM rollout", "UNIQUE constraint failed"),
