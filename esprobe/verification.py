@@ -10,7 +10,8 @@ from pathlib import Path
 
 from esprobe.errors import StoreError, UsageError
 from esprobe.rescoring import Judge
-from esprobe.store.checks import NEED_CHECKSUMS, QUESTIONS, has_checksums
+from esprobe.store.checks import QUESTIONS, unanswerable
+from esprobe.store.reader import RolloutStore
 from esprobe.store.session_verdicts import ScoredText, VerdictReader
 from esprobe.store.spot import spot_texts
 
@@ -45,12 +46,17 @@ def verify(database: Path, sample: int | None) -> Iterator[Answer]:
     with VerdictReader.open(database) as store:
         for name, ask in QUESTIONS.items():
             with store.snapshot():  # a sampler may be writing
-                if name in NEED_CHECKSUMS and not has_checksums(store):
-                    answer = Answer(name, (), f"{database} is from before checksums; merge it into a new file", False)
-                else:
-                    answer = Answer(name, _heard(partial(ask, store)))
+                answer = _answer(store, name, ask)
             yield answer
         yield _verdicts(store, sample)
+
+
+def _answer(store: VerdictReader, name: str, ask: Callable[[RolloutStore], Iterator[str]]) -> Answer:
+    try:
+        why = unanswerable(store, name)
+    except StoreError as err:  # what cannot even be looked at is damaged
+        return Answer(name, (str(err),))
+    return Answer(name, (), why, asked=False) if why else Answer(name, _heard(partial(ask, store)))
 
 
 def _heard(ask: Callable[[], Iterable[str]]) -> tuple[str, ...]:

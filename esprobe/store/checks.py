@@ -57,7 +57,7 @@ def texts(store: RolloutStore) -> Iterator[str]:
 
 
 def identities(store: RolloutStore) -> Iterator[str]:
-    """Conditions, prompts and problems whose digest or checksum is not that of their content."""
+    """Conditions and prompts whose digest is not that of their content."""
     for stored in store.conditions():
         with store.reading() as connection:
             query = "SELECT digest, kind, temperature, sigma FROM condition WHERE id = ?"
@@ -71,9 +71,13 @@ def identities(store: RolloutStore) -> Iterator[str]:
         [f"problem {row.problem_index} (id {row.id}): its prompt is not what its digest says" for row in rows
          if _prompt_digest(row.prompt) != row.prompt_digest]
     )  # fmt: skip
-    yield from _listed(
-        [f"problem {row.problem_index} (id {row.id}) is not what its checksum says" for row in rows if row.has_changed]
-    )
+
+
+def problems(store: RolloutStore) -> Iterator[str]:
+    """Problems that are not the ones that were written: their checksums differ."""
+    with store.reading() as connection:
+        changed = [row for row in written_problems(connection) if row.has_changed]
+    yield from _listed([f"problem {row.problem_index} (id {row.id}) is not what its checksum says" for row in changed])
 
 
 def sums(store: RolloutStore) -> Iterator[str]:
@@ -116,19 +120,22 @@ QUESTIONS: Mapping[str, Callable[[RolloutStore], Iterator[str]]] = {
     "completions": completions,
     "texts": texts,
     "identities": identities,
+    "problems": problems,
     "sums": sums,
     "holes": holes,
 }
 
 
-NEED_CHECKSUMS = ("texts", "sums")
-"""Questions that a file from before migration m002 has no answer to: nothing was recorded when it was written."""
-
-
-def has_checksums(store: RolloutStore) -> bool:
-    """Whether the file keeps what its texts and verdicts are held against."""
+def unanswerable(store: RolloutStore, question: str) -> str:
+    """Why a file has no answer to a question: what it would be held against was not recorded; "" if it has one."""
     with store.reading() as connection:
-        return checksum_column(connection) != "NULL"
+        if question in ("texts", "sums") and checksum_column(connection) == "NULL":
+            return f"{store.path} is from before checksums; merge it into a new file"
+        if question == "problems":
+            checksums = {row.checksum for row in written_problems(connection)}
+            if checksums == {None}:
+                return f"the problems of {store.path} are from before checksums"
+    return ""
 
 
 def _finished(store: RolloutStore, condition_id: int) -> list[Extent]:

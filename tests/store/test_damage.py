@@ -165,7 +165,7 @@ def test_verify_names_a_changed_problem_and_no_other(sound: Path, tmp_path: Path
     path = Path(shutil.copy(sound, tmp_path / "changed.db"))
     shell(path, CHANGES[change])
     answers = json.loads(invoke("verify", "--db", path, "--format", "json").stdout)["answers"]
-    found = {answer["question"]: answer["found"] for answer in answers}["identities"]
+    found = {answer["question"]: answer["found"] for answer in answers}["problems"]
     index = 67 if change == "index" else 3
     assert [line for line in found if "checksum" in line] == [f"problem {index} (id 4) is not what its checksum says"]
 
