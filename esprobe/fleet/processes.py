@@ -37,11 +37,12 @@ class Processes:
 
     def start(self, number: int) -> None:
         """Start a process."""
-        ours, theirs = self._context.Pipe()
-        arguments = (theirs, self._order, dict(self._environments[number - 1]))
-        process = self._context.Process(target=serve, args=arguments, name=f"esprobe worker {number}")
-        with _held(), theirs:  # our copy of its end is closed, so that its death closes the pipe
-            process.start()
+        with _held():
+            ours, theirs = self._context.Pipe()
+            with theirs:  # our copy of its end is closed, so that its death closes the pipe
+                arguments = (theirs, self._order, dict(self._environments[number - 1]))
+                process = self._context.Process(target=serve, args=arguments, name=f"esprobe worker {number}")
+                process.start()
             self._processes[number], self._pipes[number] = process, ours
 
     def give(self, number: int, work: Work) -> None:
