@@ -7,6 +7,7 @@ over nothing until all are done), and never all requests queued: memory stays fl
 import atexit
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,9 @@ from esprobe.spec import Completion, FinishReason, Perturbation, Prompt, Request
 
 _WINDOWS = 2
 """Requests in flight, in running batches: one that runs, one that waits so that no place stays empty."""
+
+_DYING_S = 30.0
+"""Seconds in which an engine that has lost a worker ends, with time to spare."""
 
 _LOOP = {"min_pattern_size": 1, "max_pattern_size": 32, "min_count": 8}
 """A loop: up to 32 tokens that stand eight times in a row at the end. No answer to a task needs that."""
@@ -76,7 +80,7 @@ class VllmEngine:
                 yield [self._completion(flying.pop(output.request_id), output) for output in finished]
         finally:
             if flying:  # asked to stop, or our consumer failed: nothing may run on into the next weights
-                with _alive():
+                with _alive(self._engine):
                     self._engine.abort_request(list(flying))
                 self._drain()
 
@@ -149,14 +153,14 @@ class VllmEngine:
             output_kind=RequestOutputKind.FINAL_ONLY,
             skip_clone=True,  # they are this request's own, and a deep copy costs more than making them
         )
-        with _alive():
+        with _alive(self._engine):
             self._engine.add_request(name, tokens_input(ids), parameters)
 
     def _step(self) -> list[Any]:
         return [output for output in self._step_all() if output.finished]
 
     def _step_all(self) -> list[Any]:
-        with _alive(RuntimeError):  # torch's out-of-memory error is a RuntimeError
+        with _alive(self._engine, RuntimeError):  # torch's out-of-memory error is a RuntimeError
             outputs: list[Any] = self._engine.step()
         return outputs
 
@@ -203,11 +207,11 @@ class VllmEngine:
 
     def _relabel(self, label: str) -> None:
         self._label = label
-        with _alive():
+        with _alive(self._engine):
             self._engine.set_weight_version(label)
 
     def _call(self, method: str, *arguments: Any) -> list[Any]:
-        with _alive():
+        with _alive(self._engine):
             results: list[Any] = self._engine.collective_rpc(method, args=arguments)
         return results
 
@@ -246,23 +250,36 @@ class VllmEngine:
 
 
 @contextmanager
-def _alive(*also: type[Exception]) -> Iterator[None]:
+def _alive(engine: Any, *also: type[Exception]) -> Iterator[None]:
     """Turn the death of vLLM's engine, or of a process of it, into an EngineError; and errors of kind ``also``."""
     from vllm.v1.engine.exceptions import EngineDeadError
 
     try:
         yield
     except Exception as err:
-        # An engine that goes down with its worker answers the call at hand so, before it is known to be dead.
-        cancelled = type(err) is Exception and str(err).endswith("method failed: cancelled")
-        if not (cancelled or isinstance(err, (EngineDeadError, *also))):
+        died = isinstance(err, EngineDeadError) or _died_at_the_call(engine, err)
+        if not (died or isinstance(err, also)):
             raise
-        died = cancelled or isinstance(err, EngineDeadError)
         cause = "a process of its engine died" if died else _first_line(err)
         raise EngineError(
             f"vLLM failed while it was at work ({cause}); everything stored so far is safe. Run the same "
             f"command again to go on, with a smaller --max-num-seqs if memory ran out"
         ) from err
+
+
+def _died_at_the_call(engine: Any, error: Exception) -> bool:
+    """Whether a call failed because the engine was going down.
+
+    An engine whose worker has died answers the calls at hand with a plain Exception, in words that depend on how far it
+    has come, and ends a moment later. Then ``watch`` marks it; one that only failed at a call lives on.
+    """
+    resources = getattr(engine.engine_core, "resources", None)
+    if type(error) is not Exception or resources is None:
+        return False
+    until = time.monotonic() + _DYING_S
+    while not resources.engine_dead and time.monotonic() < until:
+        time.sleep(0.1)
+    return bool(resources.engine_dead)
 
 
 def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
