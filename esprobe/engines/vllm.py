@@ -300,6 +300,9 @@ def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # unset, it demands nearly all of the machine's memory
     from vllm import LLM
 
+    # vLLM imports it by name below, where a mistake in it would be told as a fault of the model.
+    import esprobe.engines.vllm_worker  # noqa: F401
+
     settings: dict[str, Any] = {
         "model": str(checkpoint.folder),
         "dtype": dtype,
