@@ -270,25 +270,32 @@ def _alive(engine: Any, *also: type[Exception]) -> Iterator[None]:
 def _died_at_the_call(engine: Any, error: Exception) -> bool:
     """Whether a call failed because the engine was going down.
 
-    An engine whose worker has died answers the calls at hand with a plain Exception, in words that depend on how far it
-    has come, and ends a moment later. Then ``watch`` marks it; one that only failed at a call lives on.
+    An engine that has lost a worker answers the calls at hand with errors whose kinds and words depend on how far it
+    has come, and is marked as dead before or a moment after. One that only failed at a call lives on.
     """
-    resources = getattr(engine.engine_core, "resources", None)
-    if type(error) is not Exception or resources is None:
+    if _marked_dead(engine):
+        return True
+    if type(error) not in (Exception, RuntimeError) or _marked_dead(engine) is None:
         return False
     until = time.monotonic() + _DYING_S
-    while not resources.engine_dead and time.monotonic() < until:
+    while not _marked_dead(engine) and time.monotonic() < until:
         time.sleep(0.1)
-    return bool(resources.engine_dead)
+    return bool(_marked_dead(engine))
+
+
+def _marked_dead(engine: Any) -> bool | None:
+    """Whether a process of the engine was seen to be dead; None where all of it runs in this process."""
+    resources = getattr(engine.engine_core, "resources", None)
+    if resources is not None:  # the engine has a process of its own
+        return bool(resources.engine_dead)
+    failed: bool | None = getattr(engine.engine_core.engine_core.model_executor, "is_failed", None)
+    return failed
 
 
 def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
     """A vLLM engine in this process; what it raises about the model or the machine becomes a ModelError."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for results
-    if options.tensor_parallel_size == 1:
-        # In one process calls reach the worker directly, and scheduling is a function of the requests alone.
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     import torch
 
     on_cpu = not torch.cuda.is_available()
@@ -323,7 +330,8 @@ def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
         # Batches above the largest captured size would fall off the graphs.
         settings["compilation_config"] = {"max_cudagraph_capture_size": options.max_num_seqs}
     try:
-        return LLM(**settings)
+        with _one_process(options):
+            return LLM(**settings)
     except (ValueError, RuntimeError, OSError, NotImplementedError, AssertionError) as err:
         if isinstance(err, AssertionError) and not _raised_by_vllm(err):
             raise  # a bug, not an option that vLLM checks with an assertion
@@ -335,6 +343,21 @@ def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
             f"vLLM cannot serve {checkpoint.name!r} as {dtype} here ({reason}); if memory is short, {memory} or lower "
             f"--max-num-seqs; else choose another --dtype"
         ) from err
+
+
+@contextmanager
+def _one_process(options: EngineOptions) -> Iterator[None]:
+    """Have vLLM start its engine in this process, unless it has several workers or the user's environment decides."""
+    name = "VLLM_ENABLE_V1_MULTIPROCESSING"
+    if options.tensor_parallel_size > 1 or name in os.environ:
+        yield
+        return
+    # In one process calls reach the worker directly, and scheduling is a function of the requests alone.
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[name]  # the next engine, or a process started from here, decides anew
 
 
 def _own_end_tokens(checkpoint: Checkpoint) -> int | list[int] | None:

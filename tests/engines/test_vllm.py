@@ -1,5 +1,6 @@
 """The vLLM engine against the real vLLM: its CPU build is enough."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -45,6 +46,9 @@ class TestVllm(GenerationContract, PerturbationContract):
     @pytest.fixture
     def scalars(self) -> int:
         return 1_020_288
+
+    def test_what_starts_later_decides_anew_on_a_process_of_its_own(self, engine: VllmEngine) -> None:
+        assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in os.environ
 
     @pytest.mark.parametrize("noise", ["iid", "tied"])
     def test_a_seed_names_the_same_model_as_in_transformers(

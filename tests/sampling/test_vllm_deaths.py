@@ -21,6 +21,8 @@ WANTED = PROBLEMS * (SAMPLES + 1)
 HELD = "SELECT condition_id, seed, problem_id, text FROM rollout JOIN completion ON id = completion_id"
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+TWO = {"VLLM_CPU_OMP_THREADS_BIND": "|".join(map(str, CORES[:2])), "VLLM_CPU_KVCACHE_SPACE": "1"}
+needs_two = pytest.mark.skipif(len(CORES) < 2, reason="two workers need two cores")
 
 
 def killed_process(command: list[str], settings: dict[str, str], folder: Path, victim: str) -> tuple[int, str]:
@@ -54,10 +56,17 @@ def killed_process(command: list[str], settings: dict[str, str], folder: Path, v
         pytest.param([], {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}, "EngineCore", id="the engine's own process"),
         pytest.param(
             ["--tensor-parallel-size", "2"],
-            {"VLLM_CPU_OMP_THREADS_BIND": "|".join(map(str, CORES[:2])), "VLLM_CPU_KVCACHE_SPACE": "1"},
+            TWO | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
             "Worker",
             id="one of two workers",
-            marks=pytest.mark.skipif(len(CORES) < 2, reason="two workers need two cores"),
+            marks=needs_two,
+        ),
+        pytest.param(
+            ["--tensor-parallel-size", "2"],
+            TWO | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
+            "Worker",
+            id="one of two workers, whose engine has no process of its own",
+            marks=needs_two,
         ),
     ],
 )
@@ -66,7 +75,9 @@ def test_killed_in_the_middle_of_a_unit(
 ) -> None:
     code, said = killed_process([sys.executable, "-m", "esprobe", *ARM, *options], settings, tmp_path, victim)
     assert code == 1, said[-3000:]
-    (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    lines = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, said[-3000:]
+    line = lines[0]
     assert "a process of its engine died" in line
     assert "Run the same command again" in line
     assert "Traceback" not in said.split("error: ")[-1]
