@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from esprobe.stats.intervals import Target, limits
 from esprobe.stats.mcnemar import sign_flip
 from esprobe.stats.multiplicity import holm, simultaneous_critical
+from esprobe.stats.rare import FEW
 from esprobe.stats.side import (
     Side,
     rollout_covariance,
@@ -253,23 +254,26 @@ def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[floa
     # Newcombe has it, sides that are skewed and much alike would leave their skewness over, and cover too much.
     shrunk = math.sqrt(v_d / (v_a + v_b)) if v_a + v_b > 0 else 1.0
     failures = [float((1 - side.values[:, j]).sum()) for side in (pair.a, pair.b)]
+    successes = [side.successes(these_problems=pair.target == "these problems") for side in (pair.a, pair.b)]
     df = max(pair.clusters - 1, 1)
 
     def around(critical: float) -> tuple[float, float] | None:
         # Only the bounds at the ends need it, and it is by far the slowest part.
-        extreme = any(p in (0, 1) or f < 1 for p, f in zip((point.a, point.b), failures, strict=True))
+        extreme = any(
+            p in (0, 1) or f < 1 or s < FEW for p, f, s in zip((point.a, point.b), failures, successes, strict=True)
+        )
         alpha = max(two_sided(critical, df), 1e-300) if extreme else math.nan
         ends = []
-        for side, p, failing, variance in (
-            (pair.a, point.a, failures[0], v_a),
-            (pair.b, point.b, failures[1], v_b),
+        for side, p, failing, succeeding, variance in (
+            (pair.a, point.a, failures[0], successes[0], v_a),
+            (pair.b, point.b, failures[1], successes[1], v_b),
         ):
             # Nothing varies: these very problems give the same answers again, or all problems have one pass@k. A
             # greedy side that solves none of some problems may well solve others like them.
             if variance == 0 and ((side.fixed and pair.target == "these problems") or 0 < p < 1):
                 ends.append((p, p))
                 continue
-            found = limits(p, failing, variance, side.clusters, critical, alpha)
+            found = limits(p, failing, variance, side.clusters, critical, alpha, succeeding)
             assert found.low is not None and found.high is not None
             ends.append((found.low, found.high))
         (low_a, high_a), (low_b, high_b) = ends

@@ -113,7 +113,7 @@ def extrapolate(outcomes: Outcomes, kind: "Kind", level: float = 0.95) -> Extrap
     for k, estimate, variance in zip(ks, estimates, variances, strict=True):
         around = None
         if variance is not None and 0 < estimate < 1:
-            around = limits(float(estimate), math.inf, variance, outcomes.problems, critical, 1 - level)
+            around = limits(float(estimate), math.inf, variance, outcomes.problems, critical, 1 - level, math.inf)
         forecasts.append(Forecast(k, float(estimate), around.low if around else None, around.high if around else None))
     return Extrapolation(fit, tuple(forecasts), _validations(outcomes))
 

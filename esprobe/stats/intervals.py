@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from esprobe.stats.outcomes import Outcomes
 from esprobe.stats.passk import pass_at_k_curve
+from esprobe.stats.rare import FEW, independent_successes, lower_share, successes_behind
 from esprobe.stats.student import t_quantile
 
 if TYPE_CHECKING:
@@ -168,7 +169,8 @@ def intervals(
     that they stay inside (0, 1) and are as wide relative to a small value as to a large one. The quantile is
     Student's t with one degree of freedom less than there are clusters (problems, or perturbations if those are
     fewer): with 8 perturbations the normal one covers 89 to 91 % instead of 95 (simulated). Where nothing varies
-    because no problem is solved, or every one, the bound of ``extreme_bound`` is given instead.
+    because no problem is solved, or every one, the bound of ``extreme_bound`` is given instead; where all rests on a
+    handful of successes, the lower end is never above that of ``lower_share``.
 
     Raises:
         ValueError: there is no problem; not 1 <= k <= min n for every k; or not 0 < level < 1.
@@ -181,13 +183,16 @@ def intervals(
     if missing is not None:
         return [Interval(None, None, missing)] * len(ks)
     found = []
+    successes = successes_behind(outcomes, kind, these_problems=target == "these problems")
     for j, k in enumerate(ks):
         clusters = _clusters(outcomes, k, kind, target)
-        found.append(interval(f[:, j], float(variances[j]), clusters, level))
+        found.append(interval(f[:, j], float(variances[j]), clusters, level, successes))
     return found
 
 
-def interval(f: NDArray[np.float64], variance: float, clusters: int, level: float = 0.95) -> Interval:
+def interval(
+    f: NDArray[np.float64], variance: float, clusters: int, level: float = 0.95, successes: float | None = None
+) -> Interval:
     """The interval around the mean of per-problem values.
 
     Args:
@@ -195,12 +200,17 @@ def interval(f: NDArray[np.float64], variance: float, clusters: int, level: floa
         variance: of the mean of f.
         clusters: independent trials that the data amount to: one more than the variance's degrees of freedom.
         level: the share of intervals that should cover the truth.
+        successes: independent ones that the values rest on; the problems that have any if None.
     """
     critical = t_quantile((1 + level) / 2, max(clusters - 1, 1))
-    return limits(float(f.mean()), float((1 - f).sum()), variance, clusters, critical, 1 - level)
+    if successes is None:
+        successes = independent_successes(int(np.count_nonzero(f)), len(f))
+    return limits(float(f.mean()), float((1 - f).sum()), variance, clusters, critical, 1 - level, successes)
 
 
-def limits(p: float, failures: float, variance: float, clusters: int, critical: float, alpha: float) -> Interval:
+def limits(
+    p: float, failures: float, variance: float, clusters: int, critical: float, alpha: float, successes: float
+) -> Interval:
     """An interval from its critical value.
 
     Args:
@@ -209,7 +219,8 @@ def limits(p: float, failures: float, variance: float, clusters: int, critical: 
         variance: of p.
         clusters: see ``interval``.
         critical: standard errors to either side, on the complementary log-log scale.
-        alpha: the share of intervals that may miss, for the Clopper-Pearson bounds.
+        alpha: the share of intervals that may miss, for the Clopper-Pearson bounds and few successes.
+        successes: independent ones that p rests on; infinite where that is no matter.
     """
     if p == 0:
         return Interval(0.0, extreme_bound(clusters, alpha), "none correct")
@@ -226,6 +237,8 @@ def limits(p: float, failures: float, variance: float, clusters: int, critical: 
     # that fail. Without this the interval would collapse just before it opens again at "all correct".
     if failures < 1:
         low = min(low, floor)
+    if successes < FEW:
+        low = min(low, -math.expm1(-hazard * lower_share(successes, alpha)))
     return Interval(low, high)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from esprobe.stats.intervals import leave_one_seed_out, left_out
 from esprobe.stats.outcomes import Outcomes
 from esprobe.stats.passk import pass_at_k_curve
+from esprobe.stats.rare import independent_successes, successes_behind
 
 if TYPE_CHECKING:
     from esprobe.spec import Kind
@@ -57,6 +58,12 @@ class Side:
         """
         problems = len(self.values)
         return min(problems, self.n_min) if self.kind == "perturbation" else problems
+
+    def successes(self, *, these_problems: bool) -> float:
+        """Independent successes that its values rest on; of a null, the problems at which guessing can succeed."""
+        if self.kind == "known" or self.outcomes is None:
+            return independent_successes(int(np.count_nonzero(self.values[:, 0])), len(self.values))
+        return successes_behind(self.outcomes, self.kind, these_problems=these_problems)
 
 
 def sampled_side(outcomes: Outcomes, seeds: NDArray[np.int64], kind: "Kind", ks: Sequence[int]) -> Side:

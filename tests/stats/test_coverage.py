@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 
 from esprobe.spec import Kind
 from esprobe.stats.difference import paired_difference
+from esprobe.stats.intervals import intervals
 from esprobe.stats.outcomes import Outcomes
-from esprobe.stats.side import Side, sampled_side
+from esprobe.stats.side import Side, known_side, sampled_side
 from tests.stats.crossed import Design, measure
 
 
@@ -39,6 +40,37 @@ def test_a_baseline_that_solves_next_to_nothing_is_no_certain_zero(
         # No interval where neither solved anything: nothing was told that could be false.
         covered += point.ci_low is None or point.ci_high is None or point.ci_low <= b - a <= point.ci_high
     assert covered >= 0.93 * 200
+
+
+@pytest.mark.parametrize("expected", [0.13, 0.45, 2])
+@pytest.mark.parametrize("kind", ["temperature", "perturbation"])
+def test_a_handful_of_successes_is_not_trusted_too_far(expected: float, kind: Kind) -> None:
+    """All rollouts alike: with 0.13 successes expected, one is met in 12 % of runs and must not exclude the truth."""
+    random = np.random.default_rng(12)
+    problems, samples, k = 200, 32, 16
+    chance = expected / (problems * samples)
+    truth = 1 - (1 - chance) ** k
+    covered = 0
+    for _ in range(200):
+        correct = random.random((problems, samples)) < chance
+        (found,) = intervals(Outcomes(correct, np.ones_like(correct)), (k,), kind)
+        assert found.low is not None and found.high is not None
+        covered += found.low <= truth <= found.high
+    assert covered >= 0.95 * 200
+
+
+@pytest.mark.parametrize(("problems", "samples", "k", "chance"), [(200, 32, 1, 2e-5), (60, 1, 1, 0.002)])
+def test_what_guesses_is_seldom_told_to_be_ahead_of_guessing(
+    problems: int, samples: int, k: int, chance: float
+) -> None:
+    random = np.random.default_rng(13)
+    ahead = 0
+    for _ in range(400):
+        correct = random.random((problems, samples)) < chance
+        drawn = sampled_side(Outcomes(correct, np.ones_like(correct)), np.arange(samples), "temperature", (k,))
+        (point,) = paired_difference(known_side(np.full(problems, chance), (k,)), drawn).points
+        ahead += point.p is not None and point.p <= 0.05 and point.estimate > 0
+    assert ahead <= 0.03 * 400  # one side of a two-sided test: 2.5 %
 
 
 def _side(correct: NDArray[np.bool_], kind: Kind) -> Side:

@@ -1,0 +1,77 @@
+"""How far below an estimate the truth may lie when it rests on a handful of successes.
+
+On a scale on which errors are symmetric, one lucky success among thousands of rollouts looks like better evidence
+than it is: the normal interval ends at 14 % of the estimate, where one event of a Poisson process is met at 2.5 % of
+that rate just as often.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from esprobe.stats.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    from esprobe.spec import Kind
+
+FEW = 20
+"""Successes from which on the two intervals hardly differ: their lower ends are 0.61 and 0.65 of the estimate."""
+
+_LEAST = 1e-13
+"""The smallest chance of a tail that is told apart from 0."""
+
+_STEPS = 50
+"""Bisections: the share is then known to 1e-14."""
+
+
+def independent_successes(successes: float, trials: int) -> float:
+    """The Poisson events that carry as much as successes among as many independent trials: s n / (n - s).
+
+    Their relative variance, 1/s - 1/n, is that of the binomial; where all trials succeed nothing is rare.
+    """
+    return math.inf if successes >= trials else successes * trials / (trials - successes)
+
+
+def successes_behind(outcomes: Outcomes, kind: "Kind", *, these_problems: bool) -> float:
+    """Independent successes that a pass@k rests on, counted in what its target would draw again.
+
+    Problems that were ever solved where other problems might have been drawn; perturbations that ever solved one,
+    which all problems share; single rollouts where the same problems draw again and each alone.
+    """
+    found = [math.inf]
+    if not these_problems:
+        found.append(independent_successes(int(np.count_nonzero(outcomes.c)), outcomes.problems))
+    if kind == "perturbation":
+        ever = int(np.count_nonzero(outcomes.correct.any(axis=0)))
+        found.append(independent_successes(ever, int(np.count_nonzero(outcomes.stored.any(axis=0)))))
+    elif these_problems:
+        # Rollouts of a problem that is solved every time bring no luck.
+        luck = float((outcomes.c * (outcomes.n - outcomes.c) / outcomes.n).sum())
+        found.append(float(outcomes.c.sum()) ** 2 / luck if luck > 0 else math.inf)
+    return min(found)
+
+
+def lower_share(successes: float, alpha: float) -> float:
+    """The lower end of the exact interval for a Poisson rate (Garwood 1936), as a share of the successes seen.
+
+    The rate at which so many or more are met with chance alpha / 2; 1 from ``FEW`` successes on, where the ordinary
+    interval serves.
+
+    Args:
+        successes: at least 1; rounded down.
+        alpha: the share of intervals that may miss, on both sides together.
+    """
+    if successes >= FEW:
+        return 1.0
+    seen = int(successes)
+    wanted = max(alpha / 2, _LEAST)
+    low, high = 0.0, float(seen)
+    for _ in range(_STEPS):
+        rate = (low + high) / 2
+        term = fewer = math.exp(-rate)
+        for i in range(1, seen):
+            term *= rate / i
+            fewer += term
+        low, high = (rate, high) if 1 - fewer < wanted else (low, rate)
+    return low / seen
