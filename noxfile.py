@@ -76,7 +76,7 @@ def storm(session: nox.Session) -> None:
 
 @nox.session
 def bare(session: nox.Session) -> None:
-    """What `pip install esprobe` alone can do: analyse a copied database, with no model library at hand."""
+    """What `pip install .` alone can do: analyse a copied database, with no model library at hand."""
     session.install(".")
     database = Path(session.create_tmp()) / "copied.db"
     shutil.copy("tests/data/schema-m001.db", database)

@@ -86,7 +86,9 @@ def export_parquet(found: Iterable[dict[str, Any]], path: Path) -> int:
         import pyarrow
         from pyarrow import parquet
     except ImportError as err:
-        raise UsageError("Parquet needs pyarrow; install it with: pip install 'esprobe[parquet]'") from err
+        raise UsageError(
+            "Parquet needs pyarrow; install it in a checkout of esprobe with: pip install '.[parquet]'"
+        ) from err
     schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in COLUMNS.items()])
     draft = path.with_name(path.name + ".part")
     count, remaining = 0, iter(found)

@@ -6,6 +6,7 @@ stored or run.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -74,13 +75,23 @@ class Score:
     failure: str | None
 
 
+LEAST_SIGMA = 2.0**-126
+"""Smallest sigma above 0 that is taken, float32's smallest normal number: noise is scaled in float32, where less can
+become 0, and that is sigma 0 under another digest."""
+
 MOST_SIGMA = 1000.0
 """Largest sigma that is taken: a few times more, and weights in float16 are no numbers. Models break below 1."""
 
 
 def is_sigma(value: float) -> bool:
     """Whether weights can be given noise of this standard deviation, 0 included."""
-    return 0 <= value <= MOST_SIGMA
+    if value == 0:
+        return math.copysign(1, value) > 0  # -0.0 would be sigma 0 under another digest, too
+    return LEAST_SIGMA <= value <= MOST_SIGMA
+
+
+SIGMAS = f"0, or a number from {LEAST_SIGMA:.3g} (in float32, which scales the noise, less can be 0) to {MOST_SIGMA:g}"
+"""What sigmas are taken, in words."""
 
 
 @dataclass(frozen=True)

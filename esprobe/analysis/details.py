@@ -1,6 +1,6 @@
 """One condition beyond its curve: fates, answers, votes, costs and what lies beyond n."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +57,10 @@ def detail(store: RolloutStore, loaded: Loaded, totals: Totals, curve: Curve) ->
     )
 
 
-def curves_by_group(loaded: Loaded) -> tuple[GroupCurve, ...]:
-    """Its curve for each problem class alone."""
+def curves_by_group(loaded: Loaded, ks: Sequence[int] | None = None) -> tuple[GroupCurve, ...]:
+    """Its curve for each problem class alone, at some k or at all that its rollouts can tell."""
     classes = np.array(loaded.correctness.groups, dtype=object)
-    ks = (1,) if loaded.kind == "greedy" else loaded.ks
+    ks = (1,) if loaded.kind == "greedy" else ks or loaded.ks
     return tuple(
         GroupCurve(group, estimate_curve(loaded.outcomes.rows(np.flatnonzero(classes == group)), loaded.kind, ks))
         for group in sorted(set(loaded.correctness.groups))

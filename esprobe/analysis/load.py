@@ -54,7 +54,7 @@ def load_results(
             nulls = known_nulls(loaded)
         conditions = tuple(_result(store, one, ks) for one in loaded)
         if whole:
-            conditions = _detailed(store, conditions, loaded, workers)
+            conditions = _detailed(store, conditions, loaded, ks, workers)
         sessions = {s.id: s for condition in chosen for s in store.sessions(condition.id)}
     tasks = tuple(dict.fromkeys(condition.condition.task for condition in chosen))
     results = Results(
@@ -66,7 +66,7 @@ def load_results(
     )
     told = results.ks or (1,)
     results = replace(results, nulls=tuple(null.result(told) for null in nulls))
-    return _with_comparisons(results, loaded, nulls) if whole else results
+    return _with_comparisons(results, loaded, nulls, ks) if whole else results
 
 
 def known_conditions(store: RolloutStore, database: Path) -> list[StoredCondition]:
@@ -88,19 +88,23 @@ def known_conditions(store: RolloutStore, database: Path) -> list[StoredConditio
 def load(store: RolloutStore, chosen: Sequence[StoredCondition]) -> list[Loaded]:
     """Conditions with their verdicts, under labels of which no two are alike."""
     labels = distinct_labels({stored.id: stored.condition for stored in chosen})
-    return [Loaded(stored, *store.verdicts(stored.id), labels[stored.id]) for stored in chosen]
+    return [
+        Loaded(stored, *store.verdicts(stored.id), labels[stored.id], store.scorers(stored.id)) for stored in chosen
+    ]
 
 
-def _with_comparisons(results: Results, loaded: Sequence[Loaded], nulls: Sequence[Null]) -> Results:
-    """The same with all that takes more than one condition."""
+def _with_comparisons(
+    results: Results, loaded: Sequence[Loaded], nulls: Sequence[Null], ks: Sequence[int] | None
+) -> Results:
+    """The same with all that takes more than one condition; selection and verdict have a k of their own."""
     stored = [one for one in loaded if one.outcomes.problems]
     sampled = [one for one in stored if one.kind != "greedy"]
     field = field_of(stored)
     selection = None if field is None else select(field, results.published)
-    against = (compare_null(null, one) for null in nulls for one in sampled)
+    against = (compare_null(null, one, ks) for null in nulls for one in sampled)
     return replace(
         results,
-        pairs=with_holm(all_pairs(stored)),
+        pairs=with_holm(all_pairs(stored, ks)),
         against_null=with_holm([pair for pair in against if pair is not None]),
         arms=arms_overlap(sampled),
         selection=selection,
@@ -126,12 +130,16 @@ def _cost_matched(results: Results, sampled: Sequence[Loaded]) -> tuple[CostMatc
 
 
 def _detailed(
-    store: RolloutStore, conditions: Sequence[ConditionResult], loaded: Sequence[Loaded], workers: int
+    store: RolloutStore,
+    conditions: Sequence[ConditionResult],
+    loaded: Sequence[Loaded],
+    ks: Sequence[int] | None,
+    workers: int,
 ) -> tuple[ConditionResult, ...]:
     """The same with all that a report shows of single conditions."""
     tasks = [(one, result.totals, result.curve) for one, result in zip(loaded, conditions, strict=True)]
     found = zip(conditions, loaded, details(store, tasks, workers), strict=True)
-    return tuple(replace(result, detail=told, by_group=curves_by_group(one)) for result, one, told in found)
+    return tuple(replace(result, detail=told, by_group=curves_by_group(one, ks)) for result, one, told in found)
 
 
 def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> ConditionResult:
@@ -143,6 +151,7 @@ def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> Condi
         one.stored,
         one.correctness,
         totals,
+        scorers=one.scorers,
         extent=asked.extent if asked else None,
         planned=asked.planned if asked else None,
         missing=asked.missing if asked else None,

@@ -22,12 +22,14 @@ class Loaded:
         correctness: its verdicts as the store hands them out.
         problems: its problems, in the order of the rows.
         label: how tables name it.
+        scorers: whose verdicts they are, sorted; several where they were mixed.
     """
 
     stored: StoredCondition
     correctness: Correctness
     problems: Sequence[StoredProblem]
     label: str
+    scorers: tuple[str, ...]
     _sides: dict[tuple[bytes, tuple[int, ...]], Side] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.nulls import Null
 from esprobe.report.detail import Comparison
+from esprobe.report.scorers import mixed_scorers
 from esprobe.stats.curve import default_ks
 from esprobe.stats.difference import Difference, paired_difference
 from esprobe.stats.multiplicity import holm
@@ -83,9 +84,9 @@ def null_side(null: Null, indices: NDArray[np.int64], ks: Sequence[int]) -> Side
     return known_side(null.chances[np.searchsorted(null.indices, indices)], ks)
 
 
-def all_pairs(loaded: Sequence[Loaded]) -> tuple[Comparison, ...]:
-    """Every two conditions that can be paired, the earlier one first."""
-    return tuple(compare_conditions(a, b) for a, b in combinations(loaded, 2) if comparable(a, b))
+def all_pairs(loaded: Sequence[Loaded], ks: Sequence[int] | None = None) -> tuple[Comparison, ...]:
+    """Every two conditions that can be paired, the earlier one first, at some k or as ``compare_conditions`` has it."""
+    return tuple(compare_conditions(a, b, ks) for a, b in combinations(loaded, 2) if comparable(a, b))
 
 
 def arms_overlap(loaded: Sequence[Loaded]) -> Overlap | None:
@@ -156,6 +157,8 @@ def _notes(a: Loaded, b: Loaded, indices: NDArray[np.int64]) -> tuple[str, ...]:
         )
     if a.condition.model_fingerprint != b.condition.model_fingerprint:
         notes.append(f"different models: {a.condition.model} and {b.condition.model}")
+    if mixed := mixed_scorers({a.label: a.scorers, b.label: b.scorers}):
+        notes.append(mixed)
     return tuple(notes)
 
 

@@ -39,6 +39,13 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
         chosen[name] = chosen[name] if isinstance(chosen[name], list) else [chosen[name]]
     parameters = {parameter.name: parameter for parameter in context.command.params}
     for name, value in chosen.items():
+        # A number's or a word's option would take False for 0 or "False", which nobody means who writes "no".
+        held = value if isinstance(value, list) else [value]
+        if any(isinstance(one, bool) for one in held) and not getattr(parameters[name], "is_flag", False):
+            raise DataError(
+                f"the configuration {path} sets {spelled_as[name]} to {value!r}, which that option cannot be (in YAML "
+                f"yes, no, on, off, true and false are switches, and it is none; quoted they are words); mend it there"
+            )
         try:
             parameters[name].process_value(context, value)
         except typer.BadParameter as err:
@@ -62,6 +69,8 @@ def _read(path: Path) -> dict[Any, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         reason = " ".join(str(err).split())
         raise DataError(f"the configuration {path} is not YAML ({reason}); mend it or leave out --config") from err
+    if values is None:  # empty, or all of it commented out
+        return {}
     if not isinstance(values, dict):
         raise DataError(f"the configuration {path} must be a mapping of options to values, such as 'samples: 512'")
     return values

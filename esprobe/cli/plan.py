@@ -110,13 +110,15 @@ def plan(
         noise=noise,
         scope=scope,
     )
-    assumed = tokens or max_tokens / _ASSUMED_SHARE
+    assumed = tokens or max(1, round(max_tokens / _ASSUMED_SHARE))  # whole, as it is printed
     with StopSignals() as stop:
         paces = estimate.probe(job, probe_problems, stop) if probe else {}
         expected = estimate.estimate(job, db, paces, assumed, rate)
     typer.echo(_table(expected), nl=False)
     measured = [pace.problems for pace in paces.values()]
-    source = f"measured on {max(measured)} problems" if measured else f"assumed: {assumed:g} a completion (--tokens)"
+    source = (
+        f"measured on {max(measured)} problems" if measured else f"assumed: {_number(assumed)} a completion (--tokens)"
+    )
     typer.echo(f"\ntokens are {source}")
     typer.echo(_hours(expected, workers, rate))
 
@@ -141,6 +143,11 @@ def _hours(expected: "Sequence[Expected]", workers: int, rate: float | None) -> 
     hours = sum(seconds) / 3600 / workers
     time = f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 60:,.1f} minutes"
     return f"{time} on {workers} worker{'s' * (workers > 1)}, {how}"
+
+
+def _number(value: float) -> str:
+    """Whole unless somebody gave a fraction."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,}"
 
 
 def _bytes(size: float) -> str:

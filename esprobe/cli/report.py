@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from esprobe.report.pictures import Picture
     from esprobe.report.results import Results
 
-NEEDED = "is not installed; type: pip install 'esprobe[plot]'"
+NEEDED = "is not installed; type in a checkout of esprobe: pip install '.[plot]'"
 
 
 class Format(StrEnum):

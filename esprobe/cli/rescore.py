@@ -52,7 +52,10 @@ def rescore(
     if done.given:
         typer.echo(f"{done.given} imports brought their verdicts, which no scorer gave; they are left alone", err=True)
     if done.skipped:
-        typer.echo(f"{done.skipped} of {done.skipped + done.sessions} sessions had that scorer's verdicts", err=True)
+        whose = (
+            "that scorer's verdicts" if scorer else "the newest verdicts of their scorers; --scorer names one for all"
+        )
+        typer.echo(f"{done.skipped} of {done.skipped + done.sessions} sessions had {whose}", err=True)
     if not done.sessions:
         typer.echo("nothing to do", err=True)
     elif done.written:

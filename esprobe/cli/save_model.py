@@ -26,13 +26,10 @@ def save_model(
     from esprobe.engines import engine_class
     from esprobe.engines.checkpoint import find_checkpoint
     from esprobe.noise import SCHEMES
-    from esprobe.spec import MOST_SIGMA, Perturbation, is_sigma
+    from esprobe.spec import SIGMAS, Perturbation, is_sigma
 
     if not is_sigma(sigma):
-        raise UsageError(
-            f"sigma {sigma:g} is no standard deviation for weights: it must be a number from 0 to {MOST_SIGMA:g}, "
-            f"such as 0.005"
-        )
+        raise UsageError(f"sigma {sigma} is no standard deviation for weights: it must be {SIGMAS}, such as 0.005")
     if not 0 <= seed < 2**63:
         raise UsageError(f"--seed {seed} names no perturbation; seeds run from 0 to 2**63 - 1")
     if noise not in SCHEMES:

@@ -44,12 +44,12 @@ def status(
         if watch and format is Format.table and sys.stdout.isatty():
             text = "\x1b[H\x1b[2J" + text
         typer.echo(text)
-        if watch and not document["planned"]:
+        if watch and not document["planned"] and document["writer"] is None:
             raise StoreError(
                 f"nothing is planned in {plain(str(db))}, so there is nothing to wait for; run the sampling "
                 f"command again"
             )
-        if not watch or not document["missing"]:
+        if not watch or (document["planned"] and not document["missing"]):
             return
         time.sleep(every)
 
@@ -61,6 +61,7 @@ def read_status(db: Path) -> dict[str, Any]:
         StoreError: the database cannot be read.
     """
     from esprobe.store import RolloutStore
+    from esprobe.store.lock import writer_of
     from esprobe.store.status import condition_statuses, total_eta_s
 
     with RolloutStore.open(db) as store, store.snapshot():
@@ -75,6 +76,7 @@ def read_status(db: Path) -> dict[str, Any]:
         "planned": sum(one.planned for one in statuses),
         "missing": sum(one.missing for one in statuses),
         "eta_s": total_eta_s(statuses),
+        "writer": writer_of(db),
         "session": session and _session(session),
         "conditions": [_condition(one) for one in statuses],
     }
@@ -135,9 +137,12 @@ def _incomplete(one: dict[str, Any]) -> str:
 
 def _left(document: dict[str, Any]) -> str:
     from esprobe.cli.progress import duration
+    from esprobe.report.text import plain
 
     if not document["planned"]:  # imported rollouts follow no plan, and a command that failed at once made none
-        return "nothing is planned"
+        # A model takes minutes to load, and what to draw is stored once it is there.
+        starting = f" yet; {plain(document['writer'])} may be starting" if document["writer"] else ""
+        return f"nothing is planned{starting}"
     if not document["missing"]:
         return "everything planned is stored"
     eta = document["eta_s"]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from esprobe.doctor.checks import Check, perturbed_names, refuse, whole_model
 from esprobe.doctor.liveness import liveness
 from esprobe.doctor.rounding import Rounding, rounding, samples, scales
-from esprobe.engines import EngineOptions, ModelIdentity, engine_class, resolve
+from esprobe.engines import EngineOptions, ModelIdentity, check_options, engine_class, resolve
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.probe import ProbedEngine
 from esprobe.errors import EngineError, UsageError
-from esprobe.spec import MOST_SIGMA, is_sigma
+from esprobe.spec import LEAST_SIGMA, MOST_SIGMA, is_sigma
 
 _PERTURBING = EngineOptions(perturbs=True)
 
@@ -67,14 +67,15 @@ def diagnose(
     for sigma in sigmas:
         if not (is_sigma(sigma) and sigma > 0):
             raise UsageError(
-                f"sigma {sigma:g} is no standard deviation of noise for weights; use one above 0 and up to "
-                f"{MOST_SIGMA:g}, such as 0.005"
+                f"sigma {sigma} is no standard deviation of noise for weights; use one from {LEAST_SIGMA:.3g} (less "
+                f"can be 0 in float32, which scales the noise) to {MOST_SIGMA:g}, such as 0.005"
             )
     name = resolve(engine)
     if name == "scripted":
         raise EngineError(
             "the scripted engine has no weights, so there is nothing to examine; use --engine transformers or vllm"
         )
+    check_options(name, options)
     checkpoint = find_checkpoint(model)
     refuse(checkpoint)
     kind = engine_class(name)

@@ -6,7 +6,16 @@ from importlib.util import find_spec
 from esprobe.engines.base import Engine, EngineOptions, ModelIdentity, StopCheck
 from esprobe.errors import EngineError, UsageError
 
-__all__ = ["ENGINES", "Engine", "EngineOptions", "ModelIdentity", "StopCheck", "engine_class", "resolve"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "EngineOptions",
+    "ModelIdentity",
+    "StopCheck",
+    "check_options",
+    "engine_class",
+    "resolve",
+]
 
 ENGINES = {
     "vllm": ("esprobe.engines.vllm:VllmEngine", ("vllm",), "vllm"),
@@ -32,6 +41,25 @@ def resolve(name: str) -> str:
     return name
 
 
+def check_options(name: str, options: EngineOptions) -> None:
+    """Refuse what only vLLM has; options that change nothing but speed pass, so that one command does everywhere.
+
+    Raises:
+        UsageError: the engine called ``name`` would not do what ``options`` ask.
+    """
+    if name == "vllm":
+        return
+    size = options.tensor_parallel_size
+    for given, option, instead in (
+        (options.batch_invariant, "--batch-invariant", "completions would depend on their batch after all"),
+        (size > 1, f"--tensor-parallel-size {size}", f"the model would not be spread over {size} devices"),
+    ):
+        if given:
+            raise UsageError(
+                f"{option} is vLLM's, and the {name} engine has none: {instead}; leave it out or use --engine vllm"
+            )
+
+
 def engine_class(name: str) -> type[Engine]:
     """The class of the engine called ``name``.
 
@@ -43,7 +71,7 @@ def engine_class(name: str) -> type[Engine]:
     if missing:
         raise EngineError(
             f"the {name} engine needs {', '.join(missing)}, which this environment lacks; "
-            f"install with: pip install 'esprobe[{extra}]', or from a checkout: pip install '.[{extra}]'"
+            f"install in a checkout of esprobe with: pip install '.[{extra}]'"
         )
     module, _, attribute = where.partition(":")
     found: type[Engine] = getattr(import_module(module), attribute)

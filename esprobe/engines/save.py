@@ -65,6 +65,7 @@ def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folde
         )
     everything = Perturbation(perturbation.seed, perturbation.sigma, perturbation.noise)
     metadata = {"format": "pt", "esprobe": _origin(checkpoint, perturbation, dtype)}
+    _write_json(folder / "config.json", _served_as(checkpoint.config, dtype))
     touched = total = 0
     for path in checkpoint.weights:
         tensors = _read(path, getattr(torch, dtype))
@@ -74,10 +75,10 @@ def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folde
         touched += sum(tensors[name].numel() for name in noisy if sources[name] == name)
         total += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         save_file(tensors, folder / path.name, metadata)
+        shutil.copymode(folder / "config.json", folder / path.name)  # safetensors lets nobody else read what it writes
     for path in checkpoint.companions():
         if path.name not in ("config.json", INDEX):
             shutil.copyfile(path, folder / path.name)
-    _write_json(folder / "config.json", _served_as(checkpoint.config, dtype))
     if (checkpoint.folder / INDEX).is_file():
         index = json.loads((checkpoint.folder / INDEX).read_bytes())
         index["metadata"] = {**(index.get("metadata") or {}), "total_size": total}

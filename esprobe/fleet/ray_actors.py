@@ -170,8 +170,8 @@ def _connected(address: str, workers: int | None) -> Any:
         import ray
     except ImportError as err:
         raise EngineError(
-            "--ray needs Ray, which this environment lacks; install with: pip install 'esprobe[ray]', or use --workers "
-            "on this machine alone"
+            "--ray needs Ray, which this environment lacks; install in a checkout of esprobe with: "
+            "pip install '.[ray]', or use --workers on this machine alone"
         ) from err
     _check_reachable(address)
     cpus = max(os.cpu_count() or 1, workers or 1)

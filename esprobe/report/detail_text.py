@@ -37,7 +37,11 @@ def depth_section(results: Results) -> list[str]:
         ("repeats among correct", lambda d: _percent(d.diversity.duplicate_share)),
     )
     lines += _table(results, columns)
-    lines += ["", "Share of problems whose chance of a correct rollout is at least tau, the noise of counts taken out:"]
+    lines += [
+        "",
+        "Share of problems whose chance of a correct rollout is at least tau, the noise of counts taken out; none "
+        "where nothing can be fitted, because every rollout is right, none is, or a problem has a single one:",
+    ]
     taus = [TAUS.index(tau) for tau in SHOWN_TAUS]
     heads = [f"tau = {tau:g}" for tau in SHOWN_TAUS]
     covers = tuple((head, _cover(position)) for head, position in zip(heads, taus, strict=True))
@@ -67,7 +71,9 @@ def vote_section(results: Results) -> list[str]:
         "## Majority vote",
         "",
         "The chance that the commonest value of k rollouts is right; rollouts without a value do not vote, ties count "
-        "in part. Secondary where the right answer can be checked, as then pass@k can be had.",
+        "in part. Secondary where the right answer can be checked, as then pass@k can be had. Empty where a condition "
+        "has fewer rollouts, or right ones whose answers were not recorded; without an interval where fewer than three "
+        "groups of k can be made of them.",
         "",
     ]
     rows = [("condition", "no value", *map(count, ks))]

@@ -13,7 +13,14 @@ from esprobe.report.detail_text import (
     taxonomy_section,
     vote_section,
 )
-from esprobe.report.passk_table import baseline_lines, markdown_table, note_lines, value_columns
+from esprobe.report.passk_table import (
+    baseline_lines,
+    markdown_table,
+    note_lines,
+    same_problems_columns,
+    value_columns,
+    why_lines,
+)
 from esprobe.report.pictures import picture_lines
 from esprobe.report.placing import placed
 from esprobe.report.results import ConditionResult, Results
@@ -116,8 +123,19 @@ def _curves(results: Results) -> list[str]:
     columns = value_columns(results, markdown)
     if len(columns) > 1:
         lines += ["", *markdown_table(list(zip(*columns, strict=True)))]
-    if notes := note_lines(results):
+    if notes := note_lines(results, markdown):
         lines += ["", *(f"- {line}" for line in notes)]
+    same = same_problems_columns(results, markdown)
+    if len(same) > 1 and results.ks:
+        lines += [
+            "",
+            "These intervals speak about problems like these. About these very problems, had only their rollouts been "
+            "drawn again:",
+            "",
+            *markdown_table(list(zip(*same, strict=True))),
+        ]
+        if why := why_lines([r.same_problems for r in results.sampled]):
+            lines += ["", *(f"- {line}" for line in why)]
     return lines
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from esprobe.report.results import ConditionResult, Results
+from esprobe.report.scorers import mixed_scorers
 from esprobe.report.text import NOTES, count, csv_text, markdown, percent, plain, plural, span
 from esprobe.stats.curve import Curve
 
@@ -34,7 +35,7 @@ def as_table(results: Results, width: int) -> str:
     lines += baseline_lines(results, plain)
     keys, *columns = value_columns(results, plain)
     blocks = [_block(keys, group, len(results.ks)) for group in _packed(keys, columns, width)]
-    return "\n".join([*lines, "", *blocks, *note_lines(results)]).rstrip("\n") + "\n"
+    return "\n".join([*lines, "", *blocks, *note_lines(results, plain)]).rstrip("\n") + "\n"
 
 
 def as_markdown(results: Results) -> str:
@@ -44,7 +45,7 @@ def as_markdown(results: Results) -> str:
     baselines = [f"- {line}" for line in baseline_lines(results, markdown)]
     columns = value_columns(results, markdown)
     table = markdown_table(list(zip(*columns, strict=True))) if len(columns) > 1 else []
-    notes = [f"- {line}" for line in note_lines(results)]
+    notes = [f"- {line}" for line in note_lines(results, markdown)]
     return "\n\n".join("\n".join(part) for part in (baselines, table, notes) if part) + "\n"
 
 
@@ -89,6 +90,14 @@ def value_columns(results: Results, escape: Callable[[str], str]) -> list[Column
     return columns
 
 
+def same_problems_columns(results: Results, escape: Callable[[str], str]) -> list[Column]:
+    """The key column and one for each sampled condition, with intervals that speak about these very problems."""
+    columns = [["k", *map(count, results.ks)]]
+    for r in results.sampled:
+        columns.append([escape(results.labels[r.id]), *_values(r.same_problems, results.ks)])
+    return columns
+
+
 _SHARED = {
     "data_digest": "their data",
     "prompt": "the style of prompt",
@@ -99,16 +108,21 @@ _SHARED = {
 """What arms that are compared should have in common, and how it is called in words."""
 
 
-def note_lines(results: Results) -> list[str]:
+def note_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
     """Why values stand without an interval, for the reasons that occur, and what must not be compared."""
     curves = [c.curve for c in results.conditions] + [n.curve for n in results.nulls]
+    return why_lines(curves) + _mismatches(results, escape)
+
+
+def why_lines(curves: Sequence[Curve]) -> list[str]:
+    """Why values stand without an interval, for the reasons that occur."""
     notes = {point.note for curve in curves for point in curve.points}
-    lines = [f"({note}): no interval, because {why}." for note, why in NOTES.items() if note in notes]
-    return lines + _mismatches(results.conditions)
+    return [f"({note}): no interval, because {why}." for note, why in NOTES.items() if note in notes]
 
 
-def _mismatches(conditions: Sequence[ConditionResult]) -> list[str]:
+def _mismatches(results: Results, escape: Callable[[str], str]) -> list[str]:
     """Differences beside the decoding that two arms are meant to differ in: what a forgotten option leaves behind."""
+    conditions = results.conditions
     lines = []
     asked = {(c.extent.first_index, c.extent.stop_index) for c in conditions if c.extent is not None}
     if len({c.problems for c in conditions if c.problems}) > 1:
@@ -119,8 +133,10 @@ def _mismatches(conditions: Sequence[ConditionResult]) -> list[str]:
         # Rollouts made elsewhere come without a limit of tokens that is known: 0.
         values = dict.fromkeys(value for c in conditions if (value := getattr(c.condition, key)))
         if len(values) > 1:
-            told = " and ".join(str(value)[:12] for value in values)
+            told = " and ".join(escape(str(value)[:12]) for value in values)
             lines.append(f"Conditions differ in {words} ({told}), so a gap between them may come from that.")
+    if mixed := mixed_scorers({results.labels[c.id]: c.scorers for c in results.conditions}):
+        lines.append(escape(f"{mixed[0].upper()}{mixed[1:]}."))
     return lines
 
 

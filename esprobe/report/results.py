@@ -36,6 +36,7 @@ class ConditionResult:
         totals: sums over its stored rollouts.
         curve: pass@k with intervals that speak about problems like these; without points if nothing is stored.
         same_problems: the same estimates with intervals that speak about these very problems.
+        scorers: whose verdicts its rollouts have, sorted; several where they were mixed.
         detail: what only a report shows; None where a table of pass@k was asked for.
         by_group: the curve by problem class, sorted; empty likewise.
     """
@@ -51,6 +52,7 @@ class ConditionResult:
     totals: Totals
     curve: Curve
     same_problems: Curve
+    scorers: tuple[str, ...] = ()
     detail: Detail | None = None
     by_group: tuple[GroupCurve, ...] = ()
 
@@ -139,6 +141,7 @@ def condition_result(
     correctness: Correctness,
     totals: Totals,
     *,
+    scorers: tuple[str, ...] = (),
     extent: Extent | None = None,
     planned: int | None = None,
     missing: int | None = None,
@@ -150,6 +153,7 @@ def condition_result(
         stored: the condition and its id.
         correctness: its verdicts.
         totals: sums over its rollouts.
+        scorers: whose verdicts they are.
         extent: the rectangle that holds all that was planned, if recorded.
         planned: rollouts planned, where that is not the whole rectangle.
         missing: planned rollouts that are not stored, if recorded.
@@ -174,4 +178,5 @@ def condition_result(
         totals=totals,
         curve=estimate_curve(outcomes, kind, ks),
         same_problems=estimate_curve(outcomes, kind, ks, "these problems"),
+        scorers=scorers,
     )

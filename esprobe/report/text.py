@@ -18,6 +18,7 @@ NOTES: dict[Note, str] = {
     "one perturbation": "the luck of a single perturbation is shared by all problems and cannot be estimated",
     "one rollout": "the luck of a single rollout per problem cannot be estimated",
     "no spread": "every problem has the same pass@k, so how much problems differ cannot be seen",
+    "no luck": "no problem's pass@k moves whichever rollout is left out, so how far luck moves it cannot be seen",
     "greedy is fixed": "greedy decoding of the same problems gives the same answers again",
 }
 """Why a value stands without an interval; the notes that come with a bound need no words."""

@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from esprobe.engines import EngineOptions, ModelIdentity
+from esprobe.engines import ENGINES, EngineOptions, ModelIdentity, check_options
 from esprobe.errors import UsageError
 from esprobe.fleet.crew import CrewOptions
 from esprobe.fleet.worker import Order
 from esprobe.noise import SCHEMES
 from esprobe.sampling.shard import WHOLE, Shard
-from esprobe.spec import BASELINE_SEED, MOST_SIGMA, Condition, Problem, digest_of, is_sigma
+from esprobe.spec import BASELINE_SEED, SIGMAS, Condition, Problem, digest_of, is_sigma
 from esprobe.tasks import Task
 from esprobe.tasks.selection import select_problems
 
@@ -92,6 +92,9 @@ class Job:
         ):
             if wrong:
                 raise UsageError(message)
+        # What ``auto`` means is known only once it is resolved, and putting the engine in its place asks again.
+        if self.engine in ENGINES:
+            check_options(self.engine, self.options)
         try:
             re.compile(self.scope or "")
         except re.error as err:
@@ -105,8 +108,7 @@ class Job:
         for sigma in self.sigmas:
             if not is_sigma(sigma):
                 raise UsageError(
-                    f"sigma {sigma:g} is no standard deviation for weights: it must be a number from 0 to "
-                    f"{MOST_SIGMA:g}, such as 0.005"
+                    f"sigma {sigma} is no standard deviation for weights: it must be {SIGMAS}, such as 0.005"
                 )
 
     @property

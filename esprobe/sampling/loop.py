@@ -25,6 +25,7 @@ LOCKED_SECONDS = 300.0
 """How long a commit waits for another program's transaction before the run gives up."""
 
 _JUDGE_AFTER = 50
+_JUDGE_AT_THE_END_AFTER = 8  # fewer are judged where no more will come: a probe that is all cut off is no probe
 _MOSTLY_CUT_OFF = 0.95
 
 
@@ -83,6 +84,8 @@ class Loop:
         finally:
             self._commit()
             self._report()
+            if self._work is not None:
+                self._judge_all(_JUDGE_AT_THE_END_AFTER, at_the_end=True)
 
     def _receive(self, work: Work, delivery: Delivery) -> None:
         spent = self._costs.get(work.condition_id, Cost())
@@ -142,21 +145,25 @@ class Loop:
                 workers=self._crew.size,
             )
         )
-        for planned in self._plan.conditions:
-            self._judge(planned.condition, self._tallies[planned.condition_id])
+        self._judge_all(_JUDGE_AFTER)
 
-    def _judge(self, condition: Condition, tally: Tally) -> None:
-        if not tally.warned and tally.rollouts >= _JUDGE_AFTER and tally.cut_off >= _MOSTLY_CUT_OFF * tally.rollouts:
-            tally.warned = True
-            reason = (
-                "this sigma has very likely broken the model; stop with Ctrl-C and use a smaller --sigma"
-                if condition.kind == "perturbation"
-                else "the limit may be too low, or the model never ends its answer; check with a larger --max-tokens"
-            )
-            self._observer.warning(
-                f"{tally.cut_off:,} of {tally.rollouts:,} completions of {condition.label} were cut off at "
-                f"{condition.max_tokens} tokens: {reason}"
-            )
+    def _judge_all(self, least: int, at_the_end: bool = False) -> None:
+        for planned in self._plan.conditions:
+            tally = self._tallies[planned.condition_id]
+            if not tally.warned and tally.rollouts >= least and tally.cut_off >= _MOSTLY_CUT_OFF * tally.rollouts:
+                tally.warned = True
+                self._warn(planned.condition, tally, at_the_end)
+
+    def _warn(self, condition: Condition, tally: Tally, at_the_end: bool) -> None:
+        if condition.kind == "perturbation":
+            stop = "" if at_the_end else "stop with Ctrl-C and "
+            reason = f"this sigma has very likely broken the model; {stop}use a smaller --sigma"
+        else:
+            reason = "the limit may be too low, or the model never ends its answer; check with a larger --max-tokens"
+        self._observer.warning(
+            f"{tally.cut_off:,} of {tally.rollouts:,} completions of {condition.label} were cut off at "
+            f"{condition.max_tokens} tokens: {reason}"
+        )
 
 
 def _storable(completion: Completion) -> Completion:

@@ -21,7 +21,8 @@ def check_figure(path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as err:
         raise UsageError(
-            f"--figure {path} needs matplotlib, which this environment lacks; install with: pip install 'esprobe[plot]'"
+            f"--figure {path} needs matplotlib, which this environment lacks; install in a checkout of esprobe "
+            f"with: pip install '.[plot]'"
         ) from err
     forms = Figure().canvas.get_supported_filetypes()
     if path.suffix[1:] not in forms or not path.parent.is_dir():

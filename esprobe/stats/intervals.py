@@ -27,7 +27,14 @@ Target = Literal["problems like these", "these problems"]
 """What an interval speaks about: the population the problems came from, or these very problems drawn again."""
 
 Note = Literal[
-    "none correct", "all correct", "one problem", "one perturbation", "one rollout", "no spread", "greedy is fixed"
+    "none correct",
+    "all correct",
+    "one problem",
+    "one perturbation",
+    "one rollout",
+    "no spread",
+    "no luck",
+    "greedy is fixed",
 ]
 """Why an interval is a Clopper-Pearson bound (the first two) or is not given (the others)."""
 
@@ -186,7 +193,10 @@ def intervals(
     successes = successes_behind(outcomes, kind, these_problems=target == "these problems")
     for j, k in enumerate(ks):
         clusters = _clusters(outcomes, k, kind, target)
-        found.append(interval(f[:, j], float(variances[j]), clusters, level, successes))
+        around = interval(f[:, j], float(variances[j]), clusters, level, successes)
+        # What does not vary there is not the problems but what each of them would show again.
+        no_luck = around.note == "no spread" and target == "these problems"
+        found.append(Interval(None, None, "no luck") if no_luck else around)
     return found
 
 

@@ -9,6 +9,9 @@ from esprobe.errors import StoreError, UsageError
 from esprobe.store.database import translated
 from esprobe.store.reader import RolloutStore
 
+_MAGIC = b"SQLite format 3\0"
+"""How every SQLite database begins."""
+
 
 def back_up(database: Path, target: Path, overwrite: bool) -> int:
     """Copy one state of ``database`` to ``target``, which appears whole or not at all; its size in bytes.
@@ -17,7 +20,7 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
 
     Raises:
         StoreError: the database cannot be read, or the copy cannot be written.
-        UsageError: the target exists and is not to be overwritten, or is the database itself.
+        UsageError: the target exists and is not to be overwritten, is no older copy, or is the database itself.
     """
     target = Path(os.path.realpath(target))
     if target.is_dir():
@@ -32,6 +35,10 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
                 raise UsageError(f"{target} belongs to the database, which a copy would destroy; name another file")
         if target.with_name(target.name + "-wal").exists():
             raise UsageError(f"{target} is in use or was left by a kill (it has a -wal file); name another file")
+        if target.exists() and not _is_replaceable(target):
+            raise UsageError(
+                f"{target} is no SQLite database, so no older copy, and would be lost; name another file or remove it"
+            )
         draft = target.with_name(target.name + ".part")
         try:
             if draft.exists():
@@ -47,3 +54,16 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
             if draft.exists():  # where nothing can be written nothing can be removed
                 draft.unlink()
     return target.stat().st_size
+
+
+def _is_replaceable(target: Path) -> bool:
+    """Whether nothing but an older copy is lost with ``target``: it is a database, or an empty file (mktemp)."""
+    if not target.is_file():
+        return False
+    try:
+        with open(target, "rb") as file:
+            return file.read(len(_MAGIC)) in (b"", _MAGIC)
+    except OSError as err:
+        raise StoreError(
+            f"{target} cannot be read ({err.strerror}), so it may be no older copy; name another file or remove it"
+        ) from err

@@ -209,7 +209,7 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
     if newer and owner == APPLICATION_ID:
         raise StoreError(
             f"{path} was written by a newer esprobe (it has been through {newer[-1]}, unknown here), so this one "
-            f"could misread it; upgrade: pip install --upgrade esprobe"
+            f"could misread it; update this one: git pull in its checkout, then pip install . there"
         )
     if newer or not names:
         tables: Any = connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar()

@@ -107,11 +107,15 @@ class WriterLock:
         with suppress(OSError):
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, holder_json.encode(), 0)
+        self._pid = os.getpid()
         _HELD.add(self)
 
     def close(self) -> None:
         """Release the lock."""
         if self._fd >= 0:
+            if os.getpid() == self._pid:  # a forked child only lets go of its copy
+                with suppress(OSError):
+                    os.ftruncate(self._fd, 0)  # nobody's any more: ``writer_of`` reads it
             os.close(self._fd)
             self._fd = -1
 
@@ -122,6 +126,24 @@ class WriterLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def writer_of(database: Path) -> str | None:
+    """Who took the lock last and may hold it still; None if nobody can.
+
+    The lock itself is left alone: whoever tried it would turn away a writer that starts in that moment. So a process
+    of this machine counts while it lives, and one of another machine, which cannot be asked, always.
+    """
+    try:
+        holder = Path(os.path.realpath(database) + ".lock").read_bytes()
+        values = json.loads(holder)
+        if values["host"] == socket.gethostname():
+            os.kill(values["pid"], 0)
+    except PermissionError:
+        pass  # somebody else's process, and alive
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return _describe(holder)
 
 
 def _let_go_in_child() -> None:

@@ -72,6 +72,12 @@ def merge(inputs: Sequence[Path], into: Path) -> list[Merged]:
     """
     if any(path.resolve() == into.resolve() for path in inputs):
         raise UsageError(f"--into {into} is one of the inputs, which stay as they are; name another file")
+    for path in inputs:
+        if not path.exists():
+            raise StoreError(
+                f"there is no database at {path}, so nothing can be merged from it; check the name and the folder of "
+                f"that input"
+            )
     with ExitStack() as stack:
         sources = [stack.enter_context(Input.open(path)) for path in inputs]
         for source in sources:

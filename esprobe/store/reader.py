@@ -100,6 +100,15 @@ class RolloutStore:
                 query = query.where(col(SessionRow.id).in_(mine))
             return [_session(self.path, row, scorer) for row, scorer in session.exec(query)]
 
+    def scorers(self, condition_id: int) -> tuple[str, ...]:
+        """The scorers whose verdicts a condition's rollouts have, sorted; several where they were mixed."""
+        query = (
+            "SELECT DISTINCT scorer.name FROM work JOIN session ON session.id = session_id "
+            "JOIN scorer ON scorer.id = scorer_id WHERE condition_id = ? AND work.rollouts > 0 ORDER BY scorer.name"
+        )
+        with self.reading() as connection:
+            return tuple(connection.exec_driver_sql(query, (condition_id,)).scalars())
+
     def last_session(self) -> SessionRecord | None:
         """The session that began last; None if nothing was ever sampled."""
         with self.reading() as connection, Session(connection) as session:
@@ -259,7 +268,7 @@ def _condition(path: Path, row: ConditionRow) -> StoredCondition:
     if condition is None:
         raise StoreError(
             f"{path} was written by a newer esprobe (condition {row.id} has {', '.join(sorted(unknown))}, unknown "
-            f"here), so this one could misread it; upgrade: pip install --upgrade esprobe"
+            f"here), so this one could misread it; update this one: git pull in its checkout, then pip install . there"
         )
     if condition.digest != row.digest:
         raise StoreError(damaged(path, f"condition {row.id} is not what its digest says"))

@@ -73,10 +73,12 @@ def test_a_refusal_is_one_line_and_exit_1(
     [
         ["doctor", "--model", "tiny", "--engine", "transformers", "--sigma", "-1"],
         ["doctor", "--model", "tiny", "--engine", "nothing"],
+        ["doctor", "--model", "tiny", "--engine", "transformers", "--tensor-parallel-size", "2"],
         ["doctor", "--model", "tiny", "--engine", "vllm", "--max-num-seqs", "0"],
         ["doctor", "--model", "tiny", "--engine", "vllm", "--gpu-memory-utilization", "2"],
         ["doctor", "--model", "tiny", "--engine", "transformers", "--dtype", "int8"],
         ["save-model", "--model", "tiny", "--sigma", "-1", "--seed", "1", "OUT"],
+        ["save-model", "--model", "tiny", "--sigma", "1e-320", "--seed", "1", "OUT"],
         ["save-model", "--model", "tiny", "--sigma", "1", "--seed", "-1", "OUT"],
         ["save-model", "--model", "tiny", "--sigma", "1", "--seed", "1", "--noise", "pink", "OUT"],
         ["save-model", "--model", "tiny", "--sigma", "1", "--seed", "1", "--scope", "(", "OUT"],

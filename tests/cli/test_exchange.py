@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,13 @@ def test_json_lines_hold_every_rollout(filled: Path, tmp_path: Path) -> None:
     assert (tmp_path / "x.jsonl").read_text() == printed
     chosen = lines(invoke("export", "--db", filled, "--condition", "T=0.8").stdout)
     assert [row for row in found if row["kind"] == "temperature"] == chosen
+
+
+def test_without_pyarrow_it_says_what_to_type(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    done = invoke("export", "--db", filled, "--format", "parquet", "-o", tmp_path / "x.parquet")
+    assert (done.code, "in a checkout of esprobe with: pip install '.[parquet]'" in done.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_parquet_holds_the_same(filled: Path, tmp_path: Path) -> None:
@@ -235,6 +243,19 @@ def test_a_backup_is_whole_and_never_overwrites_by_accident(filled: Path, tmp_pa
     assert (done.code, f"the folder {tmp_path / 'no'} does not exist" in done.stderr) == (1, True)
     assert invoke("backup", tmp_path / "x.db", "--db", tmp_path / "none.db").code == 1
     assert invoke("backup", fill(tmp_path / "o.db"), "--db", filled).code == 2
+
+
+def test_a_backup_replaces_nothing_but_databases(filled: Path, tmp_path: Path) -> None:
+    thesis, empty = tmp_path / "thesis.tex", tmp_path / "empty"
+    thesis.write_text("precious")
+    empty.touch()
+    os.mkfifo(tmp_path / "pipe")
+    for target in (thesis, tmp_path / "pipe"):
+        done = invoke("backup", target, "--db", filled, "--overwrite")
+        assert (done.code, done.stdout, f"{target} is no SQLite database" in done.stderr) == (2, "", True)
+    assert thesis.read_text() == "precious" and (tmp_path / "pipe").is_fifo()
+    assert invoke("backup", empty, "--db", filled, "--overwrite").code == 0
+    assert rows(empty) == rows(filled)
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,16 @@ def test_k_and_condition_choose(esprobe: Run, database: Path) -> None:
     assert [point["k"] for point in condition["pass_at_k"]] == [3, 5]
 
 
+def test_the_k_of_a_report_are_those_of_its_differences_too(esprobe: Run, database: Path) -> None:
+    document = json.loads(esprobe("report", "--db", database, "--format", "json", "--k", "4").stdout)
+    assert document["pairs"] and document["against_null"]
+    for pair in document["pairs"] + document["against_null"]:
+        assert [[point["k"] for point in told["points"]] for told in pair["differences"]] == [[4], [4]]
+    for condition in document["conditions"]:
+        told = [point["k"] for group in condition["by_group"].values() for point in group]
+        assert set(told) == ({1} if condition["kind"] == "greedy" else {4})
+
+
 @pytest.mark.parametrize(("k", "said"), [(0, "use --k 1 or more"), (-1, "use --k 1 or more"), (17, "16 rollouts")])
 def test_a_k_that_cannot_be_told_is_refused_in_words(esprobe: Run, database: Path, k: int, said: str) -> None:
     done = esprobe("passk", "--db", database, "--k", k)

@@ -108,7 +108,7 @@ def test_what_to_type_where_a_library_is_missing(
     without(tmp_path, "plotly", monkeypatch)
     done = esprobe("report", "--db", database, "--format", "html", "-o", "report.html")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "pip install 'esprobe[plot]'" in done.stderr
+    assert "checkout of esprobe: pip install '.[plot]'" in done.stderr
     assert not (tmp_path / "report.html").exists()
 
 
@@ -118,10 +118,10 @@ def test_without_matplotlib_the_report_is_words(
     without(tmp_path, "matplotlib", monkeypatch)
     done = esprobe("report", "--db", database, "-o", "report.md")
     assert done.returncode == 0
-    assert "pip install 'esprobe[plot]'" in done.stderr
+    assert "checkout of esprobe: pip install '.[plot]'" in done.stderr
     assert not list(tmp_path.glob("report-*"))
     asked = esprobe("report", "--db", database, "-o", "report.md", "--figures")
-    assert (asked.returncode, "pip install 'esprobe[plot]'" in asked.stderr) == (1, True)
+    assert (asked.returncode, "checkout of esprobe: pip install '.[plot]'" in asked.stderr) == (1, True)
 
 
 def test_completions_in_the_page_are_those_of_the_database(filled: Path) -> None:

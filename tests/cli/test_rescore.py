@@ -224,3 +224,21 @@ def test_a_kill_leaves_whole_sessions_and_the_same_command_goes_on(
     assert f"{list(named.values()).count('strict/1')} of 3 sessions had that scorer's verdicts" in again.stderr
     assert query(database, VERDICTS) == new
     assert query(database, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_verdicts_of_several_scorers_are_not_set_side_by_side_in_silence(esprobe: Run, database: Path) -> None:
+    warning = "erdicts are of several scorers (T=0.8: es-paper/1 and strict/1; sigma=0.005: strict/1)"
+    assert esprobe("rescore", "--scorer", "strict/1", "--write").returncode == 0
+    compared = ("compare", "T=0.8", "sigma=0.005", "--k", 1)
+    for command in (("passk",), ("report",), compared):
+        assert "several scorers" not in esprobe(*command).stdout
+    more = ["--engine", "scripted", "--model", "model.json", "--problems", "200:201", "--samples", "14", "-t", "0.8"]
+    assert esprobe("sample-temp", *more, "--no-baseline").returncode == 0
+    for command in (("passk",), ("passk", "--format", "markdown"), ("report",), compared):
+        assert warning in esprobe(*command).stdout.replace("\\", "")
+    assert warning in json.loads(esprobe(*compared, "--format", "json").stdout)["notes"][-1]
+    # Without a name nothing is wrong with either scorer's verdicts.
+    unnamed = esprobe("rescore", "--write").stderr
+    assert "the newest verdicts of their scorers; --scorer names one for all" in unnamed and "nothing to do" in unnamed
+    assert esprobe("rescore", "--scorer", "es-paper", "--write").returncode == 0
+    assert "several scorers" not in esprobe("passk").stdout

@@ -97,6 +97,36 @@ def test_a_run_that_failed_at_once_is_not_called_complete(tmp_path: Path) -> Non
     assert watched.code == 1 and "there is nothing to wait for" in watched.stderr
 
 
+def test_watching_waits_for_a_run_that_has_planned_nothing_yet(tmp_path: Path) -> None:
+    """A model takes minutes to load; meanwhile there is a file with a writer and nothing in it."""
+    path = tmp_path / "e.db"
+    command = [sys.executable, "-m", "esprobe", "status", "--db", str(path), "--watch", "--every", "0.1"]
+    with RolloutWriter.open(path) as writer:
+        assert status(path)["writer"].startswith(f"process {os.getpid()} on {socket.gethostname()}")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            first = "".join(process.stdout.readline() for _ in range(3))
+            assert f"nothing is planned yet; process {os.getpid()}" in first and "may be starting" in first
+            ids = writer.register_problems("countdown", "t", problems(*range(10)))
+            warm = writer.register_condition(WARM)
+            session = writer.begin_session("esprobe sample-temp", "s", {warm: Extent(0, 10, 42, 1, 10)}, {}, {}, {})
+            writer.add(session, [rollout(warm, ids[index], 42) for index in range(10)], {})
+            assert "everything planned is stored" in process.stdout.read()
+        assert process.returncode == 0
+    assert status(path)["writer"] is None
+
+
+def test_a_killed_writer_is_no_writer(tmp_path: Path) -> None:
+    path = fill(tmp_path / "e.db", rollouts=10)
+    opened = f"from esprobe.store import RolloutWriter\nwriter = RolloutWriter.open({str(path)!r})"
+    with child(f"{opened}\nprint('up', flush=True); input()") as process:
+        assert hear(process) == "up"
+        assert str(process.pid) in status(path)["writer"]
+        process.kill()
+        process.wait()
+        assert status(path)["writer"] is None
+
+
 @pytest.mark.parametrize("state", ["running", "killed", "running or killed"])
 def test_a_session_that_did_not_say_how_it_ended(tmp_path: Path, state: str) -> None:
     path = fill(tmp_path / "e.db", rollouts=10)

@@ -192,7 +192,7 @@ def test_a_dense_model_is_not_refused(checkpoint: Path) -> None:
 def test_what_cannot_be_examined(script: Path, checkpoint: Path) -> None:
     with pytest.raises(EngineError, match="no weights"):
         diagnose(str(script), "scripted", "auto", [0.005])
-    for sigma in (0.0, -1.0, math.nan, math.inf):
+    for sigma in (0.0, 1e-320, -1.0, math.nan, math.inf):
         with pytest.raises(UsageError, match="no standard deviation"):
             diagnose(str(checkpoint), "transformers", "float32", [sigma])
 

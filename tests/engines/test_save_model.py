@@ -105,6 +105,16 @@ def test_the_folder_is_an_ordinary_checkpoint(checkpoint: Path, tmp_path: Path) 
     assert list(out.parent.iterdir()) == [out]
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_whoever_may_read_one_file_may_read_the_weights(checkpoint: Path, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        save_perturbed(find_checkpoint(str(checkpoint)), Perturbation(57, 0.005), "float32", tmp_path / "saved")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "saved").iterdir()} == {0o666 & ~umask}
+
+
 def test_sigma_zero_is_the_model_itself(checkpoint: Path, tmp_path: Path) -> None:
     save_perturbed(find_checkpoint(str(checkpoint)), Perturbation(57, 0.0), "float32", tmp_path / "same")
     assert load(tmp_path / "same").weight_digest() == load(checkpoint).weight_digest()

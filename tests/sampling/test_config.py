@@ -52,6 +52,8 @@ def test_the_environment_wins_over_the_file(
         ("temperature: 5e-1", (0.5, 0, 49, 42, 42)),  # and this as a text
         ("temperature: 0.5", (0.5, 0, 49, 42, 42)),  # one value of a repeatable option
         ("temperature:\nseed: ~", (None,)),  # nothing is set
+        ("", (1.0, 0, 49, 42, 42)),
+        ("# samples: 5\n", (1.0, 0, 49, 42, 42)),
     ],
 )
 def test_values_mean_what_they_mean_on_the_command_line(
@@ -83,9 +85,8 @@ def test_values_mean_what_they_mean_on_the_command_line(
         ("a: \udcff\n", 1, ["is not YAML"]),
         ("!!python/object/apply:os.system ['true']\n", 1, ["is not YAML"]),
         ("- samples\n", 1, ["must be a mapping"]),
-        ("", 1, ["must be a mapping"]),
     ],
-    ids=["misspelt", "of another command", "itself", "number", "syntax", "bytes", "code", "list", "empty"],
+    ids=["misspelt", "of another command", "itself", "number", "syntax", "bytes", "code", "list"],
 )
 def test_a_file_that_cannot_be_followed_is_refused_in_one_line(
     common: list[object], config: Path, db: Path, text: str, code: int, reasons: list[str]
@@ -118,6 +119,33 @@ def test_a_value_of_another_type_is_named_with_its_key_and_file(
     assert f"error: the configuration {config} sets {key} to " in done.stderr and value[:2].strip("[") in done.stderr
     assert done.stderr.count("\n") == 1
     assert not db.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("samples: yes", "True"),
+        ("seed: no", "False"),
+        ("workers: true", "True"),
+        ("prompt: no", "False"),
+        ("temperature: on", "[True]"),
+        ("temperature: [0.5, off]", "['0.5', False]"),
+    ],
+)
+def test_a_switch_is_no_number_and_no_word(common: list[object], config: Path, db: Path, text: str, read: str) -> None:
+    config.write_text(text)
+    done = invoke("sample-temp", *common, "--config", config)
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert f"error: the configuration {config} sets {text.partition(':')[0]} to {read}, which" in done.stderr
+    assert not db.exists()
+
+
+@pytest.mark.parametrize(("text", "greedy"), [("baseline: no", 0), ("baseline: on", 50), ("baseline: 'off'", 0)])
+def test_a_switch_may_be_a_switch(script: Path, data: Path, config: Path, db: Path, text: str, greedy: int) -> None:
+    config.write_text(f"{text}\nproblems: 0:50\n")
+    base = ["--engine", "scripted", "--model", script, "--data", data, "--db", db, "--samples", "1", "-t", "1"]
+    assert invoke("sample-temp", *base, "--config", config).code == 0
+    assert query(db, "SELECT count(*) FROM rollouts WHERE kind = 'greedy'") == [(greedy,)]
 
 
 def test_a_key_that_is_set_twice_is_refused_by_name(common: list[object], config: Path, db: Path) -> None:

@@ -38,7 +38,11 @@ def test_what_is_stored_is_not_owed(common: list[object], db: Path) -> None:
 def test_without_a_rate_hours_are_not_invented(common: list[object]) -> None:
     done = invoke("plan", *common, "-t", "1")
     assert "hours are not known: give --rate" in done.stdout
-    assert "assumed: 341.333 a completion" in done.stdout
+    assert "assumed: 341 a completion" in done.stdout
+    for typed, told in (("300", "300"), ("0.5", "0.5"), ("341.25", "341.25")):
+        assert f"assumed: {told} a completion" in invoke("plan", *common, "-t", "1", "--tokens", typed).stdout
+    assert "assumed: 2,667 a completion" in invoke("plan", *common, "-t", "1", "--max-tokens", "8000").stdout
+    assert "assumed: 1 a completion" in invoke("plan", *common, "-t", "1", "--max-tokens", "1").stdout
 
 
 def test_a_probe_foretells_tokens_and_size_and_stores_nothing(common: list[object], db: Path) -> None:

@@ -1,10 +1,12 @@
 """What no run could mean is refused before anything is made, in one line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from esprobe.engines import EngineOptions, ModelIdentity
+from esprobe.errors import UsageError
 from esprobe.tasks import load_task
 from tests.sampling.material import invoke, job
 
@@ -30,7 +32,11 @@ REFUSED = [
     ("sample-perturb", ["--sigma", "nan"], 2, "sigma nan is no standard deviation"),
     ("sample-perturb", ["--sigma", "inf"], 2, "sigma inf is"),
     ("sample-perturb", ["--sigma", "-0.001"], 2, "sigma -0.001 is"),
-    ("sample-perturb", ["--sigma", "1e38"], 2, "a number from 0 to 1000"),
+    ("sample-perturb", ["--sigma", "1e38"], 2, "it must be 0, or a number from 1.18e-38"),
+    ("sample-perturb", ["--sigma", "1e-320"], 2, "sigma 1e-320 is no standard deviation"),
+    ("sample-perturb", ["--sigma", "1.17e-38"], 2, "in float32, which scales the noise, less can be 0) to 1000"),
+    ("sample-perturb", ["--sigma", "-0.0"], 2, "sigma -0.0 is"),
+    ("plan", ["--sigma", "1e-320"], 2, "sigma 1e-320 is no standard deviation"),
     ("sample-perturb", ["--noise", "pink"], 2, "use iid or tied"),
     ("sample-perturb", ["--scope", "mlp["], 2, "--scope 'mlp[' is no regular expression"),
     ("sample-temp", ["--problems", "10"], 2, "'10' is no slice"),
@@ -42,6 +48,12 @@ REFUSED = [
     ("sample-temp", ["--prompt", "poem"], 2, "no prompt style 'poem'"),
     ("sample-temp", ["--task", "sudoku"], 2, "no task is called 'sudoku'"),
     ("sample-temp", ["--engine", "steam"], 2, "no engine is called 'steam'"),
+    ("sample-temp", ["--batch-invariant"], 2, "--batch-invariant is vLLM's, and the scripted engine has none"),
+    ("sample-temp", ["--tensor-parallel-size", "8"], 2, "--tensor-parallel-size 8 is vLLM's, and the scripted engine"),
+    ("sample-perturb", ["--engine", "transformers", "--batch-invariant"], 2, "and the transformers engine has none"),
+    ("scan", ["--batch-invariant"], 2, "leave it out or use --engine vllm"),
+    ("plan", ["--tensor-parallel-size", "2"], 2, "--tensor-parallel-size 2 is vLLM's"),
+    ("sample-temp", ["--engine", "steam", "--batch-invariant"], 2, "no engine is called 'steam'"),
     ("sample-temp", ["--dtype", "float12"], 2, "no dtype is called 'float12'"),
     ("sample-temp", ["--data", "none.json"], 1, "there is no file none.json"),
     ("sample-temp", ["--model", "none.json"], 1, "the script 'none.json' cannot be read"),
@@ -135,3 +147,21 @@ def test_a_slice_past_the_end_is_said_with_both_numbers(common: list[object]) ->
     assert "has 50 problems: 10 are used, not 2,160" in done.stderr
     within = invoke("sample-temp", *common, "--problems", "40:50", "--samples", "1", "-t", "1")
     assert "past the end" not in within.stderr
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1.18e-38, 1000.0])
+def test_the_least_and_the_most_noise_are_taken(script: Path, data: Path, sigma: float) -> None:
+    job(script, data, temperatures=(), sigmas=(sigma,))
+
+
+def test_what_only_vllm_has_is_refused_once_auto_is_another_engine(script: Path, data: Path) -> None:
+    """As a run does it: ``auto`` may still become vLLM, and a job whose engine is put in its place is asked again."""
+    asked = job(script, data, engine="auto", options=EngineOptions(batch_invariant=True, tensor_parallel_size=2))
+    assert replace(asked, engine="vllm").options == asked.options
+    with pytest.raises(UsageError, match="--batch-invariant is vLLM's, and the transformers engine has none"):
+        replace(asked, engine="transformers")
+
+
+def test_settings_of_vllms_that_change_only_speed_are_let_through(common: list[object]) -> None:
+    speed = ["--max-num-seqs", "8", "--gpu-memory-utilization", "0.5", "--enforce-eager", "--tensor-parallel-size", "1"]
+    assert invoke("sample-temp", *common, *speed, "--samples", "1", "-t", "1").code == 0

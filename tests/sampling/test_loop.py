@@ -197,10 +197,32 @@ def test_every_condition_that_is_nearly_always_cut_off_is_warned_about_once(tmp_
     assert all("use a smaller --sigma" in message for message in watcher.warnings[1:])
 
 
+@pytest.mark.parametrize("problems", [8, 49])
+def test_a_small_run_is_judged_when_it_ends(tmp_path: Path, data: Path, problems: int) -> None:
+    """Too few to judge by while it runs; and when it is over, there is nothing to stop with Ctrl-C."""
+    script = write_script(tmp_path / "endless.json", "on and on " * 20)
+    warned_before: list[int] = []
+    watcher = Watcher(lambda progress: warned_before.append(len(watcher.warnings)))
+    asked = job(script, data, problems=(0, problems), temperatures=(), sigmas=(0.1,), max_tokens=9, samples=1)
+    sample(asked, tmp_path / "e.db", watcher)
+    assert set(warned_before) == {0}
+    told = [message.partition(" were cut off at 9 tokens: ") for message in watcher.warnings]
+    assert [words[0] for words in told] == [
+        f"{problems} of {problems} completions of {x}" for x in ("greedy", "sigma=0.1")
+    ]
+    assert "larger --max-tokens" in told[0][2]
+    assert told[1][2] == "this sigma has very likely broken the model; use a smaller --sigma"
+
+    again = Watcher()
+    sample(asked, tmp_path / "e.db", again)
+    assert again.warnings == [], "nothing was drawn, so there is nothing to judge"
+
+
 @pytest.mark.parametrize(
     ("problems", "texts"),
     [
-        ((0, 49), ["on and on " * 20]),
+        ((0, 7), ["on and on " * 20]),
+        ((0, 10), ["on and on " * 20, "x"]),
         ((0, 50), ["on and on " * 20, "x"]),
         ((0, 50), ["on and on " * 20] * 9 + ["x"]),  # nine of ten are many, and not nearly all
     ],

@@ -1,5 +1,6 @@
 """What is made of the points of a scan, and the grid that they lie on."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +86,12 @@ def test_table_and_figure_show_every_value(tmp_path: Path) -> None:
     assert "<svg" in path.read_text()
     with pytest.raises(UsageError, match="its ending be one of"):
         check_figure(tmp_path / "scan.xyz")
+
+
+def test_without_matplotlib_it_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(UsageError, match=r"checkout of esprobe with: pip install '\.\[plot\]'"):
+        check_figure(tmp_path / "scan.png")
 
 
 def test_a_grid_is_logarithmic_and_easy_to_type() -> None:

@@ -223,6 +223,13 @@ class TestInterval:
         assert variance_parts(full(correct), [1]).by_problem[0] == 0.0
         assert intervals(full(correct), [1], "temperature") == [Interval(None, None, "no spread")]
 
+    def test_the_same_answers_again_show_no_luck(self) -> None:
+        """One problem is always solved and one never: they differ, and drawing them again tells nothing new."""
+        correct = np.repeat([[True], [False]], 4, axis=1)
+        (like_these,) = intervals(full(correct), [2], "temperature")
+        assert like_these.low is not None
+        assert intervals(full(correct), [2], "temperature", "these problems") == [Interval(None, None, "no luck")]
+
 
 class TestDegenerate:
     @pytest.mark.parametrize(("kind", "clusters"), [("greedy", 6), ("temperature", 6), ("perturbation", 4)])

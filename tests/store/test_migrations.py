@@ -99,14 +99,14 @@ def test_a_frozen_file_is_read_as_it_is_by_whoever_reads_problems(frozen: Path, 
 
 
 @either
-def test_a_file_from_a_newer_esprobe_asks_for_an_upgrade(frozen: Path, access: type[RolloutStore]) -> None:
+def test_a_file_from_a_newer_esprobe_asks_for_an_update(frozen: Path, access: type[RolloutStore]) -> None:
     shell(frozen, "INSERT INTO migration VALUES ('m999_from_the_future', '2030-01-01')")
-    with pytest.raises(StoreError, match=r"newer esprobe.*m999_from_the_future.*upgrade"):
+    with pytest.raises(StoreError, match=r"newer esprobe.*m999_from_the_future.*git pull"):
         access.open(frozen)
 
 
 @either
-def test_a_condition_of_a_newer_esprobe_asks_for_an_upgrade(frozen: Path, access: type[RolloutStore]) -> None:
+def test_a_condition_of_a_newer_esprobe_asks_for_an_update(frozen: Path, access: type[RolloutStore]) -> None:
     shell(frozen, "UPDATE condition SET identity = json_set(identity, '$.warmth', 3) WHERE id = 2")
-    with access.open(frozen) as store, pytest.raises(StoreError, match=r"newer esprobe.*condition 2.*warmth.*upgrade"):
+    with access.open(frozen) as store, pytest.raises(StoreError, match=r"newer esprobe.*condition 2.*warmth.*git pull"):
         store.conditions()

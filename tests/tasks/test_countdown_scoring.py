@@ -1,6 +1,7 @@
 """Rewards equal the published ones; strict verdicts follow mathematics; no text does harm."""
 
 import json
+import re
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from esprobe.errors import UsageError
 from esprobe.tasks.countdown.scoring import FAILURES, SCORERS, score
 from tests.tasks.published_reward import DoesNotEnd, evaluated, reward
+from tests.tasks.scoring_time import long
 
 PUBLISHED_DATA = Path(__file__).parents[3] / "shared" / "data" / "countdown.json"
 EXPRESSION_CHARACTERS = "0123456789+-*/() \n"
@@ -291,6 +293,49 @@ def test_the_documented_exception_stands(expression, value):
     assert score(answering(expression), numbers_in(expression), value).failure == "invalid"
 
 
+POWER = "2**32000"
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        (f"{POWER} + {POWER} - 2**32001", 0),
+        (f"{POWER} // {POWER} + {POWER} * 0", 1),
+        ("9007199254740991**600 // 9007199254740991**599 - 9007199254740991", 0),
+        ("+".join(["2**1000 // 2**999"] * 32), 64),
+        ("-(" * 100 + f"{POWER} - {POWER} + 7" + ")" * 100, 7),
+    ],
+)
+def test_what_one_expression_may_compute(expression, value):
+    """Three powers of the greatest size are, and any number of those that a float can hold."""
+    assert evaluated(expression, seconds=5) == value
+    assert score(answering(expression), numbers_in(expression), value).correct
+    assert_as_published(answering(expression), numbers_in(expression), value)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        (f"{POWER} // {POWER} + {POWER} // {POWER}", 2),
+        ("+".join(["9007199254740991**600 / 9007199254740991**600"] * 16), 16),
+        (f"{POWER} // 2**16000 * 0 + {POWER} // 2**31999", 2),
+    ],
+)
+def test_what_one_expression_may_not_compute(expression, value):
+    """The documented exception: together these take too long, each alone would not."""
+    assert evaluated(expression, seconds=5) == value
+    assert score(answering(expression), numbers_in(expression), value).failure == "invalid"
+
+
+def test_large_integers_beyond_what_is_computed_still_have_size_and_parity():
+    spent = "+".join([f"0 * {POWER}"] * 4)
+    for rest, value in ((f"5 // {POWER}", 0), (f"-5 // {POWER}", -1), (f"(-1)**({POWER} + 1)", -1), ("2**999", 2**999)):
+        expression = f"{spent} + {rest}"
+        assert evaluated(expression, seconds=5) == value
+        assert_as_published(answering(expression), numbers_in(expression), value)
+        assert score(answering(expression), numbers_in(expression), value).correct
+
+
 @pytest.mark.parametrize(
     ("expression", "is_read"),
     [
@@ -470,6 +515,35 @@ def test_strict(expression, numbers, target, answer, failure):
     assert verdict.reward == (1.1 if verdict.correct else 0.1)
 
 
+SIGN_OR_OTHER_OPERATOR = re.compile(r"\*\*|//|(?:^|[(+\-*/]) *[+-]")
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.text("12+-*/() ", min_size=1, max_size=12))
+def test_strict_refuses_signs_and_other_operators_wherever_they_stand(expression):
+    assume(expression.strip())
+    refused = SIGN_OR_OTHER_OPERATOR.search(expression.strip()) is not None
+    assert (score(answering(expression), [1, 2], "3", "strict/1").failure == "operator") is refused
+
+
+LARGE = 2**53 - 1
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("*".join(f"{LARGE - i}/{LARGE - i - 1}" for i in range(32)), Fraction(LARGE, LARGE - 32)),
+        (
+            "+".join(f"(1/{10**15 + i}-1/{10**15 + i + 1})" for i in range(16)),
+            Fraction(1, 10**15) - Fraction(1, 10**15 + 16),
+        ),
+    ],
+)
+def test_sixty_four_numbers_are_exact(expression, value):
+    verdict = score(answering(expression), numbers_in(expression), "5", "strict/1")
+    assert (verdict.answer, verdict.failure) == (str(value), "value")
+
+
 @settings(deadline=None, max_examples=150)
 @given(data=st.data(), numbers=NUMBERS)
 def test_strict_values_are_exact(data, numbers):
@@ -583,6 +657,29 @@ def hostile(size):
         yield answering(unit * (size // len(unit)))
         yield answering("1+" + unit * (size // len(unit)) + "1")
         yield answering("(" * (size // 2) + unit + ")" * (size // 2))
+
+
+@pytest.mark.parametrize("size", [6_000, 100_000])
+def test_long_answers_fail_for_the_first_reason_that_applies(size):
+    """However early it is seen that there are too many numbers or parentheses."""
+    words = {
+        name: [score(f"<answer>{answer}</answer>", [44, 19, 35], "98", scorer).failure for scorer in SCORERS]
+        for name, answer in long(size)
+    }
+    assert words == {
+        "1+": ["numbers", "numbers"],
+        "+19": ["numbers", "operator"],
+        "nested": ["numbers", "numbers"],
+        "nested, numbers right": ["invalid", "invalid"],
+        "calls": ["invalid", "invalid"],
+        "closed": ["invalid", "invalid"],
+        "spaced digits": ["numbers", "numbers"],
+        "signs": ["invalid", "operator"],
+        "digits": ["numbers", "numbers"],
+        "zeros": ["invalid", "invalid"],
+        "times": ["invalid", "invalid"],
+        "spaces": [None, None],
+    }
 
 
 @pytest.mark.parametrize("scorer", SCORERS)

@@ -5,6 +5,7 @@ Owns finding and reading the text of an answer. Does not know what an expression
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 
 CHARACTERS = re.compile(r"[0-9+\-*/() ]+")
 """All that an answer may be written with."""
@@ -29,15 +30,17 @@ def last_answer(completion: str) -> str | None:
     before = completion.rfind("</answer>", 0, last_open)
     start = completion.find("<answer>", before + 1) + len("<answer>")
     # Reading ten thousand spaces one token after another takes long; a model that repeats itself writes them.
-    return _SPACES.sub(" ", completion[start : completion.find("</answer>", start)])
+    content = completion[start : completion.find("</answer>", start)]
+    return _SPACES.sub(" ", content) if "  " in content else content
 
 
 def uses_exactly(content: str, numbers: Sequence[int]) -> bool:
     """Whether the numbers in the text, leading zeros ignored, are the given ones, each as often as given."""
-    written = _DIGITS.findall(content)
+    # One more than there may be is enough to see; a model that repeats itself writes thousands.
+    written = list(islice(_DIGITS.finditer(content), len(numbers) + 1))
     if len(written) != len(numbers):
         return False
-    significant = [digits.lstrip("0") for digits in written]
+    significant = [match[0].lstrip("0") for match in written]
     if max(map(len, significant), default=0) > _MOST_DIGITS:
         return False
     return sorted([int(digits or 0) for digits in significant]) == sorted(numbers)

@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import inf, log2
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from esprobe.tasks.countdown.grammar import NEGATE, Postfix
 
-# Integers of this size are computed: a power or a product then takes 0.1 ms, a quotient 0.35 ms (M).
+# Integers of this size are computed: a power or a product then takes 0.15 ms at most, a quotient 0.35 ms.
 _COMPUTED_BITS = 2**15
+# One expression may compute what three powers of that size take (0.4 ms), where sixty-four numbers make thirty-two.
+# What six numbers up to 99 make beyond that is too large for any target anyway.
+_MOST_WORK = 3.0
 # A float holds nothing from 2**1024 on and rounds what is below 2**-1075 to 0; the rest is margin for log2.
 _BEYOND_FLOAT_BITS = 1100
 # CPython works for minutes on a power of this size: from here on the published reward does not terminate.
@@ -29,7 +32,7 @@ class EndlessError(ArithmeticError):
     """Python would not finish computing this within minutes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take three times as long to make
 class HugeInteger:
     """An integer too large to be computed here, known by sign, size and mostly parity.
 
@@ -97,7 +100,9 @@ def python_value(expression: Postfix) -> Number:
         ArithmeticError: where Python raises or leaves the reals, and, as UndecidedError or EndlessError, where its
             answer would take too long. (A complex number never becomes a real one again, so it may raise at once.)
     """
-    value: Number = _evaluate(expression, _PYTHON)
+    budget = _Budget()
+    operators = {**_PYTHON, "*": budget.product, "//": budget.floor_quotient, "**": budget.power}
+    value: Number = _evaluate(expression, int, operators)
     return value
 
 
@@ -108,57 +113,116 @@ def exact_value(expression: Postfix) -> int | Fraction:
         ArithmeticError: it divides by zero.
         KeyError: it has another operator.
     """
-    value: int | Fraction = _evaluate(expression, _EXACT)
-    return value
+    value: _Ratio = _evaluate(expression, _Ratio, _EXACT)
+    return value.numerator if value.denominator == 1 else Fraction(value.numerator, value.denominator)
 
 
-def _evaluate(expression: Postfix, operators: Mapping[str, Callable[[Any, Any], Any]]) -> Any:
+def _evaluate(
+    expression: Postfix, operand: Callable[[int], Any], operators: Mapping[str, Callable[[Any, Any], Any]]
+) -> Any:
     stack: list[Any] = []
+    negated = False  # -(-(x)) is x, and x may be large, and the parentheses hundreds
     for item in expression:
-        if isinstance(item, int):
-            stack.append(item)
-        elif item == NEGATE:
+        if item == NEGATE:
+            negated = not negated
+            continue
+        if negated:
             stack[-1] = -stack[-1]
+            negated = False
+        if isinstance(item, int):
+            stack.append(operand(item))
         else:
             right = stack.pop()
             stack[-1] = operators[item](stack[-1], right)
-    return stack[0]
+    return -stack[0] if negated else stack[0]
 
 
-def _product(left: Number, right: Number) -> Number:
-    if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > _COMPUTED_BITS:
-        return _product_of(_sized(left), _sized(right))
-    return left * right
+class _Budget:
+    """The operations whose time grows faster than their operands, within what one expression may take.
 
+    What exceeds it, alone or after what came before, is known by size and parity only. Integers that a float can hold
+    are always computed.
+    """
 
-def _power(left: Number, right: Number) -> Number:
-    if isinstance(left, int) and isinstance(right, int) and right >= 0:
-        if -1 <= left <= 1:  # CPython walks through every bit of the exponent here too
-            return left if right % 2 else abs(left) if right else 1
-        if right > _ENDLESS_BITS:
-            raise EndlessError("too large for Python, too")
-        if log2(abs(left)) * right > _COMPUTED_BITS:
-            return _power_of(_sized(left), right)
-    value: Any = left**right
-    if isinstance(value, complex):
-        raise ArithmeticError("not real")
-    result: Number = value
-    return result
+    def __init__(self) -> None:
+        self._left = _MOST_WORK
+
+    def _affords(self, left_bits: int, right_bits: int, weight: float = 1.0) -> bool:
+        """Whether a multiplication of this size can still be paid for; then it is. Long ones follow Karatsuba."""
+        work = weight * (left_bits * right_bits / (_COMPUTED_BITS / 2) ** 2) ** 0.8
+        if work > self._left:
+            return False
+        self._left -= work
+        return True
+
+    def product(self, left: Number, right: Number) -> Number:
+        if isinstance(left, int) and isinstance(right, int):
+            sizes = left.bit_length(), right.bit_length()
+            bits = sum(sizes) - 2  # or up to two more
+            if bits > _BEYOND_FLOAT_BITS and not (bits <= _COMPUTED_BITS - 2 and self._affords(*sizes)):
+                return _product_of(_sized(left), _sized(right))
+        return left * right
+
+    def floor_quotient(self, left: Number, right: Number) -> Number:
+        if isinstance(left, int) and isinstance(right, int) and right:
+            bits, divisor = left.bit_length(), right.bit_length()
+            # A digit of the quotient takes one pass over the divisor and some time of its own; nothing is split up.
+            if bits > _BEYOND_FLOAT_BITS and not self._affords(max(bits - divisor, 30), divisor + 500, weight=2):
+                return _floor_ratio(_sized(left), _sized(right))
+        value: Number = left // right
+        return value
+
+    def power(self, left: Number, right: Number) -> Number:
+        if isinstance(left, int) and isinstance(right, int) and right >= 0:
+            if -1 <= left <= 1:  # CPython walks through every bit of the exponent here too
+                return left if right % 2 else abs(left) if right else 1
+            if right > _ENDLESS_BITS:
+                raise EndlessError("too large for Python, too")
+            bits = log2(abs(left)) * right
+            half = int(bits / 2)  # the last step squares a number of half the size
+            if bits > _COMPUTED_BITS or (bits > _BEYOND_FLOAT_BITS and right > 1 and not self._affords(half, half)):
+                return _power_of(_sized(left), right)
+        value: Any = left**right
+        if isinstance(value, complex):
+            raise ArithmeticError("not real")
+        result: Number = value
+        return result
 
 
 _PYTHON: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
-    "*": _product,
     "/": operator.truediv,
-    "//": operator.floordiv,
-    "**": _power,
 }
-_EXACT: Mapping[str, Callable[[Any, Any], Any]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": Fraction,
+
+
+class _Ratio(NamedTuple):
+    """An exact value that is reduced when all is done: Fraction looks for common divisors after every operation."""
+
+    numerator: int
+    denominator: int = 1
+
+    def __neg__(self) -> "_Ratio":
+        return _Ratio(-self.numerator, self.denominator)
+
+
+def _exact_sum(left: _Ratio, right: _Ratio) -> _Ratio:
+    (a, b), (c, d) = left, right
+    return _Ratio(a * d + c * b, b * d)
+
+
+def _exact_quotient(left: _Ratio, right: _Ratio) -> _Ratio:
+    (a, b), (c, d) = left, right
+    if c == 0:
+        raise ZeroDivisionError("division by zero")
+    return _Ratio(a * d, b * c)
+
+
+_EXACT: Mapping[str, Callable[[_Ratio, _Ratio], _Ratio]] = {
+    "+": _exact_sum,
+    "-": lambda left, right: _exact_sum(left, -right),
+    "*": lambda left, right: _Ratio(left.numerator * right.numerator, left.denominator * right.denominator),
+    "/": _exact_quotient,
 }
 
 

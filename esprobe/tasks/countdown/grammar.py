@@ -7,8 +7,8 @@ were given, or what is right. Written out because ``eval`` may not see model tex
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 Postfix = Sequence[int | str]
 """Operands and operators in postfix order: ``1 - -2`` is ``[1, 2, NEGATE, "-"]``."""
@@ -28,7 +28,8 @@ _LEVELS_PER_PARENTHESIS = 28
 _MOST_SIGNS = 2900
 
 
-class _Pending(NamedTuple):
+@dataclass(frozen=True, slots=True)  # whose attributes are read faster than a named tuple's
+class _Pending:
     """An operator that waits for its right operand."""
 
     binding: int

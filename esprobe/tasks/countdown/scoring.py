@@ -12,6 +12,8 @@ never hands model text to ``eval``. The exceptions:
   difference or the quotient of two such numbers of similar size (``99**(98 * 97) // 98**(99 * 97)``), or on the
   parity of a quotient of one. That takes five given numbers at least, if none exceeds 99. An integer beyond 2**28
   bits, on which CPython works for minutes, counts as one that never ends: no answer.
+- The same holds for integers beyond 1,100 bits that come when one expression has computed what three powers of 2**15
+  bits take. That takes more than six given numbers, if none exceeds 99.
 - A number of more than 4,300 digits makes the published code raise; here it is a wrong number.
 
 ``strict/1`` has the same format part, and takes an answer for what mathematics makes of it: exact rational
@@ -20,7 +22,6 @@ not reach -6), white space around the answer ignored.
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -52,14 +53,15 @@ _ROUNDING = Fraction(1, 10**12)
 _MOST_ANSWER_CHARACTERS = 40
 _MOST_DENOMINATOR = 10**6
 
-_NOT_AN_OPERATION = re.compile(r"\*\*|//|(?:^|[(+\-*/]) *[+-]")
+# Signs to "s", and what they may not follow to "o"; a pattern takes seven times as long.
+_SIGNS = bytes.maketrans(b"+-(*/", b"ssooo")
 
 Verdict = tuple[str | None, str | None]
 """Canonical answer and failure."""
 
 
 def score(completion: str, numbers: list[int], target: str | float, scorer: str = "es-paper/1") -> Score:
-    """One scorer's verdict on a completion; takes linear time and raises nothing, whatever a model wrote.
+    """One scorer's verdict on a completion; takes little time (docs/scoring.md) and raises nothing.
 
     Args:
         completion: the text after the prompt, special tokens removed.
@@ -105,6 +107,14 @@ def _es_paper(expression: Postfix, goal: float) -> tuple[str | None, bool]:
     return _canonical(value, expression), is_near
 
 
+def _has_no_such_operation(content: str) -> bool:
+    """Whether ``**``, ``//`` or a sign stands in it: one at the start, or after a parenthesis or another operator."""
+    if "**" in content or "//" in content:
+        return True
+    kinds = content.encode().translate(_SIGNS, b" ")
+    return kinds.startswith(b"s") or b"ss" in kinds or b"os" in kinds
+
+
 def _strict(expression: Postfix, goal: Fraction) -> tuple[str | None, bool]:
     value = exact_value(expression)
     return _short(value), is_meant(value, goal)
@@ -116,13 +126,13 @@ class _Rules:
 
     Attributes:
         trimmed: an answer without what may stand around it.
-        refused: what no answer may hold though its characters are allowed; None for nothing.
+        refused: whether an answer holds what none may, though its characters are allowed; None if none does.
         goal: the target as this scorer compares it.
         verdict: canonical value of an expression, and whether it is the goal; ArithmeticError without a value.
     """
 
     trimmed: Callable[[str], str]
-    refused: re.Pattern[str] | None
+    refused: Callable[[str], bool] | None
     goal: Callable[[str | float], Any]
     verdict: Callable[[Postfix, Any], tuple[str | None, bool]]
 
@@ -130,7 +140,7 @@ class _Rules:
 _RULES: Mapping[str, _Rules] = {
     # One newline may end the answer, none may begin it: the ``$`` of the published pattern.
     "es-paper/1": _Rules(lambda content: content.removesuffix("\n"), None, float, _es_paper),
-    "strict/1": _Rules(str.strip, _NOT_AN_OPERATION, Fraction, _strict),
+    "strict/1": _Rules(str.strip, _has_no_such_operation, Fraction, _strict),
 }
 
 SCORERS = tuple(_RULES)
@@ -143,7 +153,7 @@ def _judge(rules: _Rules, content: str, numbers: Sequence[int], goal: Any) -> Ve
         return None, "no-answer"
     if not CHARACTERS.fullmatch(content):
         return None, "characters"
-    if rules.refused is not None and rules.refused.search(content):
+    if rules.refused is not None and rules.refused(content):
         return None, "operator"
     if not uses_exactly(content, numbers):
         return None, "numbers"
