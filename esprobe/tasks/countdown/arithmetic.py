@@ -100,6 +100,9 @@ def python_value(expression: Postfix) -> Number:
         ArithmeticError: where Python raises or leaves the reals, and, as UndecidedError or EndlessError, where its
             answer would take too long. (A complex number never becomes a real one again, so it may raise at once.)
     """
+    if "**" not in expression:  # nothing grows beyond the given numbers' product
+        found: Number = _evaluate(expression, int, _PYTHON)
+        return found
     budget = _Budget()
     operators = {**_PYTHON, "*": budget.product, "//": budget.floor_quotient, "**": budget.power}
     value: Number = _evaluate(expression, int, operators)
@@ -113,6 +116,9 @@ def exact_value(expression: Postfix) -> int | Fraction:
         ArithmeticError: it divides by zero.
         KeyError: it has another operator.
     """
+    if "/" not in expression:  # most of what models write, and three times as fast without denominators
+        whole: int = _evaluate(expression, int, _WHOLE)
+        return whole
     value: _Ratio = _evaluate(expression, _Ratio, _EXACT)
     return value.numerator if value.denominator == 1 else Fraction(value.numerator, value.denominator)
 
@@ -192,8 +198,13 @@ class _Budget:
 _PYTHON: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
+    "*": operator.mul,
     "/": operator.truediv,
+    "//": operator.floordiv,
 }
+
+
+_WHOLE: Mapping[str, Callable[[int, int], int]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 
 
 class _Ratio(NamedTuple):
