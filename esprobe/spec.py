@@ -1,7 +1,7 @@
 """The words of DESIGN as frozen values, and the digests that name them.
 
 Owns what problems, prompts, conditions, requests and rollouts are. Does not know how any of them is made,
-stored or run.
+stored or run. What every rollout has one of is a named tuple: it takes a third of a frozen dataclass's time to make.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["greedy", "temperature", "perturbation", "imported"]
 FinishReason = Literal["stop", "length", "loop", "unknown"]
@@ -58,8 +58,7 @@ class Problem:
     group: str
 
 
-@dataclass(frozen=True)
-class Score:
+class Score(NamedTuple):
     """A scorer's verdict on one completion.
 
     Attributes:
@@ -177,8 +176,7 @@ class Condition:
         return Perturbation(seed=seed, sigma=self.sigma, noise=self.noise or "iid", scope=self.scope)
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """One rollout to be drawn.
 
     Attributes:
@@ -206,8 +204,7 @@ class Request:
     stop_loops: bool = False
 
 
-@dataclass(frozen=True)
-class Completion:
+class Completion(NamedTuple):
     """What came back for one request.
 
     Attributes:

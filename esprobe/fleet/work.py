@@ -67,25 +67,26 @@ class Delivery:
 
 def requests_of(work: Work, prompts: Mapping[int, Prompt]) -> list[list[Request]]:
     """A work's batches as an engine takes them; ``prompts`` by problem index."""
-    return [[_request(work.condition, key, prompts[key.problem_index]) for key in batch] for batch in work.batches]
+    condition = work.condition
+    data, digest, is_random = condition.data_digest, condition.digest, condition.kind == "temperature"
+    top_p = condition.top_p if condition.top_p is not None else 1.0
+    top_k = condition.top_k if condition.top_k is not None else -1
 
+    def request(key: Key) -> Request:
+        return Request(
+            problem_id=key.problem_id,
+            problem_index=key.problem_index,
+            seed=key.seed,
+            prompt=prompts[key.problem_index],
+            max_tokens=condition.max_tokens,
+            temperature=condition.temperature,
+            top_p=top_p,
+            top_k=top_k,
+            sampling_seed=sampling_seed(data, key.problem_index, digest, key.seed) if is_random else None,
+            stop_loops=bool(condition.stop_loops),
+        )
 
-def _request(condition: Condition, key: Key, prompt: Prompt) -> Request:
-    drawn = None
-    if condition.kind == "temperature":
-        drawn = sampling_seed(condition.data_digest, key.problem_index, condition.digest, key.seed)
-    return Request(
-        problem_id=key.problem_id,
-        problem_index=key.problem_index,
-        seed=key.seed,
-        prompt=prompt,
-        max_tokens=condition.max_tokens,
-        temperature=condition.temperature,
-        top_p=condition.top_p if condition.top_p is not None else 1.0,
-        top_k=condition.top_k if condition.top_k is not None else -1,
-        sampling_seed=drawn,
-        stop_loops=bool(condition.stop_loops),
-    )
+    return [[request(key) for key in batch] for batch in work.batches]
 
 
 def _span(word: str, numbers: Collection[int]) -> str:

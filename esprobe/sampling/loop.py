@@ -5,7 +5,7 @@ at most 2 seconds' worth or 512 rollouts are ever in memory uncommitted.
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from esprobe.errors import StoreBusyError
 from esprobe.fleet.crew import Crew
@@ -169,4 +169,4 @@ class Loop:
 def _storable(completion: Completion) -> Completion:
     """The completion as the file will hold it: before scoring, so that a verdict always belongs to the stored text."""
     text = storable(completion.text)
-    return completion if text == completion.text else replace(completion, text=text)
+    return completion if text == completion.text else completion._replace(text=text)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
@@ -28,8 +28,7 @@ from esprobe.store.schema import ConditionRow, ScorerRow, SessionRow, WorkRow
 from esprobe.store.texts import PROBLEM, problem_checksum, sound_problems
 
 
-@dataclass(frozen=True)
-class NewRollout:
+class NewRollout(NamedTuple):
     """A rollout to be stored: what was drawn, under which condition, and the verdict on it."""
 
     condition_id: int

@@ -1,7 +1,5 @@
 """The engine contract, held by every engine: subclasses supply the fixtures ``engine`` and ``prompts``."""
 
-from dataclasses import replace
-
 import pytest
 
 from esprobe.engines import Engine
@@ -10,7 +8,7 @@ from esprobe.spec import Completion, Perturbation, Prompt, Request
 
 def request_for(prompt: Prompt, index: int, **changes: object) -> Request:
     request = Request(problem_id=index + 1, problem_index=index, seed=42, prompt=prompt, max_tokens=24)
-    return replace(request, **changes)  # type: ignore[arg-type]
+    return request._replace(**changes)  # type: ignore[arg-type]
 
 
 def drawn(prompts: list[Prompt], seed: int = 42, temperature: float = 0.8) -> list[Request]:

@@ -31,6 +31,9 @@ def heavy() -> Iterator[tuple[str, str]]:
     yield "fractions", "*".join(f"({LARGE - 2 * i}-1/{LARGE - 2 * i - 1})" for i in range(32))
     yield "negated powers", "+".join(["-(" * 60 + f"{LARGE}**617" + ")" * 60] * 20)
     yield "negated fractions", "+".join(["-(" * 75 + "1/3" + ")" * 75] * 20)
+    yield "negated sums of powers", "-(" * 150 + f"{LARGE}**617" + f"+{LARGE}**617))))))" * 25
+    yield "signs closed one by one", ("- " * 20 + "(") * 63 + "7" + ")*7" * 63
+    yield "powers closed one by one", "-(" * 31 + f"{LARGE}**617" + f")*{LARGE}" * 31
     yield "signs", "+".join(["-(" * 24 + "7" + ")" * 24] * 64)
     yield "parentheses", "+".join(["(" * 36 + "7" + ")" * 36] * 64)
 

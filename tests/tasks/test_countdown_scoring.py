@@ -129,6 +129,8 @@ def test_the_last_block_counts(completion, failure):
         ("3 - -+ - 2", [3, 2], "1", "1", None),
         ("7**2 - 5", [7, 2, 5], "44", "44", None),
         ("-2**2", [2, 2], "-4", "-4", None),
+        ("-(-(-2)**2)", [2, 2], "4", "4", None),
+        ("-(+(--((3)-1))**2)*2", [3, 1, 2, 2], "-8", "-8", None),
         ("2**-2", [2, 2], "0.25", "1/4", None),
         ("2**-1**2 * 4", [2, 1, 2, 4], "2", "2", None),
         ("2**3**2", [2, 3, 2], "512", "512", None),
@@ -379,6 +381,7 @@ def test_numbers_too_long_for_int_are_wrong_numbers():
 NUMBERS = st.lists(st.integers(0, 99) | st.integers(0, 3), min_size=1, max_size=5)
 SPACES = st.sampled_from(["", "", " ", "  "])
 SIGNS = st.sampled_from(["", "", "", "", "", "-", "+", "- -", "--"])
+DEPTH = st.sampled_from([0, 0, 0, 1, 1, 2, 3])
 FOUR = ("+", "-", "*", "/")
 SIX = (*FOUR, "//", "**")
 
@@ -391,7 +394,9 @@ def expressions(draw, numbers, operators=SIX, signs=SIGNS):
         at = draw(st.integers(0, len(parts) - 2))
         symbol = draw(SPACES) + draw(st.sampled_from(operators)) + draw(SPACES) + draw(signs)
         joined = parts[at] + symbol + parts[at + 1]
-        parts[at : at + 2] = [f"({joined})" if draw(st.booleans()) else joined]
+        for _ in range(draw(DEPTH)):
+            joined = f"({draw(signs)}{joined})"
+        parts[at : at + 2] = [joined]
     return draw(signs) + parts[0]
 
 

@@ -5,7 +5,6 @@ Owns finding and reading the text of an answer. Does not know what an expression
 
 import re
 from collections.abc import Sequence
-from itertools import islice
 
 CHARACTERS = re.compile(r"[0-9+\-*/() ]+")
 """All that an answer may be written with."""
@@ -36,11 +35,11 @@ def last_answer(completion: str) -> str | None:
 
 def uses_exactly(content: str, numbers: Sequence[int]) -> bool:
     """Whether the numbers in the text, leading zeros ignored, are the given ones, each as often as given."""
-    # One more than there may be is enough to see; a model that repeats itself writes thousands.
-    written = list(islice(_DIGITS.finditer(content), len(numbers) + 1))
+    written = _DIGITS.findall(content)
     if len(written) != len(numbers):
         return False
-    significant = [match[0].lstrip("0") for match in written]
-    if max(map(len, significant), default=0) > _MOST_DIGITS:
-        return False
-    return sorted([int(digits or 0) for digits in significant]) == sorted(numbers)
+    if len(content) > _MOST_DIGITS:  # one of them may be as long
+        written = [digits.lstrip("0") or "0" for digits in written]
+        if max(map(len, written), default=0) > _MOST_DIGITS:
+            return False
+    return sorted(map(int, written)) == sorted(numbers)

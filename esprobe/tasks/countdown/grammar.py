@@ -30,15 +30,16 @@ _MOST_SIGNS = 2900
 
 @dataclass(frozen=True, slots=True)  # whose attributes are read faster than a named tuple's
 class _Pending:
-    """An operator that waits for its right operand."""
+    """An operator, or one or more open parentheses, that wait for what is on their right."""
 
     binding: int
     yields_to: int  # emit waiting operators that bind at least this tightly first
     emits: str
     signs: int = 0
+    opened: str = ""  # the parentheses with the signs that stand before each, which are applied as they close
 
 
-_OPEN = _Pending(binding=0, yields_to=0, emits="")
+_OPEN = _Pending(binding=0, yields_to=0, emits="", opened="(")
 _BINARY = {
     "+": _Pending(1, 1, "+"),
     "-": _Pending(1, 1, "-"),
@@ -50,10 +51,29 @@ _BINARY = {
 }
 
 
+def _negation(signs: str) -> str:
+    return NEGATE if signs.count("-") % 2 else ""
+
+
 @lru_cache(maxsize=256)
-def _signs(run: str) -> _Pending:
-    """One or more signs before an operand or a parenthesis."""
-    return _Pending(3, 0, NEGATE if run.count("-") % 2 else "", len(run))
+def _waiting_for(run: str) -> tuple[_Pending, ...]:
+    """What a run of signs and open parentheses, without spaces, leaves to wait for the operand after it."""
+    opened, parenthesis, signs = run.rpartition("(")
+    waiting = (_Pending(0, 0, "", opened=opened + parenthesis),) if parenthesis else ()
+    return (*waiting, _Pending(3, 0, _negation(signs), len(signs))) if signs else waiting
+
+
+def _parted(opened: str, closed: int) -> tuple[str, str, int]:
+    """Close the innermost of some parentheses, or all: what stands outside of those, the signs between, their number.
+
+    ``-(+(--(`` with two closed is ``-(+``, ``--`` and 2.
+    """
+    count = opened.count("(")
+    if count <= closed:
+        outside, _, inside = opened.partition("(")
+        return outside, inside.replace("(", ""), count
+    outside, *parts = opened.rsplit("(", closed)
+    return outside, "".join(parts), closed
 
 
 def parse(text: str) -> Postfix | None:
@@ -77,11 +97,17 @@ def parse(text: str) -> Postfix | None:
                 parentheses -= closed
                 if parentheses < 0:
                     return None
-                for _ in range(closed):
-                    while (top := waiting.pop()) is not _OPEN:
+                while closed:
+                    while not (top := waiting.pop()).opened:
                         if top.emits:
                             output.append(top.emits)
                         signs -= top.signs
+                    outside, inside, parted = _parted(top.opened, closed)
+                    closed -= parted
+                    signs -= len(inside)
+                    if negation := _negation(inside):
+                        output.append(negation)
+                    waiting.extend(_waiting_for(outside))  # a ** that follows comes before the signs outside
                 continue
             is_sign = token[0] in "+-"
             operator = _BINARY.get(token[0] if is_sign else token)
@@ -105,20 +131,17 @@ def parse(text: str) -> Postfix | None:
             output.append(int(token))
             operand_next = False
         elif token[0] in "+-(":
-            opened = token.count("(")
+            run = token.replace(" ", "")
+            opened = run.count("(")
             parentheses += opened
-            signs += len(token) - opened - token.count(" ")
+            signs += len(run) - opened
             if (
                 parentheses > _MOST_PARENTHESES
                 or signs > _MOST_SIGNS
                 or _LEVELS_PER_PARENTHESIS * parentheses + signs > _MOST_LEVELS
             ):
                 return None
-            for run in token.replace(" ", "").split("("):
-                if run:
-                    waiting.append(_signs(run))
-                waiting.append(_OPEN)
-            waiting.pop()  # one parenthesis fewer than the runs that it parts
+            waiting.extend(_waiting_for(run))
         else:
             return None
     if operand_next or parentheses:

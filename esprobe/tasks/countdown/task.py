@@ -77,8 +77,11 @@ class CountdownTask:
         Raises:
             DataError: the problem's inputs are not of the form.
         """
-        with _asking(problem):
+        try:  # no context manager: it takes a fifth of the time of the score itself
             return score(completion, problem.inputs["numbers"], problem.inputs["target"], scorer)
+        except _MALFORMED as err:
+            _check([problem], err)
+            raise
 
     def audit(self, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
         """What is wrong or odd in the problems of a slice; those past the data's end are left out."""
@@ -151,24 +154,30 @@ def load(data: str | None = None) -> CountdownTask:
     return CountdownTask(data, tuple(read_rows(path)))
 
 
+_MALFORMED = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What comes of inputs that are not of the form. They are not looked at before: scoring is asked millions of times."""
+
+
 @contextmanager
 def _asking(*problems: Problem) -> Iterator[None]:
     """Around what takes problems to have Countdown's inputs.
-
-    They are looked at once something has failed, and not before: scoring is asked millions of times.
 
     Raises:
         DataError: in place of an error that a problem not of the form has caused.
     """
     try:
         yield
-    except (ArithmeticError, LookupError, TypeError, ValueError) as err:
-        for problem in problems:
-            try:
-                row_of(problem.inputs, f"problem {problem.index}")
-            except DataError:
-                raise DataError(f"problem {problem.index} cannot be asked; Countdown's {FORM}") from err
+    except _MALFORMED as err:
+        _check(problems, err)
         raise
+
+
+def _check(problems: Sequence[Problem], cause: Exception) -> None:
+    for problem in problems:
+        try:
+            row_of(problem.inputs, f"problem {problem.index}")
+        except DataError:
+            raise DataError(f"problem {problem.index} cannot be asked; Countdown's {FORM}") from cause
 
 
 def _problem(index: int, row: Row) -> Problem:
