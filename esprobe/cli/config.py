@@ -42,14 +42,14 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
         # A number's or a word's option would take False for 0 or "False", which nobody means who writes "no".
         held = value if isinstance(value, list) else [value]
         if any(isinstance(one, bool) for one in held) and not getattr(parameters[name], "is_flag", False):
-            raise DataError(
+            raise UsageError(
                 f"the configuration {path} sets {spelled_as[name]} to {value!r}, which that option cannot be (in YAML "
                 f"yes, no, on, off, true and false are switches, and it is none; quoted they are words); mend it there"
             )
         try:
             parameters[name].process_value(context, value)
         except typer.BadParameter as err:
-            raise DataError(
+            raise UsageError(
                 f"the configuration {path} sets {spelled_as[name]} to {value!r}, which that option cannot be "
                 f"({err.message}); mend it there"
             ) from err

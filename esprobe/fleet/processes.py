@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.resource_tracker import ensure_running
 from typing import Any
 
 from esprobe.errors import EsprobeError
@@ -37,6 +38,7 @@ class Processes:
 
     def start(self, number: int) -> None:
         """Start a process."""
+        ensure_running()  # what the first start would do, and it unblocks signals that we hold below
         with _held():
             ours, theirs = self._context.Pipe()
             with theirs:  # our copy of its end is closed, so that its death closes the pipe

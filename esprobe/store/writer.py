@@ -280,4 +280,4 @@ def _is_stored(connection: Connection, rollout: NewRollout) -> bool:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")  # rates are told of runs that take a second

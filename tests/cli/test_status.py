@@ -79,6 +79,15 @@ def test_conditions_of_one_session_share_its_time(tmp_path: Path) -> None:
     assert total_eta_s(statuses) == pytest.approx(180, rel=0.05)  # they advance together
 
 
+def test_a_run_of_less_than_a_second_has_a_rate_too(tmp_path: Path) -> None:
+    path = fill(tmp_path / "e.db", rollouts=35)
+    (stamps,) = query(path, "SELECT started_utc, updated_utc FROM session")
+    started, committed = map(datetime.fromisoformat, stamps)
+    (warm,) = status(path)["conditions"]
+    assert warm["rollouts_per_s"] == pytest.approx(35 / (committed - started).total_seconds())
+    assert started < committed < started + timedelta(seconds=30)
+
+
 def test_nothing_stored_has_no_rate(tmp_path: Path) -> None:
     path = fill(tmp_path / "e.db", rollouts=0)
     found = status(path)

@@ -114,7 +114,7 @@ def test_a_value_of_another_type_is_named_with_its_key_and_file(
 ) -> None:
     config.write_text(text)
     done = invoke("sample-temp", *common, "--config", config)
-    assert (done.code, done.stdout) == (1, "")
+    assert (done.code, done.stdout) == (2, "")
     key, _, value = text.partition(": ")
     assert f"error: the configuration {config} sets {key} to " in done.stderr and value[:2].strip("[") in done.stderr
     assert done.stderr.count("\n") == 1
@@ -135,7 +135,7 @@ def test_a_value_of_another_type_is_named_with_its_key_and_file(
 def test_a_switch_is_no_number_and_no_word(common: list[object], config: Path, db: Path, text: str, read: str) -> None:
     config.write_text(text)
     done = invoke("sample-temp", *common, "--config", config)
-    assert (done.code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert f"error: the configuration {config} sets {text.partition(':')[0]} to {read}, which" in done.stderr
     assert not db.exists()
 

@@ -122,6 +122,28 @@ def test_a_stuck_worker_is_ended_and_its_work_is_drawn_by_others(tmp_path: Path,
     assert f"process {stopped[0]} " in warning and "is stuck: it has generated nothing for 2 s" in warning
 
 
+def test_signals_wait_for_the_first_worker_too(tmp_path: Path) -> None:
+    """In a program of its own: multiprocessing unblocks signals when it starts its tracker, once in a process."""
+    program = """
+import signal, sys
+from esprobe.engines import EngineOptions
+from esprobe.fleet.processes import Processes
+from esprobe.fleet.worker import Order
+
+if __name__ == "__main__":
+    carrier = Processes(Order("none", "float32", "scripted", EngineOptions(), "countdown", None, "chat"), [{}])
+    carrier.start(1)
+    with open(f"/proc/{carrier._processes[1].pid}/status") as status:
+        (blocked,) = (int(line.split()[1], 16) for line in status if line.startswith("SigBlk"))
+    carrier.kill(1)
+    print([number.name for number in signal.Signals if blocked >> (number - 1) & 1])
+"""
+    path = tmp_path / "program.py"
+    path.write_text(program)
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("['SIGINT', 'SIGUSR1', 'SIGTERM']\n", "")
+
+
 def test_a_signal_that_another_thread_receives_leaves_no_worker_half_started(
     script: Path, data: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,22 +18,24 @@ GIVEN = [44, 19, 35]
 
 def heavy() -> Iterator[tuple[str, str]]:
     """Expressions of up to 64 numbers up to 2**53, each used once: large integers, fractions, signs on both."""
-    yield "powers", "+".join([f"{LARGE}**618"] * 32)
-    yield "powers below the limit", "+".join([f"{LARGE}**310"] * 32)
-    yield "ratios of powers", "+".join([f"({LARGE}**600)/({LARGE}**600)"] * 16)
-    yield "quotients of powers", "+".join([f"({LARGE}**600)//({LARGE}**300)"] * 16)
-    yield "a quotient's quotients", f"{LARGE}**617" + f"//({LARGE}**19)" * 31
-    yield "quotients by numbers", f"{LARGE}**617" + f"//{LARGE}" * 62
-    yield "products of powers", "*".join([f"{LARGE}**150"] * 32)
-    yield "sums of products", "+".join([f"{LARGE}**300*{LARGE}**300"] * 16)
+    yield "powers", "+".join([f"{LARGE}**309"] * 32)
+    yield "powers below the limit", "+".join([f"{LARGE}**155"] * 32)
+    yield "ratios of powers", "+".join([f"({LARGE}**300)/({LARGE}**300)"] * 16)
+    yield "quotients of powers", "+".join([f"({LARGE}**300)//({LARGE}**150)"] * 16)
+    yield "a quotient's quotients", f"{LARGE}**308" + f"//({LARGE}**9)" * 31
+    yield "quotients by numbers", f"{LARGE}**308" + f"//{LARGE}" * 62
+    yield "products of powers", "*".join([f"{LARGE}**22"] * 32)
+    yield "sums of products", "+".join([f"{LARGE}**150*{LARGE}**150"] * 16)
     yield "powers beside a larger one", f"({LARGE}**4096)" + "+3**9999" * 31
-    yield "six numbers", f"{LARGE}**618+{LARGE}**617-{LARGE}**616"
+    yield "six numbers", f"{LARGE}**309+{LARGE}**308-{LARGE}**307"
     yield "fractions", "*".join(f"({LARGE - 2 * i}-1/{LARGE - 2 * i - 1})" for i in range(32))
-    yield "negated powers", "+".join(["-(" * 60 + f"{LARGE}**617" + ")" * 60] * 20)
+    yield "negated powers", "+".join(["-(" * 60 + f"{LARGE}**308" + ")" * 60] * 20)
+    yield "negated products of powers", "*".join([" - ( " * 35 + f"(({LARGE}**20)**2)" + ")" * 35] * 20)
+    yield "negated products of larger powers", "*".join(["+ - (" * 50 + f"(({LARGE}**20)**3)" + ")" * 50] * 12)
     yield "negated fractions", "+".join(["-(" * 75 + "1/3" + ")" * 75] * 20)
-    yield "negated sums of powers", "-(" * 150 + f"{LARGE}**617" + f"+{LARGE}**617))))))" * 25
+    yield "negated sums of powers", "-(" * 150 + f"{LARGE}**308" + f"+{LARGE}**308))))))" * 25
     yield "signs closed one by one", ("- " * 20 + "(") * 63 + "7" + ")*7" * 63
-    yield "powers closed one by one", "-(" * 31 + f"{LARGE}**617" + f")*{LARGE}" * 31
+    yield "powers closed one by one", "-(" * 31 + f"{LARGE}**308" + f")*{LARGE}" * 31
     yield "signs", "+".join(["-(" * 24 + "7" + ")" * 24] * 64)
     yield "parentheses", "+".join(["(" * 36 + "7" + ")" * 36] * 64)
 

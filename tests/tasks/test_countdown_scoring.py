@@ -295,15 +295,15 @@ def test_the_documented_exception_stands(expression, value):
     assert score(answering(expression), numbers_in(expression), value).failure == "invalid"
 
 
-POWER = "2**32000"
+POWER = "2**16000"
 
 
 @pytest.mark.parametrize(
     ("expression", "value"),
     [
-        (f"{POWER} + {POWER} - 2**32001", 0),
+        (f"{POWER} + {POWER} - 2**16001", 0),
         (f"{POWER} // {POWER} + {POWER} * 0", 1),
-        ("9007199254740991**600 // 9007199254740991**599 - 9007199254740991", 0),
+        ("9007199254740991**300 // 9007199254740991**299 - 9007199254740991", 0),
         ("+".join(["2**1000 // 2**999"] * 32), 64),
         ("-(" * 100 + f"{POWER} - {POWER} + 7" + ")" * 100, 7),
     ],
@@ -319,8 +319,8 @@ def test_what_one_expression_may_compute(expression, value):
     ("expression", "value"),
     [
         (f"{POWER} // {POWER} + {POWER} // {POWER}", 2),
-        ("+".join(["9007199254740991**600 / 9007199254740991**600"] * 16), 16),
-        (f"{POWER} // 2**16000 * 0 + {POWER} // 2**31999", 2),
+        ("+".join(["9007199254740991**300 / 9007199254740991**300"] * 16), 16),
+        (f"{POWER} // 2**8000 * 0 + {POWER} // 2**15999", 2),
     ],
 )
 def test_what_one_expression_may_not_compute(expression, value):

@@ -8,11 +8,11 @@ never hands model text to ``eval``. The exceptions:
 
 - 2,901 or more signs (``- - -5``) stacked on one operand are no answer. Python's own limit is 2,990 less three for
   every frame on the call stack in 3.11 and 3.12, and about 5,970 in 3.13.
-- Integers beyond 2**15 bits are known by size and parity only. An answer is not counted if it hangs on more: on the
+- Integers beyond 2**14 bits are known by size and parity only. An answer is not counted if it hangs on more: on the
   difference or the quotient of two such numbers of similar size (``99**(98 * 97) // 98**(99 * 97)``), or on the
   parity of a quotient of one. That takes five given numbers at least, if none exceeds 99. An integer beyond 2**28
   bits, on which CPython works for minutes, counts as one that never ends: no answer.
-- The same holds for integers beyond 1,100 bits that come when one expression has computed what three powers of 2**15
+- The same holds for integers beyond 1,100 bits that come when one expression has computed what three powers of 2**14
   bits take. That takes more than six given numbers, if none exceeds 99.
 - A number of more than 4,300 digits makes the published code raise; here it is a wrong number.
 
