@@ -98,7 +98,10 @@ def field_of(loaded: Sequence[Loaded]) -> Field | None:
 
     greedy = over_them(c for c in found if c.kind == "greedy")
     if greedy is None:
-        notes.append("no greedy baseline over these problems, so nothing says what the unperturbed model does")
+        notes.append(
+            "no greedy baseline over these problems is among these conditions, so nothing here says what the "
+            "unperturbed model does"
+        )
     return Field(
         temperatures=tuple(c for c in arms if c.kind == "temperature"),
         sigmas=tuple(c for c in arms if c.kind == "perturbation"),

@@ -20,12 +20,14 @@ NULL = "{} against {}"
 GREEDY = "{} against the greedy baseline"
 ZERO = "best sigma against sigma 0"
 
+_ABSENT = "no {} is among these conditions"  # which need not be all that were sampled
+
 
 def judge(field: Field | None, selection: Selection | None, nulls: Sequence[Null]) -> Verdict:
     """The pre-declared contrasts on the problems that no choice has seen."""
     if field is None or selection is None:
-        missing = ("no temperature was sampled", "no sigma above 0 was sampled")
-        return Verdict("Neither arm was sampled, so there is nothing to judge.", (), (), (), (), missing)
+        missing = tuple(_ABSENT.format(name) for name in ("temperature", "sigma above 0"))
+        return Verdict("Neither arm is among these conditions, so there is nothing to judge.", (), (), (), (), missing)
     by_id = {c.id: c for c in (*field.temperatures, *field.sigmas)}
     best_t = {chosen.k: by_id[chosen.condition] for chosen in selection.temperatures}
     best_s = {chosen.k: by_id[chosen.condition] for chosen in selection.sigmas}
@@ -169,11 +171,12 @@ def _guessing(against_null: Sequence[Finding]) -> list[str]:
         name = question.split(" against ")[0]
         above = [f.k for f in of_arm if f.outcome == "B ahead"]
         below = [f.k for f in of_arm if f.outcome == "A ahead"]
-        text = (
-            f"The {name} is above {of_arm[0].a} at {_ks(above)}"
-            if above
-            else f"The {name} is nowhere above {of_arm[0].a}"
-        )
+        if above:
+            text = f"The {name} is above {of_arm[0].a} at {_ks(above)}"
+        elif any(f.outcome for f in of_arm):
+            text = f"The {name} is nowhere shown to be above {of_arm[0].a}"
+        else:
+            text = f"Whether the {name} is above {of_arm[0].a} cannot be told"
         if below:
             text += f" and below it at {_ks(below)}, where solving a problem once says nothing about ability"
         parts.append(text + ".")
@@ -192,7 +195,7 @@ def _missing(field: Field, selection: Selection, has_null: bool) -> tuple[str, .
         ("sigma above 0", field.sigmas, selection.sigmas),
     ):
         if not arm:
-            missing.append(f"no {name} was sampled")
+            missing.append(_ABSENT.format(name))
         elif not field.can_be_halved:
             missing.append(f"the {name} arm: {field.too_few}")
         elif absent := [k for k in PRIMARY_KS if k not in {c.k for c in chosen}]:
@@ -201,7 +204,7 @@ def _missing(field: Field, selection: Selection, has_null: bool) -> tuple[str, .
         missing.append("no null: the task brings none for all of these problems, so guessing is not known")
     if field.zero is None:
         missing.append(
-            "sigma 0 was not sampled on all of these problems, so numerical noise is not known; add it with: "
-            "sample-perturb --sigma 0"
+            "no sigma 0 is among these conditions over all of these problems, so numerical noise is not known; sample "
+            "it with: sample-perturb --sigma 0"
         )
     return tuple(missing)

@@ -63,6 +63,7 @@ def load_results(
         conditions=conditions,
         published=tuple(point for task in tasks for point in published_points(task)),
         sessions=tuple(sessions[id_] for id_ in sorted(sessions)),
+        asked_ks=None if ks is None else tuple(ks),
     )
     told = results.ks or (1,)
     results = replace(results, nulls=tuple(null.result(told) for null in nulls))

@@ -42,11 +42,11 @@ def null_section(results: Results) -> list[str]:
 
 
 def pairs_section(results: Results) -> list[str]:
-    """Every pair of conditions at the primary k."""
+    """Every pair of conditions at the primary k, or at those asked for."""
     pairs = [pair for pair in results.pairs if pair.difference.points]
     if not pairs:
         return []
-    shown = sorted(set(_shown(pairs)))
+    shown = _shown(pairs, results.asked_ks)
     lines = [
         "## Differences",
         "",
@@ -90,11 +90,13 @@ def overlap_section(results: Results) -> list[str]:
     return [*lines, "", *markdown_table(rows)] if len(rows) > 1 else lines
 
 
-def _shown(pairs: Sequence[Comparison]) -> list[int]:
-    """The primary k, and the largest of all where 256 is out of reach."""
+def _shown(pairs: Sequence[Comparison], asked: Sequence[int] | None) -> list[int]:
+    """The k asked for; else the primary ones, and the largest of all where 256 is out of reach."""
     there = {p.k for pair in pairs for p in pair.difference.points}
-    primary = [k for k in PRIMARY_KS if k in there]
-    return primary if PRIMARY_KS[-1] in there else [*primary, max(there)]
+    if asked is not None:
+        return sorted(there.intersection(asked))
+    primary = there.intersection(PRIMARY_KS)
+    return sorted(primary if PRIMARY_KS[-1] in there else {*primary, max(there)})
 
 
 def _difference(point: DifferencePoint) -> str:

@@ -90,6 +90,7 @@ class Results:
         nulls: curves of guessing, shown beside the conditions.
         published: figures from elsewhere about this task.
         sessions: the invocations that stored the rollouts.
+        asked_ks: the k that were asked for; None where they are powers of two.
         pairs: every two conditions, the earlier one first; empty where a table of pass@k was asked for.
         against_null: every sampled condition against every null; empty likewise.
         arms: the solved sets of the temperature arm (A) and the perturbation arm (B), each the union of its
@@ -105,6 +106,7 @@ class Results:
     nulls: tuple[NullResult, ...] = ()
     published: tuple[PublishedPoint, ...] = ()
     sessions: tuple[SessionRecord, ...] = ()
+    asked_ks: tuple[int, ...] | None = None
     pairs: tuple[Comparison, ...] = ()
     against_null: tuple[Comparison, ...] = ()
     arms: Overlap | None = None

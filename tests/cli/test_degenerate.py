@@ -44,7 +44,16 @@ def read(esprobe: Run, path: Path) -> str:
     ("answer", "problems", "samples", "said"),
     [
         ("turns", "200:201", 8, ["how much problems differ cannot be seen from one", "1 problem is too few to choose"]),
-        ("turns", "200:210", 1, ["luck of a single perturbation", "fewer than 8 rollouts"]),
+        (
+            "turns",
+            "200:210",
+            1,
+            [
+                "luck of a single perturbation",
+                "fewer than 8 rollouts",
+                "Whether the best sigma is above random expressions cannot be told",
+            ],
+        ),
         ("right", "200:210", 8, ["100.0 %", "every rollout is correct"]),
         ("wrong", "200:210", 8, ["0.0 %", "no rollout is correct"]),
     ],
@@ -59,6 +68,15 @@ def test_said_in_words(esprobe: Run, tmp_path: Path, answer: str, problems: str,
 def test_no_baseline(esprobe: Run, tmp_path: Path) -> None:
     text = read(esprobe, fill(esprobe, tmp_path, "turns", "200:210", 8, "--no-baseline"))
     assert "no greedy baseline over these problems" in text
+
+
+def test_a_report_on_some_conditions_does_not_say_that_the_others_were_not_sampled(
+    esprobe: Run, tmp_path: Path
+) -> None:
+    path = fill(esprobe, tmp_path, "turns", "200:220", 8)
+    text = esprobe("report", "--db", path, "--condition", "sigma=0.005").stdout
+    assert "no temperature is among these conditions" in text
+    assert "was sampled" not in text and "not sampled" not in text
 
 
 def test_unequal_n(esprobe: Run, tmp_path: Path) -> None:
@@ -89,7 +107,7 @@ def test_a_few_rollouts_beside_a_run_do_not_shrink_what_it_is_judged_on(esprobe:
     notes = " ".join(found["selection"]["notes"])
     assert "and left out: sigma=0.02" in notes
     assert "up to 1024 tokens) alone" in notes
-    assert "sigma 0 was not sampled on all of these problems" in " ".join(found["verdict"]["missing"])
+    assert "no sigma 0 is among these conditions over all of these problems" in " ".join(found["verdict"]["missing"])
 
 
 def contrasts(found: dict) -> list:
@@ -113,7 +131,9 @@ def test_no_rollout_at_all(esprobe: Run, tmp_path: Path) -> None:
             done = esprobe(*command, "--db", path, "--format", form)
             assert (done.returncode, done.stderr) == (0, ""), (command, form, done.stderr)
     assert "nothing stored yet" in esprobe("passk", "--db", path).stdout
-    assert "Neither arm was sampled, so there is nothing to judge." in esprobe("report", "--db", path).stdout
+    assert (
+        "Neither arm is among these conditions, so there is nothing to judge." in esprobe("report", "--db", path).stdout
+    )
     for names in (("T=0.8", "sigma=0.005"), ("null", "T=0.8")):
         done = esprobe("compare", *names, "--db", path)
         assert (done.returncode, done.stdout) == (2, "")

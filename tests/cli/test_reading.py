@@ -98,6 +98,11 @@ def test_the_k_of_a_report_are_those_of_its_differences_too(esprobe: Run, databa
         assert set(told) == ({1} if condition["kind"] == "greedy" else {4})
 
 
+def test_a_report_shows_the_differences_at_the_k_asked_for(esprobe: Run, database: Path) -> None:
+    text = esprobe("report", "--db", database, "--no-figures", "--k", "3", "--k", "5").stdout
+    assert "| A | B | k = 3 | k = 5 | smallest p (Holm) |" in text
+
+
 @pytest.mark.parametrize(("k", "said"), [(0, "use --k 1 or more"), (-1, "use --k 1 or more"), (17, "16 rollouts")])
 def test_a_k_that_cannot_be_told_is_refused_in_words(esprobe: Run, database: Path, k: int, said: str) -> None:
     done = esprobe("passk", "--db", database, "--k", k)
