@@ -24,7 +24,7 @@ class Space(StrEnum):
     token = "token"
 
 
-RANGES = {Space.weight: "0.0005:0.1", Space.token: "0.1:2"}
+RANGES = {Space.weight: "0.0003:0.03", Space.token: "0.1:2"}
 
 
 def scan(
@@ -35,7 +35,7 @@ def scan(
     ),
     range: Annotated[
         str | None,
-        typer.Option("--range", help="Ends of the grid. Default: 0.0005:0.1, or 0.1:2.", metavar="LOW:HIGH"),
+        typer.Option("--range", help="Ends of the grid. Default: 0.0003:0.03, or 0.1:2.", metavar="LOW:HIGH"),
     ] = None,
     points: Annotated[int, typer.Option("--points", help="Values of the logarithmic grid.")] = 8,
     samples: Annotated[int, typer.Option("--samples", help="Seeds, or draws of each problem; the k of pass@k.")] = 8,

@@ -78,7 +78,8 @@ class TransformersEngine:
         longest, limit, pad = max(map(len, prompts)), requests[0].max_tokens, self._end_tokens[0]
         # Left padding: every row's next token is at the same position.
         ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=self._device)
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self._device)
+        padding = torch.tensor([longest - len(p) for p in prompts], device=self._device)
+        mask = (torch.arange(longest, device=self._device) >= padding[:, None]).long()
         rows: list[list[int]] = [[] for _ in requests]
         alive = list(range(len(requests)))
         cache: Any = None

@@ -333,8 +333,9 @@ def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
         with _one_process(options):
             return LLM(**settings)
     except (ValueError, RuntimeError, OSError, NotImplementedError, AssertionError) as err:
-        if isinstance(err, AssertionError) and not _raised_by_vllm(err):
-            raise  # a bug, not an option that vLLM checks with an assertion
+        package = _raised_in(err)
+        if package == "esprobe" or (isinstance(err, AssertionError) and package != "vllm"):
+            raise  # a bug, ours or a library's, and not an option that vLLM checks with an assertion
         reason = _first_line(err)
         if "root cause above" in reason:
             reason = "one of its processes failed, and has said why above"
@@ -375,12 +376,13 @@ def _reading(drawn: Any) -> Reading:
     return Reading(tuple(drawn.token_ids), tuple(map(tuple, rows)))
 
 
-def _raised_by_vllm(error: BaseException) -> bool:
-    """Whether the frame that raised belongs to vLLM."""
+def _raised_in(error: BaseException) -> str:
+    """The package whose frame raised; empty if nothing says so."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").split(".")[0] == "vllm"
+    name: str = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return name.split(".")[0]
 
 
 def _first_line(error: BaseException) -> str:

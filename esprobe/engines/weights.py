@@ -22,6 +22,7 @@ from esprobe.noise import fill_standard_normal, noise_key
 from esprobe.spec import Perturbation
 
 _SPAN = 1 << 18  # elements a thread perturbs at a time: fine enough to share one large tensor between cores
+_WORTH_A_THREAD = 1 << 17  # of fewer, numpy's steps are so short that threads only wait for each other's lock
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,12 @@ class PristineWeights:
                 touched += count
             else:
                 spans += [(index, offset, min(_SPAN, count - offset)) for offset in range(0, count, _SPAN)]
-        return touched + sum(self._threads.map(lambda span: self._perturb_span(perturbation, *span), spans))
+
+        def perturb(span: tuple[int, int, int]) -> int:
+            return self._perturb_span(perturbation, *span)
+
+        shared, small = ([s for s in spans if (s[2] >= _WORTH_A_THREAD) is large] for large in (True, False))
+        return touched + sum(self._threads.map(perturb, shared)) + sum(map(perturb, small))
 
     def restore(self) -> None:
         """Make the live weights the pristine ones, bit for bit."""

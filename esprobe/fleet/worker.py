@@ -3,6 +3,7 @@
 The same one runs in the command's own process, in processes beside it, and as a Ray actor.
 """
 
+import gc
 import os
 import socket
 import time
@@ -142,7 +143,9 @@ class Worker:
             EsprobeError: the model, engine or data cannot be used.
         """
         task = load_task(order.task, order.data)
-        return cls.load(order, task, engines.engine_class(order.engine).identify(order.model, order.dtype))
+        worker = cls.load(order, task, engines.engine_class(order.engine).identify(order.model, order.dtype))
+        gc.freeze()  # as the sampling loop does in its own process
+        return worker
 
     def draw(self, work: Work, stop: StopCheck) -> Iterator[Delivery]:
         """Run what ``work`` asks for, and give back completions as they finish; ends early once ``stop()`` is true.

@@ -4,6 +4,7 @@ Rollouts are stored as they finish. An engine that batches has each batch commit
 at most 2 seconds' worth or 512 rollouts are ever in memory uncommitted.
 """
 
+import gc
 import time
 from dataclasses import dataclass
 
@@ -77,11 +78,13 @@ class Loop:
 
     def run(self) -> None:
         """Draw until nothing is owed or a stop is asked for; what has finished is stored however this ends."""
+        gc.freeze()  # model, problems and modules stay: millions of rollouts should not have them searched for garbage
         try:
             works = self._plan.works(self._crew.ready.batch_size, self._crew.size)
             for work, delivery in self._crew.draw(works, self._stop):
                 self._receive(work, delivery)
         finally:
+            gc.unfreeze()
             self._commit()
             self._report()
             if self._work is not None:

@@ -1,6 +1,5 @@
 """One sampling command from job to summary: what it finds, what it owes, what it draws."""
 
-import gc
 import re
 import shlex
 from contextlib import ExitStack
@@ -134,7 +133,6 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         )
         stop.defer()
         outcome: Outcome | Literal["failed"] = "failed"
-        gc.freeze()  # model, problems and modules stay: millions of rollouts should not have them searched for garbage
         try:
             loop.run()
             # A signal that came when the last rollout was drawn has stopped nothing.
@@ -145,7 +143,6 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
             else:
                 _refuse_to_call_it_done(crew)
         finally:
-            gc.unfreeze()
             store.end_session(session_id, outcome)
         return summary(outcome, loop.rollouts)
 

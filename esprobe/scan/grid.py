@@ -17,7 +17,7 @@ def parse_range(text: str) -> tuple[float, float]:
     except ValueError:
         ends = math.nan, math.nan
     if not (math.isfinite(ends[0]) and math.isfinite(ends[1]) and 0 < ends[0] < ends[1]):
-        raise UsageError(f"--range {text!r} is no range of positive numbers; use LOW:HIGH, such as 0.0005:0.1")
+        raise UsageError(f"--range {text!r} is no range of positive numbers; use LOW:HIGH, such as 0.0003:0.03")
     return ends
 
 

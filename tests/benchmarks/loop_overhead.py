@@ -1,7 +1,7 @@
 """What esprobe's loop costs: rollouts/s through the whole loop over rollouts/s of the engine's bare library.
 
-The same requests, side by side in one run, in turn, several times; medians and the ratio of each pair are printed, and
-for perturbations what a switch of the weights costs, part by part. Nothing is asserted: timings are for people.
+The same requests, side by side in one run, in turn; the ratio of each round and the median are printed, and for
+perturbations what a switch of the weights costs, part by part. Nothing is asserted: timings are for people.
 
     nox -s benchmarks
     nox -s benchmarks -- --engine vllm
@@ -14,22 +14,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import closing, redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from esprobe.cli.progress import ConsoleObserver
-from esprobe.engines import EngineOptions, engine_class
-from esprobe.fleet.crew import Solo
-from esprobe.fleet.work import requests_of
+from esprobe.engines import EngineOptions, StopCheck, engine_class
+from esprobe.fleet.work import Delivery, Work, requests_of
 from esprobe.fleet.worker import Worker
 from esprobe.records import Extent
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
 from esprobe.sampling.plan import Plan, Planned
 from esprobe.sampling.stop import StopSignals
+from esprobe.spec import Perturbation, Prompt, Request
 from esprobe.store import RolloutWriter
 from esprobe.tasks import load_task
 from tests.benchmarks import bare, switch
@@ -42,15 +43,53 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Through:
-    """One run through esprobe's loop: what it took from the first request to the last commit, and what was run."""
+class Round:
+    """Seconds of one job: esprobe's from the first request to the last commit, those of its switches, the library's."""
 
-    seconds: float
+    ours: float
     switching: float
-    work: bare.Work
+    bare: float
+    rollouts: int
 
 
-def through_esprobe(engine: Any, job: Job, folder: Path) -> Through:
+class Alternating:
+    """A crew of one that lets the bare library answer the same requests, as soon as the loop has stored them.
+
+    In turn by the batch, or by the unit where an engine keeps a window: a machine's clock wavers more from one second
+    to the next than the loop costs.
+    """
+
+    size = 1
+
+    def __init__(self, worker: Worker, engine: Any, prompts: Mapping[int, Prompt]) -> None:
+        self.set_aside: list[Work] = []
+        self.ready = worker.ready
+        self.bare_s = self.away_s = 0.0
+        self._worker, self._engine, self._prompts = worker, engine, prompts
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def draw(self, works: Iterator[Work], stop: StopCheck) -> Iterator[tuple[Work, Delivery]]:
+        for work in works:
+            for delivery in self._worker.draw(work, stop):
+                yield work, delivery
+                if self.ready.batch_size is not None and delivery.completions:
+                    # The weights are still those of this work.
+                    self._answer_barely(None, [[completion.request for completion in delivery.completions]])
+            if self.ready.batch_size is None:
+                self._answer_barely(work.perturbation, requests_of(work, self._prompts))
+
+    def _answer_barely(self, perturbation: Perturbation | None, batches: list[list[Request]]) -> None:
+        started = time.perf_counter()
+        self.bare_s += bare.seconds(self._engine, [(perturbation, batches)])
+        self.away_s += time.perf_counter() - started
+
+
+def run(engine: Any, job: Job, folder: Path) -> Round:
     """Draw, score, store and report one job that nothing is stored of yet."""
     task = load_task(job.task, job.data)
     problems = job.chosen_problems(task)
@@ -64,14 +103,13 @@ def through_esprobe(engine: Any, job: Job, folder: Path) -> Through:
         prompted = [(problem, task.prompt(problem, job.prompt)) for problem in problems]
         ids = store.register_problems(task.name, "benchmark", prompted)
         plan = Plan(store, planned, {ids[problem.index]: problem.index for problem, _ in prompted})
-        prompts = {problem.index: prompt for problem, prompt in prompted}
-        works = plan.works(engine.batch_size, workers=1)
-        bare_work = [(work.perturbation, requests_of(work, prompts)) for work in works]
         extents = {p.condition_id: Extent(0, len(problems), p.first_seed, p.samples, len(problems)) for p in planned}
         session = store.begin_session("benchmark", task.scorers[0], extents, {}, {}, {})
+        prompts = {problem.index: prompt for problem, prompt in prompted}
+        crew = Alternating(Worker(engine, identity, task, job.prompt), engine, prompts)
         loop = Loop(
             plan=plan,
-            crew=Solo(Worker(engine, identity, task, job.prompt)),
+            crew=crew,
             task=task,
             scorer=task.scorers[0],
             store=store,
@@ -82,28 +120,24 @@ def through_esprobe(engine: Any, job: Job, folder: Path) -> Through:
         started = time.perf_counter()
         with redirect_stderr(StringIO()):  # progress is part of the cost, and not of what this prints
             loop.run()
-        spent = time.perf_counter() - started
+        spent = time.perf_counter() - started - crew.away_s
     with closing(sqlite3.connect(database)) as connection:
         (switching,) = connection.execute("SELECT sum(switch_s) FROM work").fetchone()
-    return Through(spent, switching, bare_work)
+    return Round(spent, switching, crew.bare_s, loop.rollouts)
 
 
 def compare(arm: str, engine: Any, job: Job, folder: Path, rounds: int) -> None:
-    """Run both in turn, in the other order every second time, so that a drift of the machine favours neither."""
-    work = through_esprobe(engine, job, folder).work  # warms up both
-    bare.seconds(engine, work)
-    rollouts = sum(len(batch) for _, batches in work for batch in batches)
+    """Print the ratio of every round, and the median."""
+    run(engine, job, folder)  # warms up both
     ratios, shares = [], []
-    for number in range(rounds):
-        if number % 2:
-            ours, theirs = through_esprobe(engine, job, folder), bare.seconds(engine, work)
-        else:
-            theirs, ours = bare.seconds(engine, work), through_esprobe(engine, job, folder)
-        ratios.append(theirs / ours.seconds)
-        shares.append(ours.switching / ours.seconds)
+    for _ in range(rounds):
+        one = run(engine, job, folder)
+        ratios.append(one.bare / one.ours)
+        shares.append(one.switching / one.ours)
         print(
-            f"{arm}: esprobe {rollouts / ours.seconds:,.1f} rollouts/s, bare {rollouts / theirs:,.1f} rollouts/s, "
-            f"ratio {ratios[-1]:.3f}" + (f", switches {shares[-1]:.1%} of esprobe's time" if job.sigmas else ""),
+            f"{arm}: esprobe {one.rollouts / one.ours:,.1f} rollouts/s, bare {one.rollouts / one.bare:,.1f} "
+            f"rollouts/s, ratio {ratios[-1]:.3f}"
+            + (f", switches {shares[-1]:.1%} of esprobe's time" if job.sigmas else ""),
             flush=True,
         )
     print(f"{arm}: median ratio esprobe / bare {statistics.median(ratios):.3f} (design: at least 0.95)")
@@ -127,9 +161,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     if len(options.arms) > 1:
-        for (
-            arm
-        ) in options.arms:  # a process each: an engine that perturbs caches nothing, and vLLM starts once a process
+        # A process each: an engine that perturbs caches nothing, and vLLM starts once a process.
+        for arm in options.arms:
             command = [sys.executable, "-m", "tests.benchmarks.loop_overhead", *sys.argv[1:], "--arms", arm]
             subprocess.run(command, check=True)
         return

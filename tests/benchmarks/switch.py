@@ -26,7 +26,7 @@ def tell(engine: Any, sigma: float) -> None:
     print(
         f"a switch there and back: {whole:.1f} ms for {scalars:,} scalars ({len(weights._weights)} tensors), of which"
     )
-    print(f"  {noise:6.1f} ms noise v1 in numpy, on {weights._threads._max_workers} threads")
+    print(f"  {noise:6.1f} ms noise v1 in numpy, in one thread")
     print(f"  {perturb - noise:6.1f} ms reading the pristine copy, adding, rounding, writing to the live weights")
     print(f"  {restore:6.1f} ms copying the pristine weights back")
     if worker:
@@ -42,11 +42,9 @@ def _there_and_back(engine: Any, perturbation: Perturbation) -> None:
 
 
 def _noise_alone(weights: PristineWeights, seed: int) -> None:
-    def fill(piece: Any) -> None:
+    for piece in weights._weights:
         out = np.empty(piece.live.numel(), np.float32)
         fill_standard_normal(noise_key(seed, piece.name, piece.numel), piece.start, out)
-
-    list(weights._threads.map(fill, weights._weights))
 
 
 def _worker(engine: Any) -> Any:
