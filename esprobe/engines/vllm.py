@@ -25,7 +25,7 @@ from esprobe.spec import Completion, FinishReason, Perturbation, Prompt, Request
 _WINDOWS = 2
 """Requests in flight, in running batches: one that runs, one that waits so that no place stays empty."""
 
-_DYING_S = 30.0
+_DYING_S = 60.0
 """Seconds in which an engine that has lost a worker ends, with time to spare."""
 
 _LOOP = {"min_pattern_size": 1, "max_pattern_size": 32, "min_count": 8}
@@ -260,6 +260,9 @@ def _alive(engine: Any, *also: type[Exception]) -> Iterator[None]:
         died = isinstance(err, EngineDeadError) or _died_at_the_call(engine, err)
         if not (died or isinstance(err, also)):
             raise
+        if died:
+            # What is left of it ends first: tracebacks of its own would else follow our one line.
+            engine.engine_core.shutdown()
         cause = "a process of its engine died" if died else _first_line(err)
         raise EngineError(
             f"vLLM failed while it was at work ({cause}); everything stored so far is safe. Run the same "

@@ -14,7 +14,7 @@ from tests.sampling.test_resume import rows, stored
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
-PROBLEMS, SAMPLES = 200, 12
+PROBLEMS, SAMPLES = 200, 40
 ARM = ["sample-perturb", "--sigma", "0.005", "--model", "tiny", "--engine", "vllm", "--samples", str(SAMPLES)]
 ARM += ["--problems", f"200:{200 + PROBLEMS}", "--max-tokens", "64", "--max-num-seqs", "32", "--db", "esprobe.db"]
 WANTED = PROBLEMS * (SAMPLES + 1)
