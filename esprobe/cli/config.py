@@ -35,6 +35,7 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
             )
     chosen = {names[str(key).replace("_", "-")]: value for key, value in values.items() if value is not None}
     repeatable = {parameter.name for parameter in context.command.params if getattr(parameter, "multiple", False)}
+    written = dict(chosen)
     for name in repeatable & chosen.keys():
         chosen[name] = chosen[name] if isinstance(chosen[name], list) else [chosen[name]]
     parameters = {parameter.name: parameter for parameter in context.command.params}
@@ -50,8 +51,8 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
             parameters[name].process_value(context, value)
         except typer.BadParameter as err:
             raise UsageError(
-                f"the configuration {path} sets {spelled_as[name]} to {value!r}, which that option cannot be "
-                f"({err.message}); mend it there"
+                f"the configuration {path} sets {spelled_as[name]} to {written[name]!r}, which that option "
+                f"cannot be ({err.message}); mend it there"
             ) from err
     context.default_map = {**(context.default_map or {}), **chosen}
     return path

@@ -9,15 +9,19 @@ def parse_range(text: str) -> tuple[float, float]:
     """(lowest, highest) of ``LOW:HIGH``.
 
     Raises:
-        UsageError: the text is no range of positive numbers.
+        UsageError: the text is no range of positive numbers, or its ends are not in order.
     """
     low, _, high = text.partition(":")
     try:
         ends = float(low), float(high)
     except ValueError:
         ends = math.nan, math.nan
-    if not (math.isfinite(ends[0]) and math.isfinite(ends[1]) and 0 < ends[0] < ends[1]):
+    if not all(math.isfinite(end) and end > 0 for end in ends):
         raise UsageError(f"--range {text!r} is no range of positive numbers; use LOW:HIGH, such as 0.0003:0.03")
+    if ends[0] >= ends[1]:
+        raise UsageError(
+            f"--range {text!r} does not go up, so there is nothing between to scan; put the lower end first"
+        )
     return ends
 
 

@@ -42,7 +42,7 @@ def test_a_lost_actor_is_started_again_and_nothing_is_missing(
     tmp_path: Path, alone: Callable[[str, int], list[tuple[object, ...]]]
 ) -> None:
     db = tmp_path / "e.db"
-    command: list[object] = [*ARMS["token space"], "--samples", 32, "--ray", "local", "--workers", "2"]
+    command: list[object] = [*ARMS["token space"], "--samples", 128, "--ray", "local", "--workers", "2"]
     with running(command, db, 48) as process:
         actors = [pid for pid, line in descendants(process.pid).items() if line.startswith("ray::Actor")]
         assert len(actors) == 2
@@ -50,7 +50,7 @@ def test_a_lost_actor_is_started_again_and_nothing_is_missing(
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert f"(process {actors[0]} on " in err and "it is started again" in err
-    assert rows(db) == alone("token space", 32)
+    assert rows(db) == alone("token space", 128)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
@@ -80,7 +80,7 @@ def test_of_two_nodes_one_is_killed_and_the_other_draws_the_rest(
     try:
         other = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
         db = tmp_path / "e.db"
-        command: list[object] = [*ARMS["weight space"], "--samples", 12, "--ray", cluster.address, "--workers", "2"]
+        command: list[object] = [*ARMS["weight space"], "--samples", 96, "--ray", cluster.address, "--workers", "2"]
         with running(command, db, 64) as process:
             there = other.all_processes["raylet"][0].process.pid
             assert any(line.startswith("ray::Actor") for line in descendants(there).values())
@@ -88,7 +88,7 @@ def test_of_two_nodes_one_is_killed_and_the_other_draws_the_rest(
             _, err = process.communicate(timeout=180)
         assert process.returncode == 0, err
         assert " is lost (" in err
-        assert rows(db) == alone("weight space", 12)
+        assert rows(db) == alone("weight space", 96)
     finally:
         cluster.shutdown()
 

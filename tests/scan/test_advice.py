@@ -108,9 +108,15 @@ def test_a_grid_ascends_from_end_to_end(low: float, ratio: float, points: int) -
     assert all(float(f"{value:g}") == value for value in grid)
 
 
-@pytest.mark.parametrize("text", ["0.1", "2:1", "0:1", "a:b", "1:nan", "1:inf", "", "1:1"])
+@pytest.mark.parametrize("text", ["0.1", "0:1", "-1:1", "a:b", "1:nan", "1:inf", ""])
 def test_what_is_no_range_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no range of positive numbers"):
+        parse_range(text)
+
+
+@pytest.mark.parametrize("text", ["2:1", "1:1"])
+def test_ends_out_of_order_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=f"--range '{text}' does not go up"):
         parse_range(text)
 
 
