@@ -7,6 +7,7 @@ docs/noise.md; nothing here may change without a new scheme name, because stored
 
 import hashlib
 import threading
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,29 +80,33 @@ def standard_normal(
     if start + count > numel:
         raise ValueError(f"elements {start}..{start + count - 1} lie outside a tensor of {numel}")
     out = np.empty(count, np.float32)
-    fill_standard_normal(noise_key(seed, name, numel, scheme), start, out)
+    fill_standard_normal([(noise_key(seed, name, numel, scheme), start, out)])
     return out
 
 
-def fill_standard_normal(key: int, start: int, out: NDArray[np.float32]) -> None:
-    """Write the noise of ``key`` from element ``start`` on into ``out``, a 1-D float32 array.
+def fill_standard_normal(pieces: Iterable[tuple[int, int, NDArray[np.float32]]]) -> None:
+    """Write noise into arrays: for each (key, start, out) that of ``key`` from element ``start`` on into ``out``.
 
-    numpy releases the interpreter lock inside, so tensors can be filled in threads.
+    Pieces that are small, as the rows of a column shard are, share numpy's calls, each of which costs as much as
+    thousands of normals. numpy releases the interpreter lock inside, so this can run in threads.
+
+    Args:
+        pieces: out is (count,) float32, of any count.
     """
-    first_block, skip = divmod(start, _BLOCK)
-    blocks_left = -(-(skip + out.size) // _BLOCK)
-    # numpy advances the counter before its first block: element block b is drawn at counter b + 1.
-    generator = np.random.Philox(key=key, counter=first_block)
-    fast_box_muller = _of_this_thread()
-    written = 0
-    while blocks_left:
-        blocks = min(blocks_left, _CHUNK_BLOCKS)
-        normals = fast_box_muller(generator.random_raw(_WORDS * blocks))[skip:]
-        count = min(normals.size, out.size - written)
-        out[written : written + count] = normals[:count]
-        written += count
-        blocks_left -= blocks
-        skip = 0
+    chunk = _of_this_thread()
+    chunk.clear()  # what an exception may have left
+    for key, start, out in pieces:
+        first_block, skip = divmod(start, _BLOCK)
+        # numpy advances the counter before its first block: element block b is drawn at counter b + 1.
+        generator = np.random.Philox(key=key, counter=first_block)
+        written = 0
+        while written < out.size:
+            blocks = min(-(-(skip + out.size - written) // _BLOCK), chunk.blocks_free)
+            count = min(_BLOCK * blocks - skip, out.size - written)
+            chunk.add(generator.random_raw(_WORDS * blocks), skip, out[written : written + count])
+            written += count
+            skip = 0
+    chunk.flush()
 
 
 def box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
@@ -113,12 +118,43 @@ def box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
     return normals
 
 
-def _of_this_thread() -> "FastBoxMuller":
+def _of_this_thread() -> "_Chunk":
     """Made once a thread: memory that is new for each tensor would have to be mapped for each."""
-    found: FastBoxMuller | None = getattr(_threads, "box_muller", None)
+    found: _Chunk | None = getattr(_threads, "chunk", None)
     if found is None:
-        found = _threads.box_muller = FastBoxMuller(_WORDS * _CHUNK_BLOCKS)
+        found = _threads.chunk = _Chunk()
     return found
+
+
+class _Chunk:
+    """Words that wait to become normals together, and the arrays that those belong in."""
+
+    def __init__(self) -> None:
+        self._words = np.empty(_WORDS * _CHUNK_BLOCKS, np.uint64)
+        self._outs: list[tuple[int, NDArray[np.float32]]] = []
+        self._box_muller = FastBoxMuller(self._words.size)
+        self.clear()
+
+    def clear(self) -> None:
+        self._outs.clear()
+        self.blocks_free = _CHUNK_BLOCKS
+
+    def add(self, words: NDArray[np.uint64], skip: int, out: NDArray[np.float32]) -> None:
+        """Whole blocks, as many as are free or fewer; ``out`` gets their normals from number ``skip`` on."""
+        used = self._words.size - _WORDS * self.blocks_free
+        self._words[used : used + words.size] = words
+        self._outs.append((2 * used + skip, out))
+        self.blocks_free -= words.size // _WORDS
+        if not self.blocks_free:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make the normals, and put them where they belong."""
+        used = self._words.size - _WORDS * self.blocks_free
+        normals = self._box_muller(self._words[:used])
+        for first, out in self._outs:
+            out[:] = normals[first : first + out.size]
+        self.clear()
 
 
 class FastBoxMuller:
@@ -133,7 +169,7 @@ class FastBoxMuller:
     def __init__(self, capacity: int) -> None:
         self._floats = np.empty((7, capacity))
         self._exact = np.empty(2 * capacity)
-        self._integers = np.empty(capacity, np.int64)
+        self._integers = np.empty(capacity, np.uint64)
         self._near_zero = np.empty(capacity, np.uint32)
         self._low_bits = np.empty(2 * capacity, np.uint32)
         self._normals = np.empty(2 * capacity, np.float32)
@@ -143,7 +179,7 @@ class FastBoxMuller:
         count = words.size
         halves = words.astype("<u8", copy=False).view("<u4")
         normals = self._normals[: 2 * count]
-        exact = self.before_rounding(halves)
+        exact = self.before_rounding(words)
         normals[:] = exact
         near_zero, low_bits = self._near_zero[:count], self._low_bits[: 2 * count]
         np.add(halves[1::2], _ZERO_MARGIN, out=near_zero)
@@ -156,17 +192,20 @@ class FastBoxMuller:
             normals[2 * chosen], normals[2 * chosen + 1] = _turned(radius, halves[2 * chosen + 1])
         return normals
 
-    def before_rounding(self, halves: NDArray[np.uint32]) -> NDArray[np.float64]:
-        """The normals of (low, high) halves in float64, where they are right but for 2e-15 of their radius."""
-        count = halves.size // 2
+    def before_rounding(self, words: NDArray[np.uint64]) -> NDArray[np.float64]:
+        """The normals of ``words`` in float64, where they are right but for 2e-15 of their radius."""
+        count = words.size
         radius, rest, square, sine, cosine_less_1, x, y = self._floats[:, :count]
-        exact, entry = self._exact[: 2 * count], self._integers[:count]
-        _radius(halves[0::2], radius)
-        np.right_shift(halves[1::2], 32 - _TABLE_BITS, out=entry, casting="unsafe")
-        np.take(_COSINES, entry, out=x, mode="clip")
-        np.take(_SINES, entry, out=y, mode="clip")
-        np.bitwise_and(halves[1::2], 2 ** (32 - _TABLE_BITS) - 1, out=entry, casting="unsafe")
-        np.subtract(entry, 2 ** (31 - _TABLE_BITS), out=rest)  # from the middle of the table's entry
+        exact, bits = self._exact[: 2 * count], self._integers[:count]
+        signed = bits.view(np.int64)  # indexes, and faster than unsigned to make floats of
+        np.bitwise_and(words, 2**32 - 1, out=bits)
+        _radius(signed, radius)
+        np.right_shift(words, 64 - _TABLE_BITS, out=bits)
+        np.take(_COSINES, signed, out=x, mode="clip")
+        np.take(_SINES, signed, out=y, mode="clip")
+        np.right_shift(words, 32, out=bits)
+        bits &= 2 ** (32 - _TABLE_BITS) - 1
+        np.subtract(signed, 2 ** (31 - _TABLE_BITS), out=rest)  # from the middle of the table's entry
         rest *= _TWO_PI * _TO_UNIT
         np.multiply(rest, rest, out=square)
         np.multiply(square, 1 / 120, out=sine)
@@ -190,7 +229,7 @@ class FastBoxMuller:
         return exact
 
 
-def _radius(low: NDArray[np.uint32], out: NDArray[np.float64]) -> NDArray[np.float64]:
+def _radius(low: NDArray[np.uint32 | np.int64], out: NDArray[np.float64]) -> NDArray[np.float64]:
     np.add(low, 0.5, out=out)
     out *= _TO_UNIT
     np.log(out, out=out)

@@ -3,13 +3,14 @@
 import hashlib
 import math
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esprobe.noise import FastBoxMuller, box_muller, noise_key, standard_normal
+from esprobe.noise import FastBoxMuller, box_muller, fill_standard_normal, noise_key, standard_normal
 
 _M0, _M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 _W0, _W1 = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
@@ -100,7 +101,7 @@ def test_the_fast_way_errs_by_far_less_than_what_it_allows_for() -> None:
     low, high = words & np.uint64(0xFFFFFFFF), words >> np.uint64(32)
     radius = np.sqrt(-2 * np.log((low.astype(np.float64) + 0.5) * 2.0**-32))
     angle = high.astype(np.float64) * 2.0**-32 * (2 * np.pi)
-    found = FastBoxMuller(1 << 14).before_rounding(words.astype("<u8").view("<u4"))
+    found = FastBoxMuller(1 << 14).before_rounding(words)
     assert np.abs(found[0::2] - radius * np.cos(angle)).max() < 2e-15 * radius.max()
     assert np.abs((found[1::2] - radius * np.sin(angle)) / radius).max() < 2e-15
 
@@ -110,6 +111,31 @@ def test_the_fast_way_errs_by_far_less_than_what_it_allows_for() -> None:
 def test_a_slice_is_the_slice_of_the_whole(start: int, count: int) -> None:
     whole = standard_normal(3, "w", 0, 300_000)
     assert np.array_equal(standard_normal(3, "w", start, count), whole[start : start + count])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    pieces=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 200_000), st.integers(0, 9) | st.integers(0, 150_000)), max_size=20
+    )
+)
+def test_pieces_filled_together_are_each_what_it_is_alone(pieces: list[tuple[int, int, int]]) -> None:
+    filled = [(noise_key(seed, "w", 1), start, np.full(count, np.nan, np.float32)) for seed, start, count in pieces]
+    fill_standard_normal(filled)
+    for (seed, start, count), (_, _, out) in zip(pieces, filled, strict=True):
+        assert np.array_equal(out, standard_normal(seed, "w", start, count))
+
+
+def test_pieces_that_broke_off_leave_nothing_behind() -> None:
+    def broken() -> Iterator[tuple[int, int, np.ndarray]]:
+        yield noise_key(1, "w", 64), 0, abandoned
+        raise RuntimeError("no further piece")
+
+    abandoned = np.zeros(64, np.float32)
+    with pytest.raises(RuntimeError):
+        fill_standard_normal(broken())
+    assert within_one_ulp(standard_normal(3, "w", 0, 20), [by_definition(3, "w", i) for i in range(20)])
+    assert not abandoned.any()
 
 
 def test_tied_noise_depends_on_size_alone() -> None:

@@ -8,7 +8,7 @@ drift.
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from esprobe.errors import PerturbationError
 from esprobe.noise import fill_standard_normal, noise_key
 from esprobe.spec import Perturbation
 
-_SPAN = 1 << 18  # elements a thread perturbs at a time: fine enough to share one large tensor between cores
-_WORTH_A_THREAD = 1 << 17  # of fewer, numpy's steps are so short that threads only wait for each other's lock
+_SPAN = 1 << 18  # elements a thread perturbs at a time, at most: fine enough to share one large tensor between cores
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class WeightSlice:
         cols: int = self.live.numel() // self.rows
         return cols
 
-    def runs(self, offset: int, count: int) -> Iterator[tuple[int, int, int]]:
-        """(position, flat index, length) of the consecutive runs in ``live[offset : offset + count]``."""
+    def runs(self, offset: int, count: int) -> Iterator[tuple[int, int]]:
+        """(flat index, length) of the consecutive runs in ``live[offset : offset + count]``, in order."""
         end = offset + count
         while offset < end:
             row, col = divmod(offset, self.cols)
             length = min(self.cols - col, end - offset)
-            yield offset, self.start + row * self.row_stride + col, length
+            yield self.start + row * self.row_stride + col, length
             offset += length
 
 
@@ -104,6 +104,15 @@ def whole_weights(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[Wei
     return weights
 
 
+@dataclass(frozen=True)
+class _Span:
+    """``live[offset : offset + count]`` of the weight of that number."""
+
+    index: int
+    offset: int
+    count: int
+
+
 class PristineWeights:
     """A copy of the loaded weights, and the only way in which esprobe changes them."""
 
@@ -135,17 +144,15 @@ class PristineWeights:
         for index in self._in_scope(perturbation.scope):
             live = self._weights[index].live
             count = live.numel()
-            if live.is_cuda:
+            if perturbation.sigma == 0:
+                live.copy_(self._base[index])  # the identity; adding 0.0 to -0.0 would not be
+                touched += count
+            elif live.is_cuda:
                 self._perturb_fused(perturbation, index)
                 touched += count
             else:
-                spans += [(index, offset, min(_SPAN, count - offset)) for offset in range(0, count, _SPAN)]
-
-        def perturb(span: tuple[int, int, int]) -> int:
-            return self._perturb_span(perturbation, *span)
-
-        shared, small = ([s for s in spans if (s[2] >= _WORTH_A_THREAD) is large] for large in (True, False))
-        return touched + sum(self._threads.map(perturb, shared)) + sum(map(perturb, small))
+                spans += _spans(index, count)
+        return touched + sum(self._threads.map(lambda some: self._perturb_spans(perturbation, some), _shares(spans)))
 
     def restore(self) -> None:
         """Make the live weights the pristine ones, bit for bit."""
@@ -180,21 +187,49 @@ class PristineWeights:
         shape = (weight.start, weight.rows, weight.cols, weight.row_stride)
         perturb_strided(weight.live, self._base[index], _key(perturbation, weight), *shape, perturbation.sigma)
 
-    def _perturb_span(self, perturbation: Perturbation, index: int, offset: int, count: int) -> int:
-        weight = self._weights[index]
-        base = self._base[index][offset : offset + count]
-        live = weight.live[offset : offset + count]
-        if perturbation.sigma == 0:
-            live.copy_(base)  # the identity; adding 0.0 to -0.0 would not be
-            return count
-        noise = np.empty(count, np.float32)
-        key = _key(perturbation, weight)
-        for position, start, length in weight.runs(offset, count):
-            fill_standard_normal(key, start, noise[position - offset :][:length])
+    def _perturb_spans(self, perturbation: Perturbation, spans: Sequence[_Span]) -> int:
+        noise = np.empty(sum(span.count for span in spans), np.float32)
+        fill_standard_normal(self._pieces(perturbation, spans, noise))
         # Multiply and add round separately, as noise v1 says; a fused multiply-add would not.
         noise *= np.float32(perturbation.sigma)
-        live.copy_(torch.from_numpy(noise).to(base.device).add_(base.float()).to(live.dtype))
-        return count
+        done = 0
+        for span in spans:
+            base = self._base[span.index][span.offset : span.offset + span.count]
+            live = self._weights[span.index].live[span.offset : span.offset + span.count]
+            added = torch.from_numpy(noise[done : done + span.count]).to(base.device)
+            live.copy_(added.add_(base.float()).to(live.dtype))
+            done += span.count
+        return done
+
+    def _pieces(
+        self, perturbation: Perturbation, spans: Sequence[_Span], noise: NDArray[np.float32]
+    ) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+        """(key, flat index, where in ``noise``) of every run of consecutive elements, in order."""
+        filled = 0
+        for span in spans:
+            weight = self._weights[span.index]
+            key = _key(perturbation, weight)
+            for start, length in weight.runs(span.offset, span.count):
+                yield key, start, noise[filled : filled + length]
+                filled += length
+
+
+def _spans(index: int, count: int) -> list[_Span]:
+    return [_Span(index, offset, min(_SPAN, count - offset)) for offset in range(0, count, _SPAN)]
+
+
+def _shares(spans: Iterable[_Span]) -> Iterator[list[_Span]]:
+    """What a thread does at a time: small tensors together, because numpy's short steps cannot run beside others'."""
+    share: list[_Span] = []
+    held = 0
+    for span in spans:
+        if held + span.count > _SPAN:
+            yield share
+            share, held = [], 0
+        share.append(span)
+        held += span.count
+    if share:
+        yield share
 
 
 def _key(perturbation: Perturbation, weight: WeightSlice) -> int:

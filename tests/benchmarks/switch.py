@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from esprobe.engines.weights import PristineWeights
-from esprobe.noise import fill_standard_normal, noise_key
+from esprobe.engines.weights import PristineWeights, _shares, _Span, _spans
+from esprobe.noise import fill_standard_normal
 from esprobe.spec import Perturbation
 
 _REPEATS = 15
@@ -21,12 +21,12 @@ def tell(engine: Any, sigma: float) -> None:
     weights: PristineWeights = worker.esp_weights if worker else engine._pristine
     scalars = sum(piece.live.numel() for piece in weights._weights)
     perturb = _milliseconds(lambda seed: weights.perturb(Perturbation(seed, sigma)))
-    noise = _milliseconds(lambda seed: _noise_alone(weights, seed))
+    noise = _milliseconds(lambda seed: _noise_alone(weights, Perturbation(seed, sigma)))
     restore = _milliseconds(lambda seed: weights.restore())
     print(
         f"a switch there and back: {whole:.1f} ms for {scalars:,} scalars ({len(weights._weights)} tensors), of which"
     )
-    print(f"  {noise:6.1f} ms noise v1 in numpy, in one thread")
+    print(f"  {noise:6.1f} ms noise v1 in numpy, in {weights._threads._max_workers} threads")
     print(f"  {perturb - noise:6.1f} ms reading the pristine copy, adding, rounding, writing to the live weights")
     print(f"  {restore:6.1f} ms copying the pristine weights back")
     if worker:
@@ -41,10 +41,15 @@ def _there_and_back(engine: Any, perturbation: Perturbation) -> None:
         pass
 
 
-def _noise_alone(weights: PristineWeights, seed: int) -> None:
-    for piece in weights._weights:
-        out = np.empty(piece.live.numel(), np.float32)
-        fill_standard_normal(noise_key(seed, piece.name, piece.numel), piece.start, out)
+def _noise_alone(weights: PristineWeights, perturbation: Perturbation) -> None:
+    """The same noise on the same threads, and nothing done with it."""
+
+    def draw(share: list[_Span]) -> None:
+        noise = np.empty(sum(span.count for span in share), np.float32)
+        fill_standard_normal(weights._pieces(perturbation, share, noise))
+
+    spans = [span for index, piece in enumerate(weights._weights) for span in _spans(index, piece.live.numel())]
+    list(weights._threads.map(draw, _shares(spans)))
 
 
 def _worker(engine: Any) -> Any:

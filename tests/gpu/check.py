@@ -74,7 +74,7 @@ class Table:
 def by_numpy(base: torch.Tensor, key: int, start: int, sigma: float) -> torch.Tensor:
     """The definition: noise from numpy, product, sum and dtype rounded one by one, on the CPU."""
     noise = np.empty(base.numel(), np.float32)
-    fill_standard_normal(key, start, noise)
+    fill_standard_normal([(key, start, noise)])
     noise *= np.float32(sigma)
     return torch.from_numpy(noise).add_(base.float()).to(base.dtype)
 
