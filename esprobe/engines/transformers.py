@@ -12,6 +12,7 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteria
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
@@ -25,6 +26,9 @@ from esprobe.spec import Completion, Perturbation, Prompt, Request
 
 _SEGMENT = 64
 """Tokens after which rows that have ended leave their batch."""
+
+_CACHE = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
+"""What keys and values are called, as an argument and in an output: transformers 5.24 renamed them."""
 
 
 class TransformersEngine:
@@ -98,9 +102,9 @@ class TransformersEngine:
                     input_ids=ids,
                     attention_mask=mask,
                     generation_config=config,
-                    past_key_values=cache,
                     logits_processor=[TokenNoise(chosen, longest, self._device)] if chosen[0].temperature else [],
                     stopping_criteria=[interrupt],
+                    **{_CACHE: cache},
                 )
             if interrupt.fired:
                 return None
@@ -110,7 +114,7 @@ class TransformersEngine:
                 row += _up_to_end(tokens, self._end_tokens)
                 if row[-1] not in self._end_tokens:
                     kept.append(position)
-            cache, ids = output.past_key_values, output.sequences
+            cache, ids = output[_CACHE], output.sequences
             mask = torch.cat([mask, mask.new_ones(len(alive), ids.shape[1] - mask.shape[1])], dim=1)
             if len(kept) < len(alive):
                 indices = torch.tensor(kept, dtype=torch.long, device=self._device)
@@ -136,12 +140,12 @@ class TransformersEngine:
                 if step == 1 and decoding is not None:
                     weights.enter_context(self.perturbed(decoding))
                 for i, ids in enumerate(rows):
-                    output = self._model(input_ids=ids, past_key_values=caches[i], use_cache=True)
+                    output = self._model(input_ids=ids, use_cache=True, **{_CACHE: caches[i]})
                     logits = output.logits[0, -1].float()
                     top = torch.log_softmax(logits, dim=-1).topk(min(LIKELIEST, logits.numel()))
                     tokens[i].append(int(top.indices[0]))
                     logprobs[i].append(tuple(top.values.tolist()))
-                    rows[i], caches[i] = top.indices[:1].view(1, 1), output.past_key_values
+                    rows[i], caches[i] = top.indices[:1].view(1, 1), output[_CACHE]
         return [Reading(tuple(t), tuple(p)) for t, p in zip(tokens, logprobs, strict=True)]
 
     def probe_head(self) -> list[float]:
