@@ -9,7 +9,8 @@ import typer
 
 from esprobe.cli import options
 from esprobe.cli.config import ConfigFile
-from esprobe.cli.drawing import typed
+from esprobe.cli.grouped import grouped
+from esprobe.cli.wanted import Vllm, Wanted
 from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ _STUDY_SIGMAS = (0.001, 0.003, 0.005, 0.01)
 _ASSUMED_SHARE = 3
 
 
+@grouped
 def plan(
-    db: options.DbPath = Path("esprobe.db"),
-    model: options.ModelName = options.DEFAULT_MODEL,
+    *,
     temperature: Annotated[
         list[float] | None,
         typer.Option("-t", "--temperature", help="A temperature; repeatable. Without any and no sigma: the study's."),
@@ -35,22 +36,9 @@ def plan(
     top_k: options.TopK = -1,
     noise: options.NoiseScheme = "iid",
     scope: options.Scope = None,
-    problems: options.ProblemSlice = "200:2200",
-    samples: options.Samples = 1024,
-    seed: options.Seed = 42,
-    max_tokens: options.MaxTokens = 1024,
-    task: options.TaskName = "countdown",
-    data: options.DataName = None,
-    prompt: options.PromptStyle = "chat",
-    engine: options.EngineName = "auto",
-    dtype: options.Dtype = "auto",
-    batch_size: options.BatchSize = 64,
-    max_num_seqs: options.MaxNumSeqs = 512,
-    gpu_memory_utilization: options.GpuMemory = 0.85,
-    enforce_eager: options.EnforceEager = False,
-    tensor_parallel_size: options.TensorParallel = 1,
-    batch_invariant: options.BatchInvariant = False,
-    stop_loops: options.StopLoops = False,
+    db: options.DbPath = Path("esprobe.db"),
+    wanted: Wanted,
+    vllm: Vllm,
     baseline: options.Baseline = True,
     tokens: Annotated[
         float | None,
@@ -65,9 +53,7 @@ def plan(
     config: ConfigFile = None,
 ) -> None:
     """What a run will take: rollouts, tokens, size of the database and, where a rate is known, hours."""
-    from esprobe.engines import EngineOptions
     from esprobe.sampling import estimate
-    from esprobe.sampling.job import Job
     from esprobe.sampling.stop import StopSignals
 
     for option, value in (
@@ -78,31 +64,12 @@ def plan(
     ):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise UsageError(f"{option} {value:g} is nothing to reckon with; use a number above 0")
-    if tokens is not None and tokens > max_tokens:
-        raise UsageError(f"--tokens {tokens:g} is more than a completion of --max-tokens {max_tokens} can have")
+    if tokens is not None and tokens > wanted.max_tokens:
+        raise UsageError(f"--tokens {tokens:g} is more than a completion of --max-tokens {wanted.max_tokens} can have")
     study = not temperature and not sigma
-    job = Job(
-        command=typed(),
-        model=model,
-        engine=engine,
-        task=task,
-        data=data,
-        problems=options.parse_slice(problems),
-        samples=samples,
-        seed=seed,
-        max_tokens=max_tokens,
-        dtype=dtype,
-        prompt=prompt,
+    job = wanted.job(
+        vllm,
         baseline=baseline,
-        stop_loops=stop_loops,
-        options=EngineOptions(
-            batch_size=batch_size,
-            max_num_seqs=max_num_seqs,
-            gpu_memory_utilization=gpu_memory_utilization,
-            enforce_eager=enforce_eager,
-            tensor_parallel_size=tensor_parallel_size,
-            batch_invariant=batch_invariant,
-        ),
         temperatures=_STUDY_TEMPERATURES if study else tuple(temperature or ()),
         top_p=top_p,
         top_k=top_k,
@@ -110,7 +77,7 @@ def plan(
         noise=noise,
         scope=scope,
     )
-    assumed = tokens or max(1, round(max_tokens / _ASSUMED_SHARE))  # whole, as it is printed
+    assumed = tokens or max(1, round(wanted.max_tokens / _ASSUMED_SHARE))  # whole, as it is printed
     with StopSignals() as stop:
         paces = estimate.probe(job, probe_problems, stop) if probe else {}
         expected = estimate.estimate(job, db, paces, assumed, rate)

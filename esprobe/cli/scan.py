@@ -1,5 +1,6 @@
 """``scan``: which sigma, or temperature, is worth sampling."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +9,9 @@ import typer
 
 from esprobe.cli import options
 from esprobe.cli.config import ConfigFile
-from esprobe.cli.drawing import draw, typed
+from esprobe.cli.drawing import draw
+from esprobe.cli.grouped import grouped
+from esprobe.cli.wanted import Vllm, Wanted, Workers
 from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,9 +30,17 @@ class Space(StrEnum):
 RANGES = {Space.weight: "0.0003:0.03", Space.token: "0.1:2"}
 
 
+@dataclass(frozen=True)
+class Few(Wanted):
+    """A scan asks for less."""
+
+    problems: options.ProblemSlice = "200:264"
+    samples: Annotated[int, typer.Option("--samples", help="Seeds, or draws of each problem; the k of pass@k.")] = 8
+
+
+@grouped
 def scan(
-    db: options.DbPath = Path("esprobe.db"),
-    model: options.ModelName = options.DEFAULT_MODEL,
+    *,
     space: Annotated[Space, typer.Option("--space", help="weight scans sigma, token scans the temperature.")] = (
         Space.weight
     ),
@@ -38,38 +49,20 @@ def scan(
         typer.Option("--range", help="Ends of the grid. Default: 0.0003:0.03, or 0.1:2.", metavar="LOW:HIGH"),
     ] = None,
     points: Annotated[int, typer.Option("--points", help="Values of the logarithmic grid.")] = 8,
-    samples: Annotated[int, typer.Option("--samples", help="Seeds, or draws of each problem; the k of pass@k.")] = 8,
-    problems: options.ProblemSlice = "200:264",
     noise: options.NoiseScheme = "iid",
     scope: options.Scope = None,
     top_p: options.TopP = 1.0,
     top_k: options.TopK = -1,
-    seed: options.Seed = 42,
-    max_tokens: options.MaxTokens = 1024,
-    task: options.TaskName = "countdown",
-    data: options.DataName = None,
-    prompt: options.PromptStyle = "chat",
-    engine: options.EngineName = "auto",
-    dtype: options.Dtype = "auto",
-    batch_size: options.BatchSize = 64,
-    max_num_seqs: options.MaxNumSeqs = 512,
-    gpu_memory_utilization: options.GpuMemory = 0.85,
-    enforce_eager: options.EnforceEager = False,
-    tensor_parallel_size: options.TensorParallel = 1,
-    batch_invariant: options.BatchInvariant = False,
-    stop_loops: options.StopLoops = False,
-    workers: options.Workers = None,
-    workers_per_gpu: options.WorkersPerGpu = 1,
-    ray: options.RayAddress = None,
+    db: options.DbPath = Path("esprobe.db"),
+    wanted: Few,
+    vllm: Vllm,
+    workers: Workers,
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Draw the scan too; the ending names the form (png, svg, pdf).")
     ] = None,
     config: ConfigFile = None,
 ) -> None:
     """A few rollouts at each value of a grid, and which values to sample. They stay, so that a real run only adds."""
-    from esprobe.engines import EngineOptions
-    from esprobe.fleet.crew import CrewOptions
-    from esprobe.sampling.job import Job
     from esprobe.scan.advice import advise
     from esprobe.scan.figure import check_figure, draw_figure
     from esprobe.scan.grid import logarithmic, parse_range
@@ -81,35 +74,18 @@ def scan(
         raise UsageError("--top-p and --top-k cut what is sampled in token space, and --space weight decodes greedily")
     if space is Space.token and (noise, scope) != ("iid", None):
         raise UsageError("--noise and --scope shape noise on weights, and --space token adds none")
-    first, stop = options.parse_slice(problems)
+    first, stop = options.parse_slice(wanted.problems)
     if stop - first == 1:
-        raise UsageError(f"--problems {problems} is one problem, and only several tell a rise from luck; name more")
+        raise UsageError(
+            f"--problems {wanted.problems} is one problem, and only several tell a rise from luck; name more"
+        )
     values = logarithmic(*parse_range(range or RANGES[space]), points)
     if figure is not None:
         check_figure(figure)
-    job = Job(
-        command=typed(),
-        model=model,
-        engine=engine,
-        task=task,
-        data=data,
-        problems=(first, stop),
-        samples=samples,
-        seed=seed,
-        max_tokens=max_tokens,
-        dtype=dtype,
-        prompt=prompt,
+    job = wanted.job(
+        vllm,
+        crew=workers.crew_options(),
         baseline=True,
-        stop_loops=stop_loops,
-        options=EngineOptions(
-            batch_size=batch_size,
-            max_num_seqs=max_num_seqs,
-            gpu_memory_utilization=gpu_memory_utilization,
-            enforce_eager=enforce_eager,
-            tensor_parallel_size=tensor_parallel_size,
-            batch_invariant=batch_invariant,
-        ),
-        crew=CrewOptions(workers=workers, workers_per_gpu=workers_per_gpu, ray=ray),
         sigmas=values if space is Space.weight else (),
         temperatures=values if space is Space.token else (),
         top_p=top_p,
