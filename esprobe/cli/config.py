@@ -70,8 +70,11 @@ def _read(path: Path) -> dict[Any, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         reason = " ".join(str(err).split())
         raise DataError(f"the configuration {path} is not YAML ({reason}); mend it or leave out --config") from err
-    if values is None:  # empty, or all of it commented out
-        return {}
+    if values is None or values == {}:
+        raise DataError(
+            f"the configuration {path} sets no option (is it cut off, or all commented out?), and the defaults are a "
+            f"whole study; write 'samples: 512' or the like there, or leave out --config"
+        )
     if not isinstance(values, dict):
         raise DataError(f"the configuration {path} must be a mapping of options to values, such as 'samples: 512'")
     return values

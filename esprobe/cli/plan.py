@@ -66,6 +66,8 @@ def plan(
             raise UsageError(f"{option} {value:g} is nothing to reckon with; use a number above 0")
     if tokens is not None and tokens > wanted.max_tokens:
         raise UsageError(f"--tokens {tokens:g} is more than a completion of --max-tokens {wanted.max_tokens} can have")
+    if probe and tokens is not None:
+        raise UsageError(f"--probe measures tokens, and --tokens {tokens:g} assumes them; leave out one of them")
     study = not temperature and not sigma
     job = wanted.job(
         vllm,

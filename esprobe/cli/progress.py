@@ -1,5 +1,6 @@
 """How a run is watched: a live bar where stderr is a terminal, plain lines where it is not."""
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -21,11 +22,17 @@ _LINE_EVERY_S = 10.0
 _WIDE = 120
 
 
+class _Stderr(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to us; Rich would end the process."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 class ConsoleObserver:
     """Shows notices, warnings and progress on stderr."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = _Stderr(stderr=True, highlight=False, soft_wrap=True)
         self._live = self._console.is_terminal
         self._deaf = False
         # On a narrow terminal there is no bar, and the figures take a second line: cut short they would hide the last.

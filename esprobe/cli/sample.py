@@ -42,7 +42,7 @@ def sample_temp(
     job = wanted.job(
         vllm,
         crew=workers.crew_options(),
-        shard=Shard.parse(shard) if shard else WHOLE,
+        shard=WHOLE if shard is None else Shard.parse(shard),
         baseline=baseline,
         temperatures=tuple(temperature),
         top_p=top_p,
@@ -79,7 +79,7 @@ def sample_perturb(
     job = wanted.job(
         vllm,
         crew=workers.crew_options(),
-        shard=Shard.parse(shard) if shard else WHOLE,
+        shard=WHOLE if shard is None else Shard.parse(shard),
         baseline=baseline,
         sigmas=tuple(sigma),
         noise=noise,

@@ -27,7 +27,7 @@ class Space(StrEnum):
     token = "token"
 
 
-RANGES = {Space.weight: "0.0003:0.03", Space.token: "0.1:2"}
+RANGES = {Space.weight: "0.0003:0.02", Space.token: "0.1:2"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def scan(
     ),
     range: Annotated[
         str | None,
-        typer.Option("--range", help="Ends of the grid. Default: 0.0003:0.03, or 0.1:2.", metavar="LOW:HIGH"),
+        typer.Option("--range", help="Ends of the grid. Default: 0.0003:0.02, or 0.1:2.", metavar="LOW:HIGH"),
     ] = None,
     points: Annotated[int, typer.Option("--points", help="Values of the logarithmic grid.")] = 8,
     noise: options.NoiseScheme = "iid",

@@ -60,12 +60,14 @@ def read_status(db: Path) -> dict[str, Any]:
     Raises:
         StoreError: the database cannot be read.
     """
+    from esprobe.report.labels import distinct_labels
     from esprobe.store import RolloutStore
     from esprobe.store.lock import writer_of
     from esprobe.store.status import condition_statuses, total_eta_s
 
     with RolloutStore.open(db) as store, store.snapshot():
         statuses = condition_statuses(store)
+        names = distinct_labels({one.stored.id: one.stored.condition for one in statuses})
         session = store.last_session()
         size = sum(path.stat().st_size for path in (db, db.with_name(db.name + "-wal")) if path.exists())
     return {
@@ -78,14 +80,15 @@ def read_status(db: Path) -> dict[str, Any]:
         "eta_s": total_eta_s(statuses),
         "writer": writer_of(db),
         "session": session and _session(session),
-        "conditions": [_condition(one) for one in statuses],
+        "conditions": [_condition(one, names[one.stored.id]) for one in statuses],
     }
 
 
-def _condition(one: "ConditionStatus") -> dict[str, Any]:
+def _condition(one: "ConditionStatus", name: str) -> dict[str, Any]:
     return {
         "id": one.stored.id,
         "label": one.stored.condition.label,
+        "name": name,
         "kind": one.stored.condition.kind,
         "model": one.stored.condition.model,
         "rollouts": one.totals.rollouts,
@@ -156,15 +159,12 @@ def as_table(document: dict[str, Any]) -> str:
 
     heads = ("id", "condition", "stored", "planned", "done", "rollouts/s", "ETA", "incomplete", "tokens")
     rows = [heads]
-    labels = [one["label"] for one in document["conditions"]]
     for one in document["conditions"]:
-        shared = labels.count(one["label"]) > 1
-        label = f"{one['label']}, {one['model']}" if shared else one["label"]
         rate, eta = one["rollouts_per_s"], one["eta_s"]
         rows.append(
             (
                 str(one["id"]),
-                plain(label),
+                plain(one["name"]),
                 f"{one['rollouts']:,}",
                 f"{one['planned']:,}" if one["planned"] else "no plan",
                 # Rounded down: 100 % means all.

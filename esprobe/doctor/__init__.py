@@ -4,8 +4,8 @@ Owns the checks and their verdicts. Does not know tasks, conditions or databases
 computes with a model itself.
 """
 
-from esprobe.doctor.checks import Check, quick_check, refuse
+from esprobe.doctor.checks import Check, check_numbers, quick_check, refuse
 from esprobe.doctor.diagnosis import Diagnosis, diagnose
 from esprobe.doctor.text import as_json, as_table
 
-__all__ = ["Check", "Diagnosis", "as_json", "as_table", "diagnose", "quick_check", "refuse"]
+__all__ = ["Check", "Diagnosis", "as_json", "as_table", "check_numbers", "diagnose", "quick_check", "refuse"]

@@ -8,7 +8,7 @@ from typing import Any
 from esprobe.engines import Engine
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.probe import ProbedEngine, distance
-from esprobe.errors import PerturbationError
+from esprobe.errors import ModelError, PerturbationError
 from esprobe.spec import Perturbation, Prompt
 
 CANARIES = (
@@ -64,6 +64,24 @@ def refuse(checkpoint: Checkpoint) -> None:
                     f"{checkpoint.name!r} is a mixture of experts (config.json has {key} {count}), whose weights "
                     f"engines fuse and repack, so noise by checkpoint name would not reach them; use a dense model"
                 )
+
+
+def check_numbers(engine: Engine) -> None:
+    """Turn away a model that computes what is no number: its completions would be stored as if it had answered.
+
+    Raises:
+        ModelError: it does, for a plain sentence.
+    """
+    if not isinstance(engine, ProbedEngine):
+        return
+    (reading,) = engine.probe(CANARIES[:1], 1)
+    if any(map(math.isnan, reading.logprobs[0])):
+        loaded = engine.provenance()
+        raise ModelError(
+            f"{loaded['model']!r} in {loaded['dtype']} answers a plain sentence with what is no number (NaN), so "
+            f"nothing that it writes would mean anything; use --dtype bfloat16 or float32, whose range is larger "
+            f"than that of float16, or check its weights"
+        )
 
 
 def quick_check(engine: Engine) -> list[str]:

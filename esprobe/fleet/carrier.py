@@ -21,9 +21,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failure:
-    """A worker ends because of an error that a person can act on."""
+    """A worker ends because of an error that a person can act on; ``place`` is the process and machine it is."""
 
     error: EsprobeError
+    place: str
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 from esprobe.errors import EsprobeError
 from esprobe.fleet.carrier import PULSE_S, Died, Failure, Finished, Message, Pulse
 from esprobe.fleet.work import Work
-from esprobe.fleet.worker import Order, Worker
+from esprobe.fleet.worker import Order, Worker, this_place
 
 _CLOSING_S = 10.0
 # The parent decides what a signal means; a terminal and Slurm send it to every process of the group.
@@ -130,7 +130,7 @@ def serve(pipe: "Connection[Any, Any]", order: Order, environment: Mapping[str, 
                     pipe.send(delivery)
                 pipe.send(Finished())
         except EsprobeError as error:
-            pipe.send(Failure(error))
+            pipe.send(Failure(error, this_place()))
 
 
 @contextmanager

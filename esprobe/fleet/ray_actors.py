@@ -16,7 +16,7 @@ from typing import Any
 from esprobe.errors import EngineError, EsprobeError
 from esprobe.fleet.carrier import PULSE_S, Died, Failure, Finished, Message, Pulse
 from esprobe.fleet.work import Delivery, Work
-from esprobe.fleet.worker import Order, Ready, Worker
+from esprobe.fleet.worker import Order, Ready, Worker, this_place
 
 LOCAL = "local"
 
@@ -41,7 +41,7 @@ class Actor:
         try:
             self._worker = Worker.hired(self._order)
         except EsprobeError as error:
-            return Failure(error)
+            return Failure(error, this_place())
         return self._worker.ready
 
     def draw(self, work: Work) -> Iterator[Delivery | Failure]:
@@ -50,7 +50,7 @@ class Actor:
         try:
             yield from self._worker.draw(work, self._asked_to_stop)
         except EsprobeError as error:
-            yield Failure(error)
+            yield Failure(error, this_place())
 
     def interrupt(self) -> None:
         """Give up what is not finished."""
@@ -197,7 +197,7 @@ def _check_reachable(address: str) -> None:
 def _unreachable(address: str, error: Exception) -> EngineError:
     return EngineError(
         f"no Ray cluster answers at {address!r} ({_first_line(error)}), so nobody could draw; start one with: "
-        f"ray start --head, or use --ray local"
+        f"ray start --head, use --ray local, or, if a cluster is there and asks for a token, set RAY_AUTH_MODE=token"
     )
 
 

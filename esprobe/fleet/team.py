@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from esprobe.engines import StopCheck
-from esprobe.errors import EngineError
+from esprobe.errors import EngineError, EsprobeError
 from esprobe.fleet.carrier import Carrier, Died, Failure, Finished, Message
 from esprobe.fleet.work import Delivery, Key, Work
 from esprobe.fleet.worker import Papers, Ready
@@ -87,15 +87,19 @@ class Team:
                 for _ in self._listen():
                     pass
         except BaseException:
-            for member in self._members:  # what loads has nothing that could be lost, and may load for long
-                self._carrier.kill(member.number)
-            self._carrier.close()
+            self._close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for member in self._members:
+            if not member.ready:  # what loads has nothing that could be lost, and may load for long
+                self._carrier.kill(member.number)
         self._carrier.close()
 
     def draw(self, works: Iterator[Work], stop: StopCheck) -> Iterator[tuple[Work, Delivery]]:
@@ -151,8 +155,10 @@ class Team:
             case Failure(EngineError() as error):
                 self._carrier.kill(member.number)
                 self._lose(member, f"failed: {error}")
-            case Failure(error):
-                raise error  # any worker would say the same of this model or data
+            case Failure(error, place):
+                if member.ready:
+                    raise error  # any worker would say the same of this work
+                self._turn_away(member, error, place)
             case Died(reason):
                 self._lose(member, reason)
 
@@ -169,6 +175,14 @@ class Team:
             return
         member.ready = True
         self.ready = getattr(self, "ready", ready)
+
+    def _turn_away(self, member: Member, error: EsprobeError, place: str) -> None:
+        """A worker cannot load what this command has found in order: a matter of its machine, unless all say so."""
+        member.gone, member.place = True, place
+        self._carrier.kill(member.number)
+        if all(other.gone for other in self._members):
+            raise error
+        self._warn(f"{member.name} cannot load what it is to draw with, and is given up: {error}")
 
     def _check_pulse(self, member: Member) -> None:
         if member.gone or (member.ready and member.work is None):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from esprobe import engines
-from esprobe.doctor import quick_check
+from esprobe.doctor import check_numbers, quick_check
 from esprobe.engines import Engine, EngineOptions, ModelIdentity, StopCheck
 from esprobe.errors import EngineError
 from esprobe.fleet import provenance
@@ -118,7 +118,7 @@ class Worker:
                 data=task.data_digest,
                 prompts=digest_of([prompt.digest for prompt in self._prompts.values()]),
             ),
-            place=f"process {os.getpid()} on {socket.gethostname()}",
+            place=this_place(),
             batch_size=engine.batch_size,
             engine=engine.provenance(),
             checks=tuple(checks),
@@ -126,12 +126,13 @@ class Worker:
 
     @classmethod
     def load(cls, order: Order, task: Task, identity: ModelIdentity) -> Self:
-        """Load the engine, and check a model that will be perturbed.
+        """Load the engine, and check its numbers and, if it will be perturbed, its weights.
 
         Raises:
             EsprobeError: the model or engine cannot be used.
         """
         engine = engines.engine_class(order.engine).load(identity, order.options)
+        check_numbers(engine)
         checks = quick_check(engine) if order.options.perturbs else []
         return cls(engine, identity, task, order.prompt, checks)
 
@@ -174,6 +175,11 @@ class Worker:
                     )
             clock.lap()
         yield Delivery([], switch_s=clock.lap())
+
+
+def this_place() -> str:
+    """This process and machine, for people."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 class _Clock:

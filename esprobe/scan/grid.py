@@ -17,7 +17,7 @@ def parse_range(text: str) -> tuple[float, float]:
     except ValueError:
         ends = math.nan, math.nan
     if not all(math.isfinite(end) and end > 0 for end in ends):
-        raise UsageError(f"--range {text!r} is no range of positive numbers; use LOW:HIGH, such as 0.0003:0.03")
+        raise UsageError(f"--range {text!r} is no range of positive numbers; use LOW:HIGH, such as 0.0003:0.02")
     if ends[0] >= ends[1]:
         raise UsageError(
             f"--range {text!r} does not go up, so there is nothing between to scan; put the lower end first"

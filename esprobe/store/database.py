@@ -37,7 +37,7 @@ def open_database(path: Path, mode: Mode) -> Engine:
         StoreError: no such file (read), not a database, not esprobe's, newer than this esprobe, not readable or
             writable, on a network file system (write).
     """
-    _check_path(path, mode)
+    check_path(path, mode)
     # A writer's table of planned problems lives on its one connection; a reader may ask while it iterates.
     pool = StaticPool if mode == "write" else QueuePool
     engine = sqlalchemy.create_engine("sqlite://", creator=lambda: _connect(path, mode), poolclass=pool)
@@ -129,11 +129,22 @@ def stored_problems(path: Path) -> Iterator[None]:
         raise StoreError(damaged(path, str(err))) from err
 
 
-def _check_path(path: Path, mode: Mode) -> None:
+def check_path(path: Path, mode: Mode) -> None:
+    """Refuse what cannot be a database by its name alone.
+
+    Raises:
+        StoreError: says why.
+    """
+    try:
+        there = path.exists()
+    except OSError as err:
+        raise StoreError(f"{path} cannot be a database ({err.strerror}); name another file with --db") from err
     if path.is_dir():
         raise StoreError(f"{path} is a folder, and a database is one file; name a file with --db")
+    if there and not path.is_file():
+        raise StoreError(f"{path} is a device or a pipe, and a database is a regular file; name one with --db")
     if mode != "write":
-        if not path.exists():
+        if not there:
             raise StoreError(
                 f"there is no database at {path}, so there is nothing to read; name one with --db, or make one with: "
                 f"esprobe sample-temp --db {path}"
@@ -143,7 +154,7 @@ def _check_path(path: Path, mode: Mode) -> None:
         return
     if not path.parent.is_dir():
         raise StoreError(f"the folder {path.parent} does not exist, so {path.name} cannot be made; create it first")
-    if path.exists() and not os.access(path, os.W_OK):
+    if there and not os.access(path, os.W_OK):
         raise StoreError(
             f"{path} is read-only, so no rollout can be stored; make it writable or name another with --db"
         )

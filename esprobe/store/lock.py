@@ -74,11 +74,16 @@ class WriterLock:
 
     Raises:
         StoreLockedError: another process holds it; the message names its host and process id.
-        StoreError: the lock file cannot be made.
+        StoreError: the lock file cannot be made, or the database has a second name that another lock would guard.
     """
 
     def __init__(self, database: Path) -> None:
         real = os.path.realpath(database)  # two links to one database are one database
+        if os.path.exists(real) and (names := os.stat(real).st_nlink) > 1:
+            raise StoreError(
+                f"{database} is one of {names} names of one file (hard links), and SQLite keeps a write-ahead log for "
+                f"each name, so that writers could destroy it; copy it with cp, and name the copy with --db"
+            )
         path = Path(real + ".lock")
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -21,7 +21,7 @@ from sqlmodel import Session, select
 from esprobe.errors import RolloutConflictError
 from esprobe.records import Extent
 from esprobe.spec import Completion, Condition, Problem, Prompt, Score
-from esprobe.store.database import Mode, open_database, translated
+from esprobe.store.database import Mode, check_path, open_database, translated
 from esprobe.store.lock import WriterLock
 from esprobe.store.reader import RolloutStore
 from esprobe.store.schema import ConditionRow, ScorerRow, SessionRow, WorkRow
@@ -74,8 +74,7 @@ class RolloutWriter(RolloutStore):
             StoreError: it is not esprobe's, is newer, read-only, or lies on a network file system.
         """
         path = Path(path)
-        if not path.parent.is_dir() or path.is_dir():
-            open_database(path, "write")  # raises with the reason before a lock file is made
+        check_path(path, "write")  # before a lock file is made
         lock = WriterLock(path)
         try:
             return cls(path, open_database(path, "write"), lock)

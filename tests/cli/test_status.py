@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,19 @@ def test_a_partial_run_is_told_in_rollouts_problems_rate_and_time(tmp_path: Path
     shown = invoke("status", "--db", path).stdout
     assert "35      40       87.5 %" in shown and "5 of 10 problems" in shown
     assert "5 missing, ETA 0:00:09" in shown and "last session: 1, done, 35 rollouts" in shown
+
+
+def test_conditions_of_one_label_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "e.db"
+    with RolloutWriter.open(path) as writer:
+        ids = writer.register_problems("countdown", "t", problems(0))
+        for condition in (WARM, replace(WARM, engine="vllm")):
+            known = writer.register_condition(condition)
+            session = writer.begin_session("esprobe sample-temp", "s", {known: Extent(0, 1, 42, 1, 1)}, {}, {}, {})
+            writer.add(session, [rollout(known, ids[0], 42)], {})
+    assert [one["label"] for one in status(path)["conditions"]] == ["T=0.8", "T=0.8"]
+    shown = invoke("status", "--db", path).stdout
+    assert f"T=0.8 (engine={WARM.engine})" in shown and "T=0.8 (engine=vllm)" in shown
 
 
 def test_extents_of_several_sessions_are_one_plan(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from esprobe.doctor import Diagnosis, as_json, as_table, diagnose, quick_check, refuse
+from esprobe.doctor import Diagnosis, as_json, as_table, check_numbers, diagnose, quick_check, refuse
 from esprobe.doctor.diagnosis import examine
 from esprobe.doctor.liveness import class_of, representatives
 from esprobe.doctor.rounding import group_of, rounding, samples
@@ -19,7 +19,7 @@ from esprobe.engines.checkpoint import find_checkpoint
 from esprobe.engines.probe import ProbedEngine, Reading, distance
 from esprobe.engines.scripted import ScriptedEngine
 from esprobe.engines.transformers import TransformersEngine
-from esprobe.errors import EngineError, PerturbationError, UsageError
+from esprobe.errors import EngineError, ModelError, PerturbationError, UsageError
 from esprobe.noise import standard_normal
 from esprobe.spec import Perturbation, Prompt
 from tests.engines.conftest import MakeCheckpoint
@@ -128,6 +128,19 @@ class TestInjectedFaults:
         found = examined(engine, folder)
         assert "canaries repeat" in failed(found)
         assert "alive in prefill" not in {check.name for check in found.checks}  # it could not be told
+
+
+class TestCheckNumbers:
+    def test_a_sound_model_passes(self, checkpoint: Path) -> None:
+        check_numbers(load(checkpoint))
+
+    def test_a_model_that_computes_what_is_no_number_is_refused(self, make_checkpoint: MakeCheckpoint) -> None:
+        folder = make_checkpoint()
+        tensors = load_file(folder / "model.safetensors")
+        tensors["model.norm.weight"][3] = float("nan")
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(ModelError, match="no number \\(NaN\\).*use --dtype bfloat16 or float32"):
+            check_numbers(load(folder))
 
 
 class TestQuickCheck:

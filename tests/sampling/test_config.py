@@ -52,8 +52,6 @@ def test_the_environment_wins_over_the_file(
         ("temperature: 5e-1", (0.5, 0, 49, 42, 42)),  # and this as a text
         ("temperature: 0.5", (0.5, 0, 49, 42, 42)),  # one value of a repeatable option
         ("temperature:\nseed: ~", (None,)),  # nothing is set
-        ("", (1.0, 0, 49, 42, 42)),
-        ("# samples: 5\n", (1.0, 0, 49, 42, 42)),
     ],
 )
 def test_values_mean_what_they_mean_on_the_command_line(
@@ -85,8 +83,23 @@ def test_values_mean_what_they_mean_on_the_command_line(
         ("a: \udcff\n", 1, ["is not YAML"]),
         ("!!python/object/apply:os.system ['true']\n", 1, ["is not YAML"]),
         ("- samples\n", 1, ["must be a mapping"]),
+        ("", 1, ["sets no option", "the defaults are a whole study"]),
+        ("# samples: 5\n", 1, ["sets no option"]),
+        ("{}\n", 1, ["sets no option"]),
     ],
-    ids=["misspelt", "of another command", "itself", "number", "syntax", "bytes", "code", "list"],
+    ids=[
+        "misspelt",
+        "of another command",
+        "itself",
+        "number",
+        "syntax",
+        "bytes",
+        "code",
+        "list",
+        "empty",
+        "comment",
+        "no keys",
+    ],
 )
 def test_a_file_that_cannot_be_followed_is_refused_in_one_line(
     common: list[object], config: Path, db: Path, text: str, code: int, reasons: list[str]

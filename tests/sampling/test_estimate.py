@@ -72,6 +72,11 @@ def test_a_probe_says_how_many_problems_it_drew(common: list[object]) -> None:
     assert "tokens are measured on 3 problems" in done.stdout, done.stderr
 
 
+def test_tokens_are_measured_or_assumed_and_not_both(common: list[object]) -> None:
+    done = invoke("plan", *common, "-t", "1", "--probe", "--tokens", "5")
+    assert done.code == 2 and "--probe measures tokens, and --tokens 5 assumes them" in done.stderr
+
+
 def test_more_tokens_than_a_completion_can_have_are_refused(common: list[object]) -> None:
     done = invoke("plan", *common, "-t", "1", "--max-tokens", "64", "--tokens", "65")
     assert (done.code, done.stdout) == (2, "")

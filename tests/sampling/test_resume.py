@@ -154,6 +154,18 @@ def test_nobody_listening_does_not_end_a_run(tmp_path: Path, script: Path) -> No
     assert stored(tmp_path / "a.db") == 4100
 
 
+def test_a_reader_of_messages_that_goes_away_ends_no_run(tmp_path: Path) -> None:
+    """As with ``2>&1 | tee log`` when the tee dies."""
+    database = tmp_path / "a.db"
+    command = [sys.executable, "-m", "esprobe", *ARMS["token space"], *COMMON, "--db", str(database)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.stderr.close()
+        assert process.wait(timeout=120) == 0
+    assert stored(database) == 40 * (1 + 2 * 24)
+
+
 @pytest.mark.slow
 def test_a_lock_held_by_another_program_is_waited_for(tmp_path: Path) -> None:
     database = tmp_path / "locked.db"

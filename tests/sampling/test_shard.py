@@ -39,6 +39,13 @@ def test_what_is_no_shard_is_refused(text: str) -> None:
         Shard.parse(text)
 
 
+def test_a_shard_whose_number_is_missing_is_not_the_whole(common: list[object], db: Path) -> None:
+    """As from a batch script in which a variable is unset."""
+    done = invoke("sample-temp", *common, "-t", "1", "--shard", "")
+    assert done.code == 2 and "--shard '' is no share of the plan" in done.stderr
+    assert not db.exists()
+
+
 @pytest.mark.parametrize(
     "arm", ["sample-temp -t 0.5 -t 1 --samples 100", "sample-perturb --sigma 0.1 --sigma 0.2 --samples 9"]
 )

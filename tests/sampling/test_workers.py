@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from esprobe.engines import EngineOptions
-from esprobe.errors import EngineError, UsageError
+from esprobe.errors import EngineError, ModelError, UsageError
 from esprobe.fleet.crew import CrewOptions
 from esprobe.fleet.devices import environments
 from esprobe.fleet.processes import Processes
@@ -273,6 +273,36 @@ def test_a_worker_that_finds_something_else_is_refused_before_it_draws(
     assert all("is refused before it draws anything" in told_ and told in told_ for told_ in watcher.warnings)
     assert query(tmp_path / "e.db", "SELECT count(*) FROM rollout") == [(0,)]
     assert query(tmp_path / "e.db", "SELECT count(*) FROM session") == [(0,)]
+
+
+def test_a_worker_that_cannot_load_is_given_up_and_the_others_draw_on(tmp_path: Path, script: Path, data: Path) -> None:
+    """Its model is gone from its machine: here when it comes to take the place of one that was killed."""
+    killed: list[multiprocessing.Process] = []
+
+    def kill(progress: Progress) -> None:
+        if not killed and len(children()) == 2 and len(watcher.seen) > 20:
+            script.unlink()
+            killed.append(children()[0])
+            killed[0].kill()
+
+    watcher = Watcher(kill)
+    summary = sample(script, data, tmp_path / "e.db", watcher, samples=30_000, baseline=False)
+    assert killed and (summary.outcome, summary.stored) == ("done", summary.total)
+    assert any("was killed by SIGKILL" in warning for warning in watcher.warnings)
+    (given_up,) = [warning for warning in watcher.warnings if "cannot load" in warning]
+    assert given_up.startswith("worker ") and "(process " in given_up and str(script) in given_up
+
+
+def test_where_no_worker_can_load_the_reason_is_the_error(tmp_path: Path, script: Path, data: Path) -> None:
+    class Remover(Watcher):
+        def notice(self, message: str) -> None:
+            if message.startswith("loading"):
+                script.unlink()
+
+    watcher = Remover()
+    with pytest.raises(ModelError, match=str(script)):
+        sample(script, data, tmp_path / "e.db", watcher)
+    assert not children()
 
 
 # Who gets which device.

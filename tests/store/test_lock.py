@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from esprobe.errors import StoreLockedError
+from esprobe.errors import StoreError, StoreLockedError
 from esprobe.store import RolloutStore, RolloutWriter
 from esprobe.store.lock import network_file_system
 from tests.conftest import Run
@@ -80,6 +80,14 @@ def test_a_link_to_the_database_is_the_database(tmp_path: Path) -> None:
         hear(holder)
         with pytest.raises(StoreLockedError, match=f"process {holder.pid} "):
             RolloutWriter.open(link)
+
+
+def test_a_second_name_of_one_file_is_refused(tmp_path: Path) -> None:
+    with RolloutWriter.open(tmp_path / "e.db"):
+        (tmp_path / "f.db").hardlink_to(tmp_path / "e.db")
+        with pytest.raises(StoreError, match="f.db is one of 2 names of one file .*copy it with cp"):
+            RolloutWriter.open(tmp_path / "f.db")
+    assert not (tmp_path / "f.db.lock").exists()
 
 
 def test_a_killed_writer_leaves_the_lock_free_and_its_commits_readable(tmp_path: Path) -> None:

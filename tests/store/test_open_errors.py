@@ -54,6 +54,18 @@ def test_a_missing_file_cannot_be_read(tmp_path: Path) -> None:
 
 
 @either
+def test_a_name_that_is_too_long_is_said(tmp_path: Path, access: Access) -> None:
+    assert "cannot be a database (File name too long)" in refusal(access, tmp_path / ("x" * 300))
+
+
+@either
+def test_a_pipe_is_no_database(tmp_path: Path, access: Access) -> None:
+    os.mkfifo(tmp_path / "e.db")
+    assert "is a device or a pipe" in refusal(access, tmp_path / "e.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["e.db"]
+
+
+@either
 def test_a_missing_folder_is_named(tmp_path: Path, access: Access) -> None:
     assert f"{tmp_path / 'none'}" in refusal(access, tmp_path / "none" / "e.db")
     assert list(tmp_path.iterdir()) == []

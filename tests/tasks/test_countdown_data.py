@@ -186,6 +186,11 @@ def refused(path, *words):
 
 
 class TestRefusedFile:
+    def test_a_key_that_stands_twice_in_a_row(self, tmp_path):
+        path = tmp_path / "twice.json"
+        path.write_text('[{"numbers": [1, 2], "target": 3}, {"numbers": [1, 2], "target": 3, "target": 4}]')
+        refused(path, "row 1", '"target" twice')
+
     def test_missing(self, tmp_path):
         refused(tmp_path / "no.json", "no.json", "generated, es-paper")
 

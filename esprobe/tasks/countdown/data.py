@@ -72,9 +72,25 @@ def _text(path: Path) -> str:
         ) from None
 
 
+class _Doubled(dict[str, Any]):
+    """An object in which a key stands twice."""
+
+    key: str
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    held = dict(pairs)
+    if len(held) == len(pairs):
+        return held
+    doubled = _Doubled(held)
+    names = [name for name, _ in pairs]
+    doubled.key = next(name for name in names if names.count(name) > 1)
+    return doubled
+
+
 def _parse(text: str, path: Path) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         problem = f"is not valid JSON ({error.msg.removesuffix(' at')} at {place}), so rows may be missing"
@@ -98,6 +114,8 @@ def row_of(row: Any, place: str) -> Row:
     """
     if not isinstance(row, dict):
         raise DataError(f"{place} is {_kind(row)}, not an object, so it cannot be asked; {FORM}")
+    if isinstance(row, _Doubled):
+        raise DataError(f"{place} has {_show(row.key)} twice, and only one can be meant; remove the other ({FORM})")
     for field in ("numbers", "target"):
         if field not in row:
             raise DataError(f'{place} has no "{field}", so it cannot be asked; {FORM}')
