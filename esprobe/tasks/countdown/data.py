@@ -7,6 +7,7 @@ Owns the file form and its errors. Does not know prompts, scores or where a file
 import json
 import math
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(held) == len(pairs):
         return held
     doubled = _Doubled(held)
-    names = [name for name, _ in pairs]
-    doubled.key = next(name for name in names if names.count(name) > 1)
+    ((doubled.key, _),) = Counter(name for name, _ in pairs).most_common(1)
     return doubled
 
 
