@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,18 +39,27 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], list
     return undisturbed
 
 
+def descendants_called(process: "subprocess.Popen[str]", title: str) -> list[int]:
+    """Ray's workers below a command; their titles say what they are at."""
+    return [pid for pid, line in descendants(process.pid).items() if line.startswith(title)]
+
+
 def test_a_lost_actor_is_started_again_and_nothing_is_missing(
     tmp_path: Path, alone: Callable[[str, int], list[tuple[object, ...]]]
 ) -> None:
     db = tmp_path / "e.db"
     command: list[object] = [*ARMS["token space"], "--samples", 128, "--ray", "local", "--workers", "2"]
     with running(command, db, 48) as process:
-        actors = [pid for pid, line in descendants(process.pid).items() if line.startswith("ray::Actor")]
+        actors = descendants_called(process, "ray::Actor")
         assert len(actors) == 2
-        os.kill(actors[0], signal.SIGKILL)
+        # The other one may still be loading, and so has not said yet which process it is.
+        while not (drawing := descendants_called(process, "ray::Actor.draw")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.kill(drawing[0], signal.SIGKILL)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert f"(process {actors[0]} on " in err and "it is started again" in err
+    assert f"(process {drawing[0]} on " in err and "it is started again" in err, err
     assert rows(db) == alone("token space", 128)
 
 
