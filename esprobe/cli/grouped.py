@@ -14,23 +14,23 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """
     hints = get_type_hints(command, include_extras=True)
     shown: list[inspect.Parameter] = []
-    groups: dict[str, tuple[type, list[str]]] = {}
+    groups: dict[str, Any] = {}
     for name, parameter in inspect.signature(command).parameters.items():
-        if not (inspect.isclass(hints[name]) and is_dataclass(hints[name])):
-            shown.append(parameter.replace(annotation=hints[name]))
+        kind = hints[name]
+        if not (inspect.isclass(kind) and is_dataclass(kind)):
+            shown.append(parameter.replace(annotation=kind))
             continue
-        options = [field.name for field in fields(hints[name])]
-        groups[name] = hints[name], options
-        own = get_type_hints(hints[name], include_extras=True)
+        groups[name] = kind
+        own = get_type_hints(kind, include_extras=True)
         shown += [
             inspect.Parameter(field.name, parameter.KEYWORD_ONLY, default=field.default, annotation=own[field.name])
-            for field in fields(hints[name])
+            for field in fields(kind)
         ]
 
     @wraps(command)
     def called(**given: Any) -> None:
-        for name, (kind, options) in groups.items():
-            given[name] = kind(**{option: given.pop(option) for option in options})
+        for name, kind in groups.items():
+            given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
         command(**given)
 
     called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
