@@ -1,5 +1,6 @@
 """What a job will take, before anything of it runs: rollouts, tokens, bytes, hours."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +89,7 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
     """
     task = load_task(job.task, job.data)
     problems = len(job.chosen_problems(task))
-    stored = _stored(job, database) if database.exists() else {}
+    stored = _stored(job, database) if os.path.exists(database) else {}
     found = []
     for label, kind, samples in _conditions(job):
         pace = paces.get(label)

@@ -1,5 +1,6 @@
 """One sampling command from job to summary: what it finds, what it owes, what it draws."""
 
+import os
 import re
 import shlex
 from contextlib import ExitStack
@@ -63,7 +64,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
     with ExitStack() as stack:
         # A database that is there is asked first: to be told that it is in use should not take a download. A new one
         # is made last, so that a command that comes to nothing leaves no file behind.
-        store = stack.enter_context(RolloutWriter.open(database)) if database.exists() else None
+        store = stack.enter_context(RolloutWriter.open(database)) if os.path.exists(database) else None
         engine_class = engines.engine_class(job.engine)
         identity = engine_class.identify(job.model, job.dtype)
         check_order(job.order(identity), identity)

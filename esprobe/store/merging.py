@@ -4,6 +4,7 @@ A rollout that both sides hold with the same content is one rollout; with other 
 nothing is written at all. So merging again changes nothing, and inputs may overlap. Inputs are only read.
 """
 
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -83,7 +84,7 @@ def merge(inputs: Sequence[Path], into: Path) -> list[Merged]:
         for source in sources:
             stack.enter_context(source.snapshot())
             _refuse_damaged(source)
-        there = stack.enter_context(RolloutWriter.open(into)) if into.exists() else None
+        there = stack.enter_context(RolloutWriter.open(into)) if os.path.exists(into) else None
         known = [*sources, *([there] if there is not None else [])]
         for number, one in enumerate(known):
             for other in known[:number]:
