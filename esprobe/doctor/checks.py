@@ -77,10 +77,11 @@ def check_numbers(engine: Engine) -> None:
     (reading,) = engine.probe(CANARIES[:1], 1)
     if any(map(math.isnan, reading.logprobs[0])):
         loaded = engine.provenance()
+        # Only float16 has a range that sound weights may leave.
+        narrow = "use --dtype bfloat16 or float32, whose range is larger, or " if loaded["dtype"] == "float16" else ""
         raise ModelError(
             f"{loaded['model']!r} in {loaded['dtype']} answers a plain sentence with what is no number (NaN), so "
-            f"nothing that it writes would mean anything; use --dtype bfloat16 or float32, whose range is larger "
-            f"than that of float16, or check its weights"
+            f"nothing that it writes would mean anything; {narrow}check that its weights are whole and finite"
         )
 
 
@@ -152,7 +153,7 @@ def whole_model(engine: ProbedEngine, checkpoint: Checkpoint) -> tuple[list[Chec
         ),
         Check(
             "canaries return",
-            after <= beyond(floor),
+            after <= beyond(floor) < math.inf,  # else it cannot be told
             f"after it they are {_apart(after)}",
         ),
     ]

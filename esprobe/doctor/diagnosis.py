@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from esprobe.doctor.checks import Check, perturbed_names, refuse, whole_model
+from esprobe.doctor.checks import Check, check_numbers, perturbed_names, refuse, whole_model
 from esprobe.doctor.liveness import liveness
 from esprobe.doctor.rounding import Rounding, rounding, samples, scales
 from esprobe.engines import EngineOptions, ModelIdentity, check_options, engine_class, resolve
@@ -62,7 +62,7 @@ def diagnose(
         notice: told what is being done.
 
     Raises:
-        EsprobeError: the model cannot be found, loaded, or perturbed at all.
+        EsprobeError: the model cannot be found, loaded, or perturbed at all, or computes what is no number.
     """
     for sigma in sigmas:
         if not (is_sigma(sigma) and sigma > 0):
@@ -84,6 +84,7 @@ def diagnose(
     loaded = kind.load(identity, options)
     if not isinstance(loaded, ProbedEngine):
         raise EngineError(f"the {name} engine cannot be looked into, so nothing can be told; use --engine transformers")
+    check_numbers(loaded)
     return examine(loaded, checkpoint, identity, name, sigmas, every=every, notice=notice)
 
 

@@ -28,6 +28,7 @@ LOCKED_SECONDS = 300.0
 _JUDGE_AFTER = 50
 _JUDGE_AT_THE_END_AFTER = 8  # fewer are judged where no more will come: a probe that is all cut off is no probe
 _MOSTLY_CUT_OFF = 0.95
+_HALF_CUT_OFF = 0.5  # of the baseline: then it is not a perturbation that keeps the model from ending
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Loop:
             self._commit()
             self._report()
             if self._work is not None:
-                self._judge_all(_JUDGE_AT_THE_END_AFTER, at_the_end=True)
+                self._judge_all(_JUDGE_AT_THE_END_AFTER)
 
     def _receive(self, work: Work, delivery: Delivery) -> None:
         spent = self._costs.get(work.condition_id, Cost())
@@ -150,23 +151,42 @@ class Loop:
         )
         self._judge_all(_JUDGE_AFTER)
 
-    def _judge_all(self, least: int, at_the_end: bool = False) -> None:
+    def _judge_all(self, least: int) -> None:
         for planned in self._plan.conditions:
             tally = self._tallies[planned.condition_id]
             if not tally.warned and tally.rollouts >= least and tally.cut_off >= _MOSTLY_CUT_OFF * tally.rollouts:
                 tally.warned = True
-                self._warn(planned.condition, tally, at_the_end)
+                self._warn(planned.condition, tally)
 
-    def _warn(self, condition: Condition, tally: Tally, at_the_end: bool) -> None:
+    def _warn(self, condition: Condition, tally: Tally) -> None:
+        baseline_too = ""
+        reason = "the limit may be too low, or the model never ends its answer; check with a larger --max-tokens"
         if condition.kind == "perturbation":
-            stop = "" if at_the_end else "stop with Ctrl-C and "
-            reason = f"this sigma has very likely broken the model; {stop}use a smaller --sigma"
-        else:
-            reason = "the limit may be too low, or the model never ends its answer; check with a larger --max-tokens"
+            baseline = self._baseline()
+            if baseline is None:
+                reason = (
+                    "this sigma has very likely broken the model, unless the limit is too low for it unperturbed too, "
+                    "which the greedy baseline would tell"
+                )
+            elif baseline.cut_off < _HALF_CUT_OFF * baseline.rollouts:
+                reason = (
+                    "this sigma has very likely broken the model, and more rollouts under it would tell nothing; use a "
+                    "smaller sigma"
+                )
+            else:
+                baseline_too = f", as were {baseline.cut_off:,} of {baseline.rollouts:,} of the unperturbed model"
         self._observer.warning(
             f"{tally.cut_off:,} of {tally.rollouts:,} completions of {condition.label} were cut off at "
-            f"{condition.max_tokens} tokens: {reason}"
+            f"{condition.max_tokens} tokens{baseline_too}: {reason}"
         )
+
+    def _baseline(self) -> Tally | None:
+        """The greedy baseline's sums, if enough of it is stored to judge by."""
+        for planned in self._plan.conditions:
+            tally = self._tallies[planned.condition_id]
+            if planned.condition.kind == "greedy" and tally.rollouts >= _JUDGE_AT_THE_END_AFTER:
+                return tally
+        return None
 
 
 def _storable(completion: Completion) -> Completion:

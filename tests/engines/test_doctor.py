@@ -126,7 +126,7 @@ class TestInjectedFaults:
     def test_answers_that_do_not_repeat(self, engine: TransformersEngine, folder: Path) -> None:
         engine._model.model.norm.register_forward_hook(lambda module, given, out: out + 3 * torch.randn_like(out))
         found = examined(engine, folder)
-        assert "canaries repeat" in failed(found)
+        assert {"canaries repeat", "canaries return"} <= failed(found)
         assert "alive in prefill" not in {check.name for check in found.checks}  # it could not be told
 
 
@@ -134,13 +134,26 @@ class TestCheckNumbers:
     def test_a_sound_model_passes(self, checkpoint: Path) -> None:
         check_numbers(load(checkpoint))
 
-    def test_a_model_that_computes_what_is_no_number_is_refused(self, make_checkpoint: MakeCheckpoint) -> None:
+    @pytest.fixture
+    def broken(self, make_checkpoint: MakeCheckpoint) -> Path:
         folder = make_checkpoint()
         tensors = load_file(folder / "model.safetensors")
         tensors["model.norm.weight"][3] = float("nan")
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-        with pytest.raises(ModelError, match="no number \\(NaN\\).*use --dtype bfloat16 or float32"):
-            check_numbers(load(folder))
+        return folder
+
+    def test_a_model_that_computes_what_is_no_number_is_refused(self, broken: Path) -> None:
+        with pytest.raises(ModelError, match=r"no number \(NaN\).*; check that its weights are whole and finite"):
+            check_numbers(load(broken))
+
+    def test_of_float16_the_narrow_range_may_be_the_cause(self, broken: Path) -> None:
+        engine = TransformersEngine.load(TransformersEngine.identify(str(broken), "float16"), EngineOptions())
+        with pytest.raises(ModelError, match="; use --dtype bfloat16 or float32, .* or check that its weights"):
+            check_numbers(engine)
+
+    def test_it_is_what_the_doctor_says_of_it(self, broken: Path) -> None:
+        with pytest.raises(ModelError, match=r"no number \(NaN\)"):
+            diagnose(str(broken), "transformers", "float32", [])
 
 
 class TestQuickCheck:

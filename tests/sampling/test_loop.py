@@ -25,6 +25,7 @@ from esprobe.sampling.observer import Progress
 from esprobe.sampling.plan import Plan, Planned
 from esprobe.sampling.run import Summary, run
 from esprobe.sampling.stop import StopSignals
+from esprobe.seeds import h64
 from esprobe.spec import Completion, Request
 from esprobe.store import RolloutStore, RolloutWriter
 from esprobe.tasks import load_task
@@ -191,31 +192,58 @@ def test_every_condition_that_is_nearly_always_cut_off_is_warned_about_once(tmp_
     watcher = Watcher()
     asked = job(endless, data, temperatures=(), sigmas=(0.1, 0.2), max_tokens=9, problems=(0, 50), samples=30)
     sample(asked, tmp_path / "e.db", watcher)
-    told = [re.match(r"(\d+) of \1 completions of (\S+) were cut off at 9 tokens: ", m) for m in watcher.warnings]
+    told = [re.match(r"(\d+) of \1 completions of (\S+) were cut off at 9 tokens[:,] ", m) for m in watcher.warnings]
     assert [found and found[2] for found in told] == ["greedy", "sigma=0.1", "sigma=0.2"]
-    assert "larger --max-tokens" in watcher.warnings[0]
-    assert all("use a smaller --sigma" in message for message in watcher.warnings[1:])
+    assert all("larger --max-tokens" in message for message in watcher.warnings)
 
 
 @pytest.mark.parametrize("problems", [8, 49])
 def test_a_small_run_is_judged_when_it_ends(tmp_path: Path, data: Path, problems: int) -> None:
-    """Too few to judge by while it runs; and when it is over, there is nothing to stop with Ctrl-C."""
+    """Too few to judge by while it runs."""
     script = write_script(tmp_path / "endless.json", "on and on " * 20)
     warned_before: list[int] = []
     watcher = Watcher(lambda progress: warned_before.append(len(watcher.warnings)))
     asked = job(script, data, problems=(0, problems), temperatures=(), sigmas=(0.1,), max_tokens=9, samples=1)
     sample(asked, tmp_path / "e.db", watcher)
     assert set(warned_before) == {0}
-    told = [message.partition(" were cut off at 9 tokens: ") for message in watcher.warnings]
-    assert [words[0] for words in told] == [
-        f"{problems} of {problems} completions of {x}" for x in ("greedy", "sigma=0.1")
+    all_of_them = f"{problems} of {problems}"
+    reason = "the limit may be too low, or the model never ends its answer; check with a larger --max-tokens"
+    assert watcher.warnings == [
+        f"{all_of_them} completions of greedy were cut off at 9 tokens: {reason}",
+        f"{all_of_them} completions of sigma=0.1 were cut off at 9 tokens, as were {all_of_them} of the unperturbed "
+        f"model: {reason}",
     ]
-    assert "larger --max-tokens" in told[0][2]
-    assert told[1][2] == "this sigma has very likely broken the model; use a smaller --sigma"
 
     again = Watcher()
     sample(asked, tmp_path / "e.db", again)
     assert again.warnings == [], "nothing was drawn, so there is nothing to judge"
+
+
+def script_cut_off_under_noise(path: Path, problems: int) -> Path:
+    """A model that ends its greedy answers, and under noise only one of 64."""
+    texts = {}
+    for problem in range(problems):
+        texts[f"p{problem}"] = ["on and on " * 20] * 64
+        texts[f"p{problem}"][h64(problem, 0) % 64] = "x"
+    return write_script(path, "x", **texts)
+
+
+def test_a_sigma_is_blamed_where_the_unperturbed_model_ends_its_answers(tmp_path: Path, data: Path) -> None:
+    watcher = Watcher()
+    script = script_cut_off_under_noise(tmp_path / "noisy.json", 20)
+    asked = job(script, data, problems=(0, 20), temperatures=(), sigmas=(0.1,), max_tokens=9, samples=8)
+    sample(asked, tmp_path / "e.db", watcher)
+    (told,) = watcher.warnings
+    assert ": this sigma has very likely broken the model, and " in told
+
+
+def test_without_a_baseline_a_sigma_is_blamed_with_a_doubt(tmp_path: Path, data: Path) -> None:
+    watcher = Watcher()
+    script = script_cut_off_under_noise(tmp_path / "noisy.json", 20)
+    asked = job(script, data, problems=(0, 20), temperatures=(), sigmas=(0.1,), max_tokens=9, samples=8, baseline=False)
+    sample(asked, tmp_path / "e.db", watcher)
+    (told,) = watcher.warnings
+    assert "very likely broken the model, unless the limit is too low for it unperturbed too" in told
 
 
 @pytest.mark.parametrize(
@@ -235,6 +263,24 @@ def test_few_or_mixed_completions_are_no_reason_to_warn(
     sample(job(script, data, problems=problems, max_tokens=9, temperatures=()), tmp_path / "e.db", watcher)
     assert watcher.seen[-1].cut_off > 0.2
     assert watcher.warnings == []
+
+
+# What cannot be written to.
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sample-temp", "-t", "1", "--samples", "1"],
+        ["sample-perturb", "--sigma", "0.1", "--samples", "1"],
+        ["scan", "--points", "2"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_name_that_no_file_can_have_is_one_line(common: list[object], tmp_path: Path, command: list[str]) -> None:
+    done = invoke(*command, *common[:-1], tmp_path / ("x" * 300))
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.endswith("cannot be a database (File name too long); name another file with --db\n")
 
 
 # What is recorded.

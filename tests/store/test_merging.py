@@ -195,6 +195,8 @@ def test_inputs_and_output_must_be_what_they_are_called(tmp_path: Path) -> None:
         merge([a, tmp_path / "none.db"], tmp_path / "c.db")
     assert "--db" not in str(caught.value)  # which merge does not have
     assert not (tmp_path / "c.db").exists()
+    with pytest.raises(StoreError, match="File name too long"):
+        merge([a], tmp_path / ("x" * 300))
 
 
 @pytest.mark.slow
