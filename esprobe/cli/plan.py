@@ -1,7 +1,8 @@
 """``plan``: what a run will take, before it runs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,15 +11,23 @@ import typer
 from esprobe.cli import options
 from esprobe.cli.config import ConfigFile
 from esprobe.cli.grouped import grouped
-from esprobe.cli.wanted import Vllm, Wanted
+from esprobe.cli.wanted import Vllm, Wanted, Workers
 from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
-    from esprobe.sampling.estimate import Expected
+    from esprobe.sampling.estimate import Expected, Pace
+    from esprobe.sampling.job import Job
 
 _STUDY_TEMPERATURES = (0.4, 0.6, 0.8, 1.0)
 _STUDY_SIGMAS = (0.001, 0.003, 0.005, 0.01)
 _ASSUMED_SHARE = 3
+
+
+@dataclass(frozen=True)
+class Counted(Workers):
+    """Hours are told for what is named, and not for what this machine happens to have."""
+
+    workers: Annotated[int | None, typer.Option("--workers", help="Workers (GPUs) that the hours are told for.")] = 1
 
 
 @grouped
@@ -39,13 +48,15 @@ def plan(
     db: options.DbPath = Path("esprobe.db"),
     wanted: Wanted,
     vllm: Vllm,
+    workers: Counted,
+    shard: options.ShardName = None,
     baseline: options.Baseline = True,
+    debug: options.Debug = False,
     tokens: Annotated[
         float | None,
         typer.Option("--tokens", help="Assumed tokens of a completion. Default: a third of --max-tokens."),
     ] = None,
     rate: Annotated[float | None, typer.Option("--rate", help="Tokens/s that one worker generates.")] = None,
-    workers: Annotated[int, typer.Option("--workers", help="Workers (GPUs) that the hours are told for.")] = 1,
     probe: Annotated[
         bool, typer.Option("--probe", help="Draw a little of each condition here, store nothing, and measure.")
     ] = False,
@@ -54,12 +65,11 @@ def plan(
 ) -> None:
     """What a run will take: rollouts, tokens, size of the database and, where a rate is known, hours."""
     from esprobe.sampling import estimate
-    from esprobe.sampling.stop import StopSignals
+    from esprobe.sampling.shard import WHOLE, Shard
 
     for option, value in (
         ("--tokens", tokens),
         ("--rate", rate),
-        ("--workers", workers),
         ("--probe-problems", probe_problems),
     ):
         if value is not None and not (math.isfinite(value) and value > 0):
@@ -71,6 +81,8 @@ def plan(
     study = not temperature and not sigma
     job = wanted.job(
         vllm,
+        crew=workers.crew_options(),
+        shard=WHOLE if shard is None else Shard.parse(shard),
         baseline=baseline,
         temperatures=_STUDY_TEMPERATURES if study else tuple(temperature or ()),
         top_p=top_p,
@@ -79,17 +91,26 @@ def plan(
         noise=noise,
         scope=scope,
     )
+    job = job.debug() if debug else job
     assumed = tokens or max(1, round(wanted.max_tokens / _ASSUMED_SHARE))  # whole, as it is printed
-    with StopSignals() as stop:
-        paces = estimate.probe(job, probe_problems, stop) if probe else {}
-        expected = estimate.estimate(job, db, paces, assumed, rate)
+    paces = _probe(job, probe_problems) if probe else {}
+    expected = estimate.estimate(job, db, paces, assumed, rate)
     typer.echo(_table(expected), nl=False)
     measured = [pace.problems for pace in paces.values()]
     source = (
         f"measured on {max(measured)} problems" if measured else f"assumed: {_number(assumed)} a completion (--tokens)"
     )
     typer.echo(f"\ntokens are {source}")
-    typer.echo(_hours(expected, workers, rate))
+    typer.echo(_hours(expected, workers.workers or 1, rate))
+
+
+def _probe(job: "Job", problems: int) -> "Mapping[str, Pace]":
+    from esprobe.cli.progress import ConsoleObserver
+    from esprobe.sampling.estimate import probe
+    from esprobe.sampling.stop import StopSignals
+
+    with StopSignals() as stop, ConsoleObserver() as observer:
+        return probe(job, problems, observer, stop)
 
 
 def _table(expected: "Sequence[Expected]") -> str:
@@ -105,6 +126,8 @@ def _table(expected: "Sequence[Expected]") -> str:
 
 
 def _hours(expected: "Sequence[Expected]", workers: int, rate: float | None) -> str:
+    if not any(one.owed for one in expected):
+        return "nothing is owed"
     seconds = [one.seconds for one in expected if one.seconds is not None]
     if len(seconds) < len(expected):
         return "hours are not known: give --rate TOKENS_PER_SECOND of one worker, or measure with --probe"

@@ -72,9 +72,9 @@ class ConsoleObserver:
         """Move the bar, or write a line if the last one is old."""
         self._last = progress
         if self._task is not None:
-            label = f"{plain(progress.label)}  {progress.done:,}/{progress.total:,}"
+            done = f"{progress.done:,}/{progress.total:,}"
             move = partial(self._bar.update, self._task, completed=progress.done, total=progress.total)
-            self._say(partial(move, description=label, numbers=_rates(progress), visible=True))
+            self._say(partial(move, description=done, numbers=plain(_figures(progress)), visible=True))
             return
         now = time.monotonic()
         if now - self._line_at >= _LINE_EVERY_S:
@@ -107,17 +107,18 @@ def _silence(stream: IO[str]) -> None:
 
 def _in_words(progress: Progress) -> str:
     share = progress.done / progress.total
-    return f"{progress.label}: {progress.done:,} of {progress.total:,} ({share:.1%}), {_rates(progress)}"
+    return f"{progress.done:,} of {progress.total:,} ({share:.1%}), {_figures(progress)}"
 
 
-def _rates(progress: Progress) -> str:
+def _figures(progress: Progress) -> str:
+    """Rates of the run as a whole, then how the condition that is being drawn fares."""
     per_second = progress.rollouts / progress.elapsed_s if progress.elapsed_s else 0.0
     tokens = progress.tokens / progress.elapsed_s if progress.elapsed_s else 0.0
     left = (progress.total - progress.done) / per_second if per_second else 0.0
     workers = f"{progress.workers} workers, " if progress.workers > 1 else ""
     return (
-        f"{workers}{per_second:,.1f} rollouts/s, {tokens:,.0f} tokens/s, ETA {duration(left)}, "
-        f"pass@1 {progress.pass_at_1:.1%}, cut off {progress.cut_off:.1%}"
+        f"{workers}{per_second:,.1f} rollouts/s, {tokens:,.0f} tokens/s, ETA {duration(left)}; "
+        f"{progress.label}: pass@1 {progress.pass_at_1:.1%}, cut off {progress.cut_off:.1%}"
     )
 
 

@@ -93,6 +93,9 @@ def _sample(job: "Job", db: Path) -> None:
 
     summary = draw(job, db)
     shown = plain(str(db))
+    if not summary.total:
+        typer.echo(f"nothing to do: the plan has fewer units than shards, and none for shard {job.shard}")
+        return
     if summary.outcome == "complete":
         typer.echo(f"nothing to do: all {summary.total:,} rollouts are in {shown}")
     else:

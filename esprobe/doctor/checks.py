@@ -1,6 +1,7 @@
 """Checks of the model as a whole: what it is, what noise reaches, and what is left of it after."""
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -96,14 +97,16 @@ def quick_check(engine: Engine) -> list[str]:
     """
     if not isinstance(engine, ProbedEngine):
         return []
-    checkpoint = find_checkpoint(engine.provenance()["model"])
+    loaded = engine.provenance()
+    checkpoint = find_checkpoint(loaded["model"])
     refuse(checkpoint)
     checks, _ = whole_model(engine, checkpoint)
     failed = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
     if failed:
         raise PerturbationError(
             f"{checkpoint.name!r} cannot be perturbed truly on this engine ({'; '.join(failed)}), so its rollouts "
-            f"would not be those of their seeds; see: esprobe doctor --model {checkpoint.name}"
+            f"would not be those of their seeds; see: esprobe doctor --model {shlex.quote(checkpoint.name)} "
+            f"--engine {loaded['engine']} --dtype {loaded['dtype']}"
         )
     return [f"{check.name}: {check.detail}" for check in checks]
 

@@ -20,7 +20,7 @@ from esprobe.engines.codec import Codec
 from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.token_noise import TokenNoise
-from esprobe.engines.weights import PristineWeights, whole_weights
+from esprobe.engines.weights import PristineWeights, digest_of_weights, whole_weights
 from esprobe.errors import EngineError, ModelError
 from esprobe.spec import Completion, Perturbation, Prompt, Request
 
@@ -157,7 +157,7 @@ class TransformersEngine:
 
     def weight_digest(self) -> str:
         """SHA-256 over the live weights' bytes, by checkpoint name."""
-        return PristineWeights(whole_weights(self._model, self._checkpoint.tensors)).digest()
+        return digest_of_weights(whole_weights(self._model, self._checkpoint.tensors))
 
     def provenance(self) -> Mapping[str, Any]:
         parameter = next(self._model.parameters())

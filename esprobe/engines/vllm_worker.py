@@ -4,7 +4,7 @@ vLLM mixes this class into its worker before the model is loaded; every name is 
 the worker's own is refused there. Does not know requests or how text is generated.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from vllm.platforms import current_platform
 
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.landing import trace_landing
-from esprobe.engines.weights import PristineWeights, WeightSlice
+from esprobe.engines.weights import PristineWeights, WeightSlice, digest_of_weights
 from esprobe.errors import PerturbationError
 from esprobe.spec import Perturbation
 
@@ -39,6 +39,8 @@ class WeightExtension:
 
     esp_weights: PristineWeights
 
+    esp_slices: Sequence[WeightSlice]
+
     esp_folder: str
 
     def esp_init(self, folder: str) -> Mapping[str, Any]:
@@ -56,7 +58,7 @@ class WeightExtension:
         except PerturbationError as err:
             # Exceptions of a worker reach the engine as text only; a value keeps its words.
             return {"refused": str(err)}
-        self.esp_weights = PristineWeights(slices)
+        self.esp_weights, self.esp_slices = PristineWeights(slices), slices
         self.esp_folder = folder
         return {"pieces": [[p.name, p.start, p.rows, p.cols, p.row_stride] for p in slices]}
 
@@ -83,7 +85,7 @@ class WeightExtension:
 
     def esp_digest(self) -> str:
         """SHA-256 over the live weights of this worker, by checkpoint name."""
-        return self.esp_weights.digest()
+        return digest_of_weights(self.esp_slices)
 
     def esp_head(self) -> list[float]:
         """Some logits of one fixed hidden state: they depend on the output head's weights alone."""

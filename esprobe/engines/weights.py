@@ -104,6 +104,16 @@ def whole_weights(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[Wei
     return weights
 
 
+def digest_of_weights(weights: Sequence[WeightSlice]) -> str:
+    """SHA-256 over the live weights' bytes, by name and position."""
+    digest = hashlib.sha256()
+    for weight in sorted(weights, key=lambda weight: (weight.name, weight.start)):
+        if weight.start == 0:
+            digest.update(weight.name.encode())
+        digest.update(weight.live.view(torch.uint8).cpu().numpy().data)
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True)
 class _Span:
     """``live[offset : offset + count]`` of the weight of that number."""
@@ -158,15 +168,6 @@ class PristineWeights:
         """Make the live weights the pristine ones, bit for bit."""
         for weight, base in zip(self._weights, self._base, strict=True):
             weight.live.copy_(base)
-
-    def digest(self) -> str:
-        """SHA-256 over the live weights' bytes, by name and position."""
-        digest = hashlib.sha256()
-        for weight in sorted(self._weights, key=lambda weight: (weight.name, weight.start)):
-            if weight.start == 0:
-                digest.update(weight.name.encode())
-            digest.update(weight.live.view(torch.uint8).cpu().numpy().tobytes())
-        return digest.hexdigest()
 
     def _in_scope(self, scope: str | None) -> list[int]:
         if scope is None:

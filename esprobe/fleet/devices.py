@@ -6,6 +6,9 @@ from importlib.util import find_spec
 
 from esprobe.errors import UsageError
 
+_MOST_PER_CORE = 4
+"""More cannot be meant: engines without a GPU share the cores, and each holds a model of its own in memory."""
+
 
 def visible_gpus() -> list[str]:
     """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
@@ -25,10 +28,11 @@ def environments(
     """The environment variables of each worker; without ``workers`` there are as many as the GPUs have room for.
 
     Raises:
-        UsageError: there are not enough GPUs.
+        UsageError: there are not enough GPUs, or without any far too few cores.
     """
     if not gpus:
         count = workers or 1
+        check_cores(count)
         # Threads that wait for each other spin: all cores for every worker would cost most of the speed.
         threads = str(max((os.cpu_count() or 1) // count, 1))
         return [{"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}] * count
@@ -46,3 +50,17 @@ def environments(
             f"less, or let more of them share a GPU with --workers-per-gpu"
         )
     return [{"CUDA_VISIBLE_DEVICES": ",".join(groups[number % len(groups)])} for number in range(workers or room)]
+
+
+def check_cores(workers: int) -> None:
+    """Turn away what would start more engines than this machine could run or hold.
+
+    Raises:
+        UsageError: there are far too few cores.
+    """
+    cores = os.cpu_count() or 1
+    if workers > cores * _MOST_PER_CORE:
+        raise UsageError(
+            f"--workers {workers:,} have no room on the {cores} cores of this machine (each is a process with a model "
+            f"of its own); use --workers {cores} or less"
+        )

@@ -15,6 +15,7 @@ from typing import Any
 
 from esprobe.errors import EngineError, EsprobeError
 from esprobe.fleet.carrier import PULSE_S, Died, Failure, Finished, Message, Pulse
+from esprobe.fleet.devices import check_cores
 from esprobe.fleet.work import Delivery, Work
 from esprobe.fleet.worker import Order, Ready, Worker, this_place
 
@@ -79,6 +80,7 @@ class RayActors:
 
         Raises:
             EngineError: Ray is not installed, or the cluster cannot be reached.
+            UsageError: the workers would have no room on this machine.
         """
         self._ray = _connected(address, workers)
         there = self._ray.cluster_resources().get("GPU", 0)
@@ -174,6 +176,8 @@ def _connected(address: str, workers: int | None) -> Any:
             "pip install '.[ray]', or use --workers on this machine alone"
         ) from err
     _check_reachable(address)
+    if address == LOCAL:
+        check_cores(workers or 1)
     cpus = max(os.cpu_count() or 1, workers or 1)
     local: Mapping[str, Any] = {"num_cpus": cpus, "object_store_memory": _LOCAL_STORE_BYTES, "include_dashboard": False}
     try:

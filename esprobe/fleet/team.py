@@ -28,6 +28,8 @@ LOADING_S = 3600.0
 """Seconds a worker may take to load: a large model may have to be downloaded first."""
 
 _WAIT_S = 0.5
+_ABSENT = 0.1
+"""Share of the time after which a worker is stuck: who has not listened for longer was away (Ctrl-Z, a locked file)."""
 _PARTING_S = 30.0
 
 
@@ -73,6 +75,7 @@ class Team:
         self._warn = warn
         self._stuck_s = stuck_s
         self._again: deque[tuple[Work, int]] = deque()
+        self._listened = time.monotonic()
 
     def __enter__(self) -> Self:
         """Start all workers, and wait for the first.
@@ -135,8 +138,17 @@ class Team:
             )
         for number, message in self._carrier.wait(_WAIT_S):
             yield from self._hear(self._members[number - 1], message)
+        self._excuse_absence()
         for member in self._members:
             self._check_pulse(member)
+
+    def _excuse_absence(self) -> None:
+        """Time in which we ourselves did not listen is no silence of the workers."""
+        now = time.monotonic()
+        absent, self._listened = now - self._listened, now
+        if absent > _WAIT_S + _ABSENT * self._stuck_s:
+            for member in self._members:
+                member.heard = min(member.heard + absent, now)
 
     def _hear(self, member: Member, message: Message) -> Iterator[tuple[Work, Delivery]]:
         member.heard = time.monotonic()

@@ -1,18 +1,19 @@
 """What a job will take, before anything of it runs: rollouts, tokens, bytes, hours."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from esprobe import engines
 from esprobe.engines import StopCheck
-from esprobe.fleet.crew import CrewOptions
 from esprobe.fleet.hire import hire
 from esprobe.fleet.work import Key, Work
 from esprobe.fleet.worker import Papers
 from esprobe.sampling.job import Job
-from esprobe.sampling.plan import TEMPERATURE_BLOCK
+from esprobe.sampling.observer import Observer
+from esprobe.sampling.plan import TEMPERATURE_BLOCK, Planned, units_of
+from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import Condition
 from esprobe.store import RolloutStore
 from esprobe.tasks import load_task
@@ -91,9 +92,10 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
     problems = len(job.chosen_problems(task))
     stored = _stored(job, database) if os.path.exists(database) else {}
     found = []
-    for label, kind, samples in _conditions(job):
+    for condition, seeds in _drawn(job.drawn_like(_nameless(job)), job.shard):
+        label, kind = condition.label, condition.kind
         pace = paces.get(label)
-        planned = problems * samples
+        planned = problems * len(seeds)
         owed = planned - stored.get(label, 0)
         mean = pace.tokens if pace else tokens
         text = pace.text_bytes if pace else tokens * TOKEN_BYTES
@@ -107,14 +109,14 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
                 stored=planned - owed,
                 tokens=owed * mean,
                 size=owed * (ROLLOUT_BYTES + TEXT_FACTOR * text),
-                seconds=owed * mean / speed + switches if speed else None,
+                seconds=owed * mean / speed + switches if speed else None if owed else 0.0,
             )
         )
     return found
 
 
-def probe(job: Job, problems: int, stop: StopCheck) -> dict[str, Pace]:
-    """Draw each condition for the first few problems, store nothing, and measure.
+def probe(job: Job, problems: int, observer: Observer, stop: StopCheck) -> dict[str, Pace]:
+    """Draw each condition for the first few problems with one of the job's workers, store nothing, and measure.
 
     Raises:
         EsprobeError: the data, model or engine cannot be used.
@@ -126,8 +128,11 @@ def probe(job: Job, problems: int, stop: StopCheck) -> dict[str, Pace]:
     conditions = list(job.conditions(task, identity))
     expected = Papers.expected(conditions[0][0])
     paces = {}
-    with hire(job.order(identity), CrewOptions(workers=1), task, identity, expected, lambda warning: None) as crew:
+    one = replace(job.crew, workers=1)
+    observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
+    with hire(job.order(identity), one, task, identity, expected, observer.warning) as crew:
         for condition, first, samples in conditions:
+            observer.notice(f"drawing {condition.label} for {len(chosen):,} problems")
             drawn = min(samples, TEMPERATURE_BLOCK) if condition.kind == "temperature" else 1
             keys = [Key(p.index, p.index, first + draw) for p in chosen for draw in range(drawn)]
             size = crew.ready.batch_size or len(keys)
@@ -148,9 +153,9 @@ def probe(job: Job, problems: int, stop: StopCheck) -> dict[str, Pace]:
     return paces
 
 
-def _conditions(job: Job) -> Sequence[tuple[str, str, int]]:
-    """(label, kind, samples) of what the job names; no model is needed to count it."""
-    nameless = Condition(
+def _nameless(job: Job) -> Condition:
+    """A greedy condition that differs from the real one by what only the data and the model tell."""
+    return Condition(
         task=job.task,
         data_digest="",
         prompt=job.prompt,
@@ -161,8 +166,21 @@ def _conditions(job: Job) -> Sequence[tuple[str, str, int]]:
         engine=job.engine,
         max_tokens=job.max_tokens,
     )
-    named = [(c.label, c.kind, samples) for c, _, samples in job.drawn_like(nameless)]
-    return named
+
+
+def _drawn(
+    conditions: Iterable[tuple[Condition, int, int]], shard: Shard
+) -> Iterator[tuple[Condition, Collection[int]]]:
+    """(condition, seeds that the shard draws of it) for each (condition, first seed, samples)."""
+    planned = [Planned(number, *asked) for number, asked in enumerate(conditions)]
+    if shard == WHOLE:
+        yield from ((one.condition, range(one.first_seed, one.first_seed + one.samples)) for one in planned)
+        return
+    seeds: dict[int, set[int]] = {one.condition_id: set() for one in planned}
+    for kind in ("greedy", "temperature", "perturbation"):  # the arms are commands of their own, each dealt by itself
+        for unit in units_of([one for one in planned if one.condition.kind == kind], shard):
+            seeds[unit.planned.condition_id].update(unit.seeds)
+    yield from ((one.condition, seeds[one.condition_id]) for one in planned)
 
 
 def _stored(job: Job, database: Path) -> dict[str, int]:
@@ -174,10 +192,10 @@ def _stored(job: Job, database: Path) -> dict[str, int]:
     held = {}
     with RolloutStore.open(database) as store:
         ids = {known.condition.digest: known.id for known in store.conditions()}
-        for condition, first, samples in job.conditions(task, identity):
+        for condition, seeds in _drawn(job.conditions(task, identity), job.shard):
             if condition.digest in ids:
                 matrix = store.correctness(ids[condition.digest])
                 rows = [index in indices for index in matrix.problems.tolist()]
-                columns = [first <= seed < first + samples for seed in matrix.seeds.tolist()]
+                columns = [seed in seeds for seed in matrix.seeds.tolist()]
                 held[condition.label] = int(matrix.stored[rows][:, columns].sum())
     return held

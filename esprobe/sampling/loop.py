@@ -23,7 +23,7 @@ from esprobe.tasks import Task
 COMMIT_ROLLOUTS = 512
 COMMIT_SECONDS = 2.0
 LOCKED_SECONDS = 300.0
-"""How long a commit waits for another program's transaction before the run gives up."""
+"""How long commits wait for another program's transaction before the run gives up; the last one does not wait anew."""
 
 _JUDGE_AFTER = 50
 _JUDGE_AT_THE_END_AFTER = 8  # fewer are judged where no more will come: a probe that is all cut off is no probe
@@ -73,6 +73,7 @@ class Loop:
         self._work: Work | None = None  # the last one that a completion came from
         self._pending: list[NewRollout] = []
         self._costs: dict[int, Cost] = {}
+        self._locked_at: float | None = None  # since when another program has kept the file from us
         self._started = self._committed_at = time.monotonic()
         self.rollouts = 0
         self.tokens = 0
@@ -116,19 +117,18 @@ class Loop:
     def _commit(self) -> None:
         if not (self._pending or self._costs):
             return
-        patience = time.monotonic() + LOCKED_SECONDS
-        told = False
         while True:
             try:
                 # Cleared only after the commit: a second attempt stores the same rollouts, which is no conflict.
                 self._store.add(self._session_id, self._pending, self._costs)
                 break
             except StoreBusyError:
-                if time.monotonic() > patience or self._stop():
-                    raise
-                if not told:
+                if self._locked_at is None:
+                    self._locked_at = time.monotonic()
                     self._observer.notice(f"waiting: another program has locked {self._store.path}")
-                told = True
+                if time.monotonic() - self._locked_at > LOCKED_SECONDS or self._stop():
+                    raise
+        self._locked_at = None
         self._pending, self._costs = [], {}
         self._committed_at = time.monotonic()
 

@@ -73,7 +73,7 @@ class Plan:
         counts = {c.condition_id: store.stored_by_seed(c.condition_id, c.first_seed, c.samples) for c in conditions}
         self._units = [
             replace(unit, stored=sum(counts[unit.planned.condition_id].get(seed, 0) for seed in unit.seeds))
-            for unit in _in_order(conditions, shard)
+            for unit in units_of(conditions, shard)
         ]
 
     @property
@@ -126,7 +126,7 @@ class Plan:
         return [batch for batch in batches if batch]
 
 
-def _in_order(conditions: list[Planned], shard: Shard) -> Iterator[Unit]:
+def units_of(conditions: Sequence[Planned], shard: Shard) -> Iterator[Unit]:
     """The shard's units: the first block of every condition, then the second of every one, ..."""
     drawn = [planned for planned in conditions if planned.condition.kind != "greedy"]
     for number, row in enumerate(zip_longest(*map(_blocks, conditions))):

@@ -33,6 +33,46 @@ def test_what_is_stored_is_not_owed(common: list[object], db: Path) -> None:
     invoke("sample-temp", *common, "-t", "1", "--samples", "8")
     found = table(invoke("plan", *common, "-t", "1", "--samples", "8").stdout)
     assert found["all"] == ["450", "450", "0", "0", "0 B"]
+    assert invoke("plan", *common, "-t", "1", "--samples", "8").stdout.endswith("\nnothing is owed\n")
+    some = invoke("plan", *common, "-t", "1", "-t", "2", "--samples", "8", "--rate", "100", "--tokens", "60").stdout
+    assert some.endswith("\n4.0 minutes on 1 worker, at 100 tokens/s each\n")
+
+
+@pytest.mark.parametrize("arm", [["sample-temp", "-t", "0.5", "-t", "1"], ["sample-perturb", "--sigma", "0.1"]])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_shard_is_planned_as_it_is_drawn(common: list[object], db: Path, arm: list[str], number: int) -> None:
+    share = ["--samples", "40", "--shard", f"{number}/3"]
+    before = table(invoke("plan", *common, *arm[1:], *share).stdout)
+    drawn = invoke(*arm, *common, *share)
+    assert drawn.stdout.startswith(f"{before['all'][2]} of {before['all'][2]} rollouts stored")
+    after = table(invoke("plan", *common, *arm[1:], *share).stdout)
+    counts = dict(
+        query(
+            db,
+            "SELECT CASE c.kind WHEN 'greedy' THEN 'greedy' WHEN 'temperature' THEN printf('T=%g', c.temperature) "
+            "ELSE 'sigma=' || c.sigma END, "
+            "printf('%d', count(*)) FROM rollouts JOIN condition c ON c.id = condition GROUP BY 1",
+        )
+    )
+    assert {label: cells[1] for label, cells in after.items() if label in counts} == counts
+    assert after["all"][:3] == [before["all"][2], before["all"][2], "0"]
+    both = table(invoke("plan", *common, "-t", "0.5", "-t", "1", "--sigma", "0.1", *share).stdout)
+    assert {label: both[label][0] for label in before if label != "all"} == {
+        label: cells[0] for label, cells in before.items() if label != "all"
+    }
+
+
+def test_a_debug_run_is_planned_as_it_is_drawn(common: list[object], db: Path) -> None:
+    arm = ["-t", "0.5", "-t", "1", "--debug"]
+    assert table(invoke("plan", *common, *arm).stdout)["all"][0] == "660"
+    assert invoke("sample-temp", *common, *arm).stdout.startswith("660 of 660 ")
+
+
+def test_what_decides_who_draws_is_no_hindrance(common: list[object], tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("temperature: [1]\nworkers: 4\nworkers-per-gpu: 2\nray: auto\nshard: 1/2\ndebug: true\n")
+    done = invoke("plan", *common, "--config", config, "--rate", "100")
+    assert done.code == 0 and " on 4 workers, " in done.stdout, done.stderr
 
 
 def test_without_a_rate_hours_are_not_invented(common: list[object]) -> None:
@@ -50,6 +90,7 @@ def test_a_probe_foretells_tokens_and_size_and_stores_nothing(common: list[objec
     done = invoke("plan", *common, *arm, "--probe", "--probe-problems", "50")
     assert done.code == 0, done.stderr
     assert not db.exists()
+    assert done.stderr.splitlines()[1:] == [f"drawing {label} for 50 problems" for label in ("T=1", "sigma=0.1")]
     assert "tokens are measured on 50 problems" in done.stdout and "at the rates measured here" in done.stdout
     invoke("sample-temp", *common, *arm[:2], "--samples", "64", "--no-baseline")
     invoke("sample-perturb", *common, *arm[2:])
@@ -60,7 +101,7 @@ def test_a_probe_foretells_tokens_and_size_and_stores_nothing(common: list[objec
     assert foretold == pytest.approx(db.stat().st_size, rel=0.25)
 
 
-@pytest.mark.parametrize("wrong", [("--rate", "0"), ("--tokens", "-1"), ("--workers", "0"), ("--probe-problems", "0")])
+@pytest.mark.parametrize("wrong", [("--rate", "0"), ("--tokens", "-1"), ("--probe-problems", "0")])
 def test_nonsense_is_refused(common: list[object], wrong: tuple[str, str]) -> None:
     done = invoke("plan", *common, *wrong)
     assert (done.code, done.stdout) == (2, "")

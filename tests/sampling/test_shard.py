@@ -118,5 +118,12 @@ def test_more_samples_only_add_to_a_shard(common: list[object], db: Path) -> Non
 
 
 def test_a_shard_whose_plan_has_no_unit_for_it_says_so_and_is_no_error(common: list[object], db: Path) -> None:
-    done = invoke("sample-temp", *common, "-t", "1", "--samples", "16", "--shard", "2/16")
-    assert (done.code, done.stdout.splitlines()[0]) == (0, f"nothing to do: all 0 rollouts are in {db}")
+    plan = ["sample-temp", *common, "-t", "1", "--samples", "16"]
+    done = invoke(*plan, "--shard", "2/16")
+    said = "nothing to do: the plan has fewer units than shards, and none for shard 2/16\n"
+    assert (done.code, done.stdout) == (0, said)
+    other, both = db.with_name("1.db"), db.with_name("both.db")
+    assert invoke(*plan, "--shard", "1/16", "--db", other).stdout.startswith("800 of 800 ")
+    merged = invoke("merge", "--into", both, db, other)
+    assert merged.code == 0, merged.stderr
+    assert rows(both) == rows(other)

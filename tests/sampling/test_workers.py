@@ -122,6 +122,46 @@ def test_a_stuck_worker_is_ended_and_its_work_is_drawn_by_others(tmp_path: Path,
     assert f"process {stopped[0]} " in warning and "is stuck: it has generated nothing for 2 s" in warning
 
 
+def test_who_was_away_itself_calls_nobody_stuck(tmp_path: Path, script: Path, data: Path) -> None:
+    """As after Ctrl-Z and fg: the parent, long away, is back a second before the workers."""
+    stopped: list[int] = []
+
+    class Away(StopSignals):
+        """Asked whenever the parent has listened; once workers are still, and what they sent is read, it is away."""
+
+        still_at = float("inf")
+
+        def __call__(self) -> bool:
+            if time.monotonic() - self.still_at > 1:
+                self.still_at = float("inf")
+                time.sleep(5)
+                threading.Timer(1, lambda: [os.kill(pid, signal.SIGCONT) for pid in stopped]).start()
+            return super().__call__()
+
+    def still(progress: Progress) -> None:
+        if len(watcher.seen) == 4:
+            stopped.extend(child.pid or 0 for child in children())
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            stop.still_at = time.monotonic()
+
+    watcher = Watcher(still)
+    asked = job(script, data, samples=12000, crew=replace(TWO, stuck_s=4.0))
+    with Away() as stop:
+        summary = run(asked, tmp_path / "e.db", watcher, stop)
+    assert (summary.outcome, watcher.warnings) == ("done", [])
+    assert len(stopped) == 2 and stop.still_at == float("inf")
+
+
+def test_more_workers_than_a_machine_can_hold_are_refused(common: list[object], db: Path) -> None:
+    done = invoke("sample-temp", *common, "-t", "1", "--workers", "1000000")
+    assert (done.code, done.stdout) == (2, "")
+    cores = os.cpu_count()
+    assert f"--workers 1,000,000 have no room on the {cores} cores " in done.stderr
+    assert f"use --workers {cores} or less" in done.stderr
+    assert not db.exists() or query(db, "SELECT count(*) FROM session") == [(0,)]
+
+
 def test_signals_wait_for_the_first_worker_too(tmp_path: Path) -> None:
     """In a program of its own: multiprocessing unblocks signals when it starts its tracker, once in a process."""
     program = """
