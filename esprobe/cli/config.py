@@ -40,6 +40,11 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
         chosen[name] = chosen[name] if isinstance(chosen[name], list) else [chosen[name]]
     parameters = {parameter.name: parameter for parameter in context.command.params}
     for name, value in chosen.items():
+        if isinstance(value, list | dict) and name not in repeatable:
+            raise UsageError(
+                f"the configuration {path} sets {spelled_as[name]} to {value!r}, and that option has one value; "
+                f"mend it there"
+            )
         # A number's or a word's option would take False for 0 or "False", which nobody means who writes "no".
         held = value if isinstance(value, list) else [value]
         if any(isinstance(one, bool) for one in held) and not getattr(parameters[name], "is_flag", False):

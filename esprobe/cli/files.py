@@ -19,6 +19,11 @@ def write(path: Path, document: str, beside: Mapping[str, bytes], database: Path
     """
     path = path.resolve()
     refuse_database(path, "--output", database)
+    if not path.parent.is_dir():
+        raise StoreError(
+            f"the report cannot be written to {path} (there is no folder {path.parent}); make it, or name another "
+            f"place with --output"
+        )
     others = {path.with_name(name): content for name, content in beside.items()}
     for other in others:
         if other.is_symlink() or (other.exists() and not other.is_file()):

@@ -35,7 +35,7 @@ def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: st
         Scalars perturbed, tied copies not counted.
 
     Raises:
-        ModelError: ``out`` holds something, or cannot be written.
+        ModelError: ``out`` holds something, or cannot be written; or the checkpoint holds what is no number.
         UsageError: the scope matches no tensor.
     """
     out = out.resolve()
@@ -110,10 +110,18 @@ def _read(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """All tensors of one file, the floating-point ones in the served dtype, each in memory of its own."""
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return {
+    served = {
         name: tensor.to(dtype, copy=True).contiguous() if tensor.is_floating_point() else tensor
         for name, tensor in tensors.items()
     }
+    for name, tensor in served.items():
+        if tensor.is_floating_point() and not (tensor.numel() and bool(torch.isfinite(tensor).all())):
+            what = "holds what is no finite number" if tensor.numel() else "is empty"
+            raise ModelError(
+                f"{name} of {path} {what} in {str(dtype).removeprefix('torch.')}, so the model would be none that "
+                f"anybody could draw from; fetch or save the checkpoint again, or use a --dtype of larger range"
+            )
+    return served
 
 
 def _served_as(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:

@@ -208,7 +208,9 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> t
     transformers.utils.logging.disable_progress_bar()
     try:
         codec = Codec(checkpoint)
-        model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=dtype, local_files_only=True)
+        model, told = AutoModelForCausalLM.from_pretrained(
+            checkpoint.folder, dtype=dtype, local_files_only=True, output_loading_info=True
+        )
         model = model.to(device).eval()
     except torch.OutOfMemoryError as err:
         raise ModelError(
@@ -222,4 +224,10 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> t
             f"({type(err).__name__}: {reason}); "
             f"check the folder {checkpoint.folder}, or upgrade transformers if the architecture is newer"
         ) from err
+    if lacking := sorted(told["missing_keys"]):
+        raise ModelError(
+            f"{checkpoint.name!r} lacks {len(lacking)} of the weights of a {type(model).__name__} (first: "
+            f"{lacking[0]}), which transformers fills with random numbers, so that no two runs would be of one model; "
+            f"fetch or save the checkpoint again"
+        )
     return model, codec

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from vllm.platforms import current_platform
 
+import esprobe.engines.vllm_loader  # noqa: F401 - registers itself
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.landing import trace_landing
 from esprobe.engines.weights import PristineWeights, WeightSlice, digest_of_weights

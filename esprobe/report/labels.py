@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from esprobe.spec import Condition
 
 TELLING = (
-    "model_fingerprint", "data_digest", "prompt", "prompt_digest", "dtype", "engine", "max_tokens", "top_p", "top_k",
-    "noise", "scope", "temperature", "sigma",
+    "model_fingerprint", "data_digest", "prompt", "prompt_digest", "dtype", "engine", "max_tokens", "stop_loops",
+    "top_p", "top_k", "noise", "scope", "temperature", "sigma",
 )  # fmt: skip
 """What can tell two conditions of one label apart, in the order in which people would look."""
 
@@ -26,7 +26,8 @@ def distinct_labels(conditions: Mapping[int, Condition]) -> dict[int, str]:
         group = {i: condition for i, condition in conditions.items() if plain[i] == label}
         telling = [key for key in TELLING if len({getattr(condition, key) for condition in group.values()}) > 1]
         for i, condition in group.items():
-            labels[i] = f"{label} ({', '.join(_short(key, condition) for key in telling)})"
+            if telling:
+                labels[i] = f"{label} ({', '.join(_short(key, condition) for key in telling)})"
     uses = Counter(labels.values())
     return {i: label if uses[label] == 1 else f"{label} #{i}" for i, label in labels.items()}
 

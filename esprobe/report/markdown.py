@@ -96,6 +96,9 @@ def _setup(results: Results) -> list[str]:
         "Engine": [c.engine for c in given],
         "Prompt": [f"{c.prompt}, digest {c.prompt_digest}" for c in given],
         "Most new tokens": [count(c.max_tokens) for c in given if c.max_tokens],
+        "Loops": ["ended early (--stop-loops)" if c.stop_loops else "left to run" for c in given]
+        if any(c.stop_loops for c in given)
+        else [],
         "Temperatures": [f"{c.temperature:g}" for c in sampling],
         "Top p": [f"{c.top_p:g}" for c in sampling if c.top_p is not None],
         "Top k": ["off" if c.top_k == -1 else str(c.top_k) for c in sampling if c.top_k is not None],

@@ -100,6 +100,12 @@ def _reasons(
 ) -> list[str]:
     k = points[0].k
     said = []
+    cut_short = baseline.cut_off > BROKEN
+    if cut_short:
+        said.append(
+            f"{baseline.cut_off:.1%} of the unperturbed model's greedy completions are cut off at the token limit, so "
+            f"that neither a rise nor a break can be told; scan with a larger --max-tokens"
+        )
     if inert_to is not None:
         said.append(
             f"up to {name} {inert_to:g} at least {INERT:.0%} of the completions are the baseline's, word for word"
@@ -114,7 +120,8 @@ def _reasons(
     else:
         said.append(
             f"pass@{k} rises above greedy decoding ({baseline.pass_at_1:.1%}) at no {name} of this grid by more than "
-            f"{ERRORS:g} standard errors; scan more --problems or --samples, or another --range"
+            f"{ERRORS:g} standard errors"
+            + ("" if cut_short else "; scan more --problems or --samples, or another --range")
         )
     if breaks_at is not None:
         (at,) = (point for point in points if point.value == breaks_at)
@@ -122,6 +129,6 @@ def _reasons(
             f"the model breaks at {name} {breaks_at:g}: {at.well_formed:.1%} of its answers are well formed, against "
             f"{baseline.well_formed:.1%} of the baseline's, and {at.cut_off:.1%} of its completions are cut off"
         )
-    else:
+    elif not cut_short:
         said.append(f"the model breaks nowhere up to {name} {points[-1].value:g}; a wider --range would show where")
     return said

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,30 @@ def test_whoever_may_read_one_file_may_read_the_weights(checkpoint: Path, tmp_pa
 def test_sigma_zero_is_the_model_itself(checkpoint: Path, tmp_path: Path) -> None:
     save_perturbed(find_checkpoint(str(checkpoint)), Perturbation(57, 0.0), "float32", tmp_path / "same")
     assert load(tmp_path / "same").weight_digest() == load(checkpoint).weight_digest()
+
+
+@pytest.mark.parametrize(
+    ("change", "dtype", "said"),
+    [
+        (lambda weight: weight.fill_(float("nan")), "float32", "holds what is no finite number in float32"),
+        (lambda weight: weight.fill_(1e6), "float16", "holds what is no finite number in float16"),
+        (lambda weight: weight[:0], "float32", "is empty in float32"),
+    ],
+)
+def test_a_checkpoint_that_nobody_could_draw_from_is_not_saved(
+    make_checkpoint: MakeCheckpoint,
+    tmp_path: Path,
+    change: Callable[[torch.Tensor], torch.Tensor],
+    dtype: str,
+    said: str,
+) -> None:
+    folder = make_checkpoint()
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"] = change(tensors["model.norm.weight"])
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=f"model.norm.weight of .* {said}"):
+        save_perturbed(find_checkpoint(str(folder)), Perturbation(57, 0.005), dtype, tmp_path / "saved")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_overwritten(checkpoint: Path, tmp_path: Path) -> None:

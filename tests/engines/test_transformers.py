@@ -296,3 +296,12 @@ class TestCheckpoint:
             find_checkpoint(str(broken)).tensors  # noqa: B018
         with pytest.raises(ModelError, match="cannot load"):
             load(broken)
+
+    @pytest.mark.parametrize("name", ["model.layers.1.mlp.down_proj.weight", "model.norm.weight"])
+    def test_weights_that_would_be_made_up(self, make_checkpoint: MakeCheckpoint, name: str) -> None:
+        folder = make_checkpoint()
+        tensors = load_file(folder / "model.safetensors")
+        del tensors[name]
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(ModelError, match=f"lacks 1 of the weights of a Qwen2ForCausalLM .first: {name}."):
+            load(folder)

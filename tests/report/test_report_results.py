@@ -67,6 +67,12 @@ class TestLabels:
             "greedy",
         ]
 
+    def test_conditions_that_end_loops_are_told_from_those_that_do_not(self):
+        assert labels(BASE, replace(BASE, stop_loops=True)) == ["greedy (no stop_loops)", "greedy (stop_loops=True)"]
+
+    def test_whatever_else_differs_is_told_by_the_id(self):
+        assert labels(BASE, replace(BASE, task="another")) == ["greedy #1", "greedy #2"]
+
     def test_one_name_for_two_sets_of_weights(self):
         other = replace(BASE, model_fingerprint="0" * 64)
         assert labels(BASE, other) == [

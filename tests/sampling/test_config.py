@@ -121,7 +121,9 @@ def test_a_missing_file_is_named(common: list[object], config: Path, db: Path) -
     assert not db.exists()
 
 
-@pytest.mark.parametrize("text", ["samples: many", "samples: [1, 2]", "temperature: hot", "baseline: perhaps"])
+@pytest.mark.parametrize(
+    "text", ["samples: many", "samples: [1, 2]", "model: [tiny]", "temperature: hot", "baseline: perhaps"]
+)
 def test_a_value_of_another_type_is_named_with_its_key_and_file(
     common: list[object], config: Path, db: Path, text: str
 ) -> None:

@@ -2,12 +2,15 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
+from esprobe.engines.checkpoint import find_checkpoint
 from tests.conftest import Run
 from tests.sampling.test_resume import stored
 
@@ -70,6 +73,34 @@ def test_a_model_or_a_dtype_that_is_not_there(changes: list[str], code: int, sai
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ")
     assert said in line
+
+
+@pytest.mark.parametrize("name", ["mlp.down_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.bias"])
+def test_weights_that_would_be_made_up(name: str, esprobe: Run, tmp_path: Path) -> None:
+    """vLLM itself does not miss parts of linear layers; token space would then be some other model's at every start."""
+    folder = Path(shutil.copytree(find_checkpoint("tiny").folder, tmp_path / "lacking"))
+    tensors = load_file(folder / "model.safetensors")
+    del tensors[f"model.layers.1.{name}"]
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    arm = [
+        "sample-temp",
+        "-t",
+        "0.8",
+        "--engine",
+        "vllm",
+        "--samples",
+        "2",
+        "--problems",
+        "200:210",
+        "--max-num-seqs",
+        "8",
+    ]
+    done = esprobe(*arm, "--model", folder, "--db", "esprobe.db")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "lacks 1 of the weights of a Qwen2ForCausalLM, or parts of them (first: model.layers.1." in line
+    assert "Traceback" not in done.stderr
+    assert stored(tmp_path / "esprobe.db") == 0
 
 
 @pytest.mark.parametrize("command", [ARM, ["doctor", "--model", "tiny", "--engine", "vllm"]], ids=["sample", "doctor"])

@@ -56,6 +56,15 @@ def test_a_rise_within_its_error_is_no_band() -> None:
     assert next_command(advice, "sigma", Path("e.db"), []) is None
 
 
+def test_a_baseline_that_is_cut_off_tells_neither_rise_nor_break() -> None:
+    cut = replace(BASELINE, pass_at_1=0.0, pass_at_k=0.0, well_formed=0.0, cut_off=1.0)
+    points = [replace(cut, value=value, k=8) for value in (0.001, 0.01)]
+    said = " ".join(advise(cut, points, "sigma").reasons)
+    assert "100.0% of the unperturbed model's greedy completions are cut off" in said
+    assert "scan with a larger --max-tokens" in said
+    assert "breaks" not in said and "another --range" not in said
+
+
 def test_one_bad_value_between_good_ones_has_not_broken_the_model() -> None:
     holed = [*SCAN[:2], replace(SCAN[2], well_formed=0.1), *SCAN[3:]]
     assert advise(BASELINE, holed, "sigma").breaks_at == 0.02

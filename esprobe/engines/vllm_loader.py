@@ -1,0 +1,72 @@
+"""vLLM's own loader of checkpoints, which here refuses one that lacks numbers the model computes with.
+
+vLLM asks for every parameter of an unquantised model but those of its linear layers and embeddings. A checkpoint
+without one of these is served with whatever the memory held, and no two engines would be the same model.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from vllm.model_executor.model_loader import register_model_loader
+from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
+
+from esprobe.errors import ModelError
+
+
+@register_model_loader("auto")
+class CompleteModelLoader(DefaultModelLoader):  # type: ignore[misc]
+    """The loader of ``load_format="auto"``, which is vLLM's default."""
+
+    def load_weights(self, model: torch.nn.Module, model_config: Any) -> None:
+        """Load, and see that all of every linear layer and embedding was written.
+
+        Raises:
+            ModelError: part of one was not.
+            ValueError: vLLM's own, for other parameters.
+        """
+        wanted = {
+            f"{layer}.{name}": parameter
+            for layer, module in model.named_modules()
+            if hasattr(module, "quant_method")
+            for name, parameter in module.named_parameters(recurse=False)
+        }
+        places = {name: _storage(parameter) for name, parameter in wanted.items()}
+        written = _Written()
+        with written:
+            super().load_weights(model, model_config)
+        if model_config.quantization is not None:
+            return  # what such a checkpoint holds is the method's own affair
+        # A parameter that now lies elsewhere was put in the place of the one that was made first.
+        lacking = [
+            name
+            for name, parameter in wanted.items()
+            if _storage(parameter) == places[name] and written.elements[places[name]] < parameter.numel()
+        ]
+        if lacking:
+            raise ModelError(
+                f"{model_config.model!r} lacks {len(lacking)} of the weights of a {type(model).__name__}, or parts of "
+                f"them (first: {lacking[0]}), in whose place vLLM computes with whatever the memory held; fetch or "
+                f"save the checkpoint again"
+            )
+
+
+class _Written(TorchDispatchMode):  # type: ignore[misc]
+    """Counts the elements that are written in each piece of memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: Counter[int] = Counter()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if args and isinstance(args[0], torch.Tensor) and func._schema.is_mutable:
+            self.elements[_storage(args[0])] += args[0].numel()
+        return func(*args, **(kwargs or {}))
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage().data_ptr())
