@@ -100,22 +100,23 @@ class _CopyWatch(TorchDispatchMode):  # type: ignore[misc]
     def __init__(self, tensors: Mapping[str, torch.Tensor], parameters: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         self.copies: list[_Copy] = []
-        self._sources = {_storage(tensor): (name, tensor) for name, tensor in tensors.items()}
-        self._targets = {_storage(parameter) for parameter in parameters.values()}
+        self._sources = {storage(tensor): (name, tensor) for name, tensor in tensors.items()}
+        self._targets = {storage(parameter) for parameter in parameters.values()}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if func is torch.ops.aten.copy_.default:
             target, source = args[:2]
-            found = self._sources.get(_storage(source))
+            found = self._sources.get(storage(source))
             same = target.shape == source.shape and target.dtype == source.dtype
-            if found is not None and same and _storage(target) in self._targets:
+            if found is not None and same and storage(target) in self._targets:
                 self.copies.append(_Copy(*found, source, target.detach()))
         return func(*args, **(kwargs or {}))
 
 
-def _storage(tensor: torch.Tensor) -> int:
+def storage(tensor: torch.Tensor) -> int:
+    """Where the memory begins that a tensor is a view of."""
     return int(tensor.untyped_storage().data_ptr())
 
 
@@ -151,17 +152,15 @@ def _check_sources(
 def _check_targets(model: torch.nn.Module, parameters: Mapping[str, torch.Tensor], copies: Sequence[_Copy]) -> None:
     """Every parameter element is written exactly once, but for the rows that pad a vocabulary."""
     written = {
-        _storage(p): torch.zeros(p.untyped_storage().nbytes() // p.element_size(), dtype=torch.uint8)
+        storage(p): torch.zeros(p.untyped_storage().nbytes() // p.element_size(), dtype=torch.uint8)
         for p in parameters.values()
     }
     for copy in copies:
         target = copy.target
-        counts = written[_storage(target)]
+        counts = written[storage(target)]
         counts.as_strided(target.shape, target.stride(), target.storage_offset()).add_(1)
     for name, parameter in parameters.items():
-        counts = written[_storage(parameter)].as_strided(
-            parameter.shape, parameter.stride(), parameter.storage_offset()
-        )
+        counts = written[storage(parameter)].as_strided(parameter.shape, parameter.stride(), parameter.storage_offset())
         rows = _vocabulary_rows(model, name, parameter)
         if not bool((counts[:rows] == 1).all()):
             reached = int((counts[:rows] == 1).sum())

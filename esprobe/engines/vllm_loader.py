@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vllm.model_executor.model_loader import register_model_loader
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
+from esprobe.engines.landing import storage
 from esprobe.errors import ModelError
 
 
@@ -33,7 +34,7 @@ class CompleteModelLoader(DefaultModelLoader):  # type: ignore[misc]
             if hasattr(module, "quant_method")
             for name, parameter in module.named_parameters(recurse=False)
         }
-        places = {name: _storage(parameter) for name, parameter in wanted.items()}
+        places = {name: storage(parameter) for name, parameter in wanted.items()}
         written = _Written()
         with written:
             super().load_weights(model, model_config)
@@ -43,7 +44,7 @@ class CompleteModelLoader(DefaultModelLoader):  # type: ignore[misc]
         lacking = [
             name
             for name, parameter in wanted.items()
-            if _storage(parameter) == places[name] and written.elements[places[name]] < parameter.numel()
+            if storage(parameter) == places[name] and written.elements[places[name]] < parameter.numel()
         ]
         if lacking:
             raise ModelError(
@@ -64,9 +65,5 @@ class _Written(TorchDispatchMode):  # type: ignore[misc]
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if args and isinstance(args[0], torch.Tensor) and func._schema.is_mutable:
-            self.elements[_storage(args[0])] += args[0].numel()
+            self.elements[storage(args[0])] += args[0].numel()
         return func(*args, **(kwargs or {}))
-
-
-def _storage(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage().data_ptr())

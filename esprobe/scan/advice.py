@@ -103,8 +103,8 @@ def _reasons(
     cut_short = baseline.cut_off > BROKEN
     if cut_short:
         said.append(
-            f"{baseline.cut_off:.1%} of the unperturbed model's greedy completions are cut off at the token limit, so "
-            f"that neither a rise nor a break can be told; scan with a larger --max-tokens"
+            f"{baseline.cut_off:.1%} of the unperturbed model's greedy completions are cut off at the token limit, "
+            f"which hides what a {name} does; scan with a larger --max-tokens"
         )
     if inert_to is not None:
         said.append(
