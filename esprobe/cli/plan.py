@@ -65,7 +65,7 @@ def plan(
 ) -> None:
     """What a run will take: rollouts, tokens, size of the database and, where a rate is known, hours."""
     from esprobe.sampling import estimate
-    from esprobe.sampling.shard import WHOLE, Shard
+    from esprobe.sampling.shard import Shard
 
     for option, value in (
         ("--tokens", tokens),
@@ -82,7 +82,7 @@ def plan(
     job = wanted.job(
         vllm,
         crew=workers.crew_options(),
-        shard=WHOLE if shard is None else Shard.parse(shard),
+        shard=Shard.parse(shard),
         baseline=baseline,
         temperatures=_STUDY_TEMPERATURES if study else tuple(temperature or ()),
         top_p=top_p,

@@ -35,14 +35,14 @@ def sample_temp(
     config: ConfigFile = None,
 ) -> None:
     """Token space: sample the unmodified model at several temperatures. The same command again resumes."""
-    from esprobe.sampling.shard import WHOLE, Shard
+    from esprobe.sampling.shard import Shard
 
     if not temperature:
         raise UsageError("no temperature is named, so there is nothing to sample; use -t 0.8")
     job = wanted.job(
         vllm,
         crew=workers.crew_options(),
-        shard=WHOLE if shard is None else Shard.parse(shard),
+        shard=Shard.parse(shard),
         baseline=baseline,
         temperatures=tuple(temperature),
         top_p=top_p,
@@ -72,14 +72,14 @@ def sample_perturb(
     config: ConfigFile = None,
 ) -> None:
     """Weight space: decode greedily under random weight perturbations. The same command again resumes."""
-    from esprobe.sampling.shard import WHOLE, Shard
+    from esprobe.sampling.shard import Shard
 
     if not sigma:
         raise UsageError("no sigma is named, so there is nothing to sample; use --sigma 0.005")
     job = wanted.job(
         vllm,
         crew=workers.crew_options(),
-        shard=WHOLE if shard is None else Shard.parse(shard),
+        shard=Shard.parse(shard),
         baseline=baseline,
         sigmas=tuple(sigma),
         noise=noise,

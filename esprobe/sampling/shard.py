@@ -19,12 +19,14 @@ class Shard:
     count: int
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """``3/16``.
+    def parse(cls, text: str | None) -> Self:
+        """``3/16``; None is the whole plan.
 
         Raises:
             UsageError: the text names no shard.
         """
+        if text is None:
+            return cls(1, 1)
         number, slash, count = text.partition("/")
         numbers = [part for part in (number, count) if part.isascii() and part.isdecimal() and len(part) <= 9]
         if not slash or len(numbers) < 2 or not 1 <= int(number) <= int(count):
