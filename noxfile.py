@@ -165,7 +165,6 @@ def benchmarks_workers(session: nox.Session) -> None:
     """Rollouts/s of two workers over those of one, as processes and as Ray actors; printed, never asserted."""
     session.install(TORCH)
     session.install("-e", ".[hf,ray]")
-    session.env["OMP_NUM_THREADS"] = "1"
     session.run("python", "-m", "tests.benchmarks.workers", *session.posargs)
 
 

@@ -22,6 +22,9 @@ TEMPERATURE_BLOCK = 16
 LEAST_PORTION = 1024
 """Rollouts that a worker with a window of its own is given at once where a unit is cut: its window drains between."""
 
+MOST_BATCHES = 4
+"""Batches that a worker is given at once: few enough that, at the end, nobody is idle for long while others draw."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -95,8 +98,8 @@ class Plan:
     def works(self, batch_size: int | None, workers: int) -> Iterator[Work]:
         """What the units owe, in order, in the portions that workers are given.
 
-        A perturbation is one portion, because its model is made for it. Other units are cut into a portion for each
-        worker, between batches where there are any.
+        A perturbation is one portion, because its model is made for it. Other units are cut: a few batches at a time,
+        or for an engine with a window into a portion for each worker.
         """
         for unit in self.units():
             batches = self.batches(unit, batch_size)
@@ -106,7 +109,7 @@ class Plan:
                     (keys,) = batches
                     portions = [[part] for part in _cut(keys, max(_share(keys, workers), LEAST_PORTION))]
                 else:
-                    portions = _cut(batches, _share(batches, workers))
+                    portions = _cut(batches, min(_share(batches, workers), MOST_BATCHES))
             for portion in portions:
                 yield Work(unit.planned.condition_id, unit.planned.condition, tuple(map(tuple, portion)))
 

@@ -1,12 +1,14 @@
 """What several workers gain: rollouts/s of two over those of one, on the transformers engine and the bundled model.
 
 One thread each, the same rollouts, in turn, several times; medians and the ratio of each round are printed. Nothing is
-asserted: timings are for people. Loading is left out on both sides.
+asserted: timings are for people. Loading is left out on both sides. One worker is timed before and after every two, and
+the mean of both is what they are compared with, because a machine's speed drifts.
 
     nox -s benchmarks_workers
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 from importlib.util import find_spec
@@ -64,16 +66,21 @@ def main() -> None:
     parser.add_argument("--arm", choices=ARMS, action="append", help="only this one; repeatable")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is imported, here and in the workers
+    import torch
+
+    print(f"{torch.get_num_threads()} thread each", flush=True)
     crews = {f"{options.workers} processes": CrewOptions(workers=options.workers)}
     if find_spec("ray") is not None:
         crews[f"{options.workers} Ray actors"] = CrewOptions(workers=options.workers, ray="local")
     for name in options.arm or ARMS:
         arm = ARMS[name]
         ratios: dict[str, list[float]] = {crew: [] for crew in crews}
+        after = rate(arm, CrewOptions(workers=1))
         for _ in range(options.rounds):
-            alone = rate(arm, CrewOptions(workers=1))
             for crew, chosen in crews.items():
-                together = rate(arm, chosen)
+                before, together, after = after, rate(arm, chosen), rate(arm, CrewOptions(workers=1))
+                alone = (before + after) / 2
                 ratios[crew].append(together / alone)
                 print(
                     f"{name}: {crew} {together:,.1f} rollouts/s, one {alone:,.1f} rollouts/s, "

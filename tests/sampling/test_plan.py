@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esprobe.fleet.work import Key, requests_of
-from esprobe.sampling.plan import TEMPERATURE_BLOCK, Plan, Planned
+from esprobe.sampling.plan import LEAST_PORTION, MOST_BATCHES, TEMPERATURE_BLOCK, Plan, Planned
 from esprobe.spec import Condition, Request
 from esprobe.store import RolloutWriter
 from tests.store.material import GREEDY, NOISY, WARM, begin, problems, rollout
@@ -173,3 +173,23 @@ def test_wherever_it_was_interrupted_the_missing_is_drawn_in_the_batches_of_an_u
     missing = [[key for key in batch if key not in stored] for batch in whole]
     assert batches == [batch for batch in missing if batch]
     assert resumed.total - resumed.stored == sum(map(len, batches))
+
+
+@pytest.mark.parametrize(("kind", "samples"), [(WARM, 40), (NOISY, 3), (GREEDY, 1)])
+@pytest.mark.parametrize("workers", [2, 3, 50])
+def test_workers_are_given_the_batches_of_one_worker_a_few_at_a_time(
+    bench: Bench, kind: Condition, samples: int, workers: int
+) -> None:
+    plan = bench.plan((kind, samples))
+    alone, shared = list(plan.works(4, workers=1)), list(plan.works(4, workers))
+    assert [batch for work in shared for batch in work.batches] == [batch for work in alone for batch in work.batches]
+    if kind is NOISY:
+        assert shared == alone
+    else:
+        assert max(len(work.batches) for work in shared) == (1 if kind is GREEDY or workers == 50 else MOST_BATCHES)
+
+
+def test_a_window_is_not_cut_so_small_that_it_drains(bench: Bench) -> None:
+    plan = bench.plan((WARM, TEMPERATURE_BLOCK))
+    assert TEMPERATURE_BLOCK * PROBLEMS < LEAST_PORTION
+    assert [work.rollouts for work in plan.works(None, workers=2)] == [TEMPERATURE_BLOCK * PROBLEMS]
