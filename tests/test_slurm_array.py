@@ -46,7 +46,7 @@ def test_the_tasks_of_an_array_draw_shards_that_merge_into_the_run(
         words = ["bash", str(SCRIPT), *arm, "--samples", "16"]
         subprocess.run(words, env=slurm | {"SLURM_ARRAY_TASK_ID": number}, check=True, capture_output=True)
     assert not list((tmp_path / "node").iterdir())
-    merged = esprobe("merge", "--into", "all.db", *sorted(tmp_path.glob("shard-*.db")))
+    merged = esprobe("merge", "--into", "all.db", *sorted(tmp_path.glob("shard-77-*.db")))
     assert merged.returncode == 0, merged.stderr
     assert query(tmp_path / "all.db", "SELECT seed, count(*) FROM rollout GROUP BY 1") == [
         (0, 10),
@@ -57,8 +57,10 @@ def test_the_tasks_of_an_array_draw_shards_that_merge_into_the_run(
     assert not (tmp_path / "scontrol.log").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+@pytest.mark.parametrize("reaches_script", [False, True])
 def test_a_task_that_is_told_to_stop_keeps_its_rollouts_and_queues_itself_again(
-    slurm: dict[str, str], script: Path, tmp_path: Path
+    slurm: dict[str, str], script: Path, tmp_path: Path, number: signal.Signals, reaches_script: bool
 ) -> None:
     arm = ["sample-temp", "--engine", "scripted", "--model", str(script), "-t", "1", "--samples", "16000"]
     node = tmp_path / "node" / "esprobe-77-2.db"
@@ -74,13 +76,31 @@ def test_a_task_that_is_told_to_stop_keeps_its_rollouts_and_queues_itself_again(
             for pid in Path(f"/proc/{task.pid}/task/{task.pid}/children").read_text().split()
             if b"esprobe" in Path(f"/proc/{pid}/cmdline").read_bytes()
         )
-        os.kill(sampler, signal.SIGUSR1)
+        if reaches_script:
+            os.kill(task.pid, number)
+        os.kill(sampler, number)
         task.communicate(timeout=60)
     assert task.returncode == 75
     assert (tmp_path / "scontrol.log").read_text() == "requeue 77_2\n"
-    assert stored(tmp_path / "shard-2.db") > 0
-    assert query(tmp_path / "shard-2.db", "SELECT outcome FROM session") == [("stopped",)]
+    assert stored(tmp_path / "shard-77-2.db") > 0
+    assert query(tmp_path / "shard-77-2.db", "SELECT outcome FROM session") == [("stopped",)]
     assert not node.exists()
+
+
+def test_arrays_have_files_of_their_own_and_go_on_with_those_of_another_when_told_to(
+    slurm: dict[str, str], script: Path, tmp_path: Path
+) -> None:
+    def submit(array: str, arm: list[str], **variables: str) -> None:
+        words = ["bash", str(SCRIPT), *arm, "--engine", "scripted", "--model", str(script), "--problems", "200:210"]
+        environment = slurm | {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_JOB_ID": array} | variables
+        subprocess.run(words, env=environment, check=True, capture_output=True)
+
+    submit("77", ["sample-perturb", "--sigma", "0.1", "--samples", "16"])
+    submit("78", ["sample-temp", "-t", "1", "--samples", "16"])
+    submit("79", ["sample-perturb", "--sigma", "0.1", "--samples", "32"], CONTINUE="77")
+    assert sorted(path.name for path in tmp_path.glob("shard-*")) == ["shard-77-1.db", "shard-78-1.db"]
+    count = "SELECT count(*) FROM session"
+    assert [query(tmp_path / f"shard-{array}-1.db", count) for array in (77, 78)] == [[(2,)], [(1,)]]
 
 
 @pytest.mark.parametrize(("ending", "again"), [("kill -TERM $$", True), ("kill -USR1 $$", True), ("exit 1", False)])

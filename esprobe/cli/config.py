@@ -74,6 +74,8 @@ def _read(path: Path) -> dict[Any, Any]:
         raise DataError(f"the configuration {path} cannot be read ({err.strerror}); check --config") from err
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         reason = " ".join(str(err).split())
+        if isinstance(err, yaml.MarkedYAMLError) and err.problem_mark is not None:
+            reason = f"line {err.problem_mark.line + 1}, column {err.problem_mark.column + 1}: {err.problem}"
         raise DataError(f"the configuration {path} is not YAML ({reason}); mend it or leave out --config") from err
     if values is None or values == {}:
         raise DataError(

@@ -1,7 +1,7 @@
 """``plan``: what a run will take, before it runs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _STUDY_TEMPERATURES = (0.4, 0.6, 0.8, 1.0)
 _STUDY_SIGMAS = (0.001, 0.003, 0.005, 0.01)
 _ASSUMED_SHARE = 3
+_UNITS = ((1, "hours"), (60, "minutes"), (3600, "seconds"))
 
 
 @dataclass(frozen=True)
@@ -93,24 +94,29 @@ def plan(
     )
     job = job.debug() if debug else job
     assumed = tokens or max(1, round(wanted.max_tokens / _ASSUMED_SHARE))  # whole, as it is printed
-    paces = _probe(job, probe_problems) if probe else {}
-    expected = estimate.estimate(job, db, paces, assumed, rate)
+    expected = estimate.estimate(job, db, {}, assumed, rate)
+    owed = {one.label for one in expected if one.owed}
+    paces = _probe(job, owed, probe_problems) if probe and owed else {}
+    if paces:
+        expected = estimate.estimate(job, db, paces, assumed, rate)
     typer.echo(_table(expected), nl=False)
     measured = [pace.problems for pace in paces.values()]
     source = (
         f"measured on {max(measured)} problems" if measured else f"assumed: {_number(assumed)} a completion (--tokens)"
     )
     typer.echo(f"\ntokens are {source}")
-    typer.echo(_hours(expected, workers.workers or 1, rate))
+    count = workers.workers or 1
+    gpus = math.ceil(count * vllm.tensor_parallel_size / workers.workers_per_gpu)
+    typer.echo(_hours(expected, count, gpus, rate))
 
 
-def _probe(job: "Job", problems: int) -> "Mapping[str, Pace]":
+def _probe(job: "Job", labels: Collection[str], problems: int) -> "Mapping[str, Pace]":
     from esprobe.cli.progress import ConsoleObserver
     from esprobe.sampling.estimate import probe
     from esprobe.sampling.stop import StopSignals
 
     with StopSignals() as stop, ConsoleObserver() as observer:
-        return probe(job, problems, observer, stop)
+        return probe(job, labels, problems, observer, stop)
 
 
 def _table(expected: "Sequence[Expected]") -> str:
@@ -125,7 +131,7 @@ def _table(expected: "Sequence[Expected]") -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _hours(expected: "Sequence[Expected]", workers: int, rate: float | None) -> str:
+def _hours(expected: "Sequence[Expected]", workers: int, gpus: int, rate: float | None) -> str:
     if not any(one.owed for one in expected):
         return "nothing is owed"
     seconds = [one.seconds for one in expected if one.seconds is not None]
@@ -133,8 +139,9 @@ def _hours(expected: "Sequence[Expected]", workers: int, rate: float | None) -> 
         return "hours are not known: give --rate TOKENS_PER_SECOND of one worker, or measure with --probe"
     how = f"at {rate:,.0f} tokens/s each" if rate else "at the rates measured here"
     hours = sum(seconds) / 3600 / workers
-    time = f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 60:,.1f} minutes"
-    return f"{time} on {workers} worker{'s' * (workers > 1)}, {how}"
+    time = next(f"{hours * n:,.1f} {unit}" for n, unit in _UNITS if hours * n >= 1 or unit == "seconds")
+    on = f"{workers} worker{'s' * (workers > 1)}" + (f" ({gpus} GPU{'s' * (gpus > 1)})" if gpus != workers else "")
+    return f"{time} on {on}, {how}"
 
 
 def _number(value: float) -> str:

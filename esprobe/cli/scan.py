@@ -117,7 +117,7 @@ def _asked(job: "Job", summary: "Summary") -> "Asked":
 
 
 def _kept(job: "Job") -> list[str]:
-    """Options without which the next command would be about other conditions."""
+    """Options without which the next command would draw other conditions, or in another way."""
     asked = {
         "--model": (job.model, options.DEFAULT_MODEL),
         "--engine": (job.engine, "auto"),
@@ -132,6 +132,10 @@ def _kept(job: "Job") -> list[str]:
         "--top-p": (job.top_p, 1.0),
         "--top-k": (job.top_k, -1),
         "--tensor-parallel-size": (job.options.tensor_parallel_size, 1),
+        "--batch-size": (job.options.batch_size, 64),
+        "--workers": (job.crew.workers, None),
+        "--workers-per-gpu": (job.crew.workers_per_gpu, 1),
+        "--ray": (job.crew.ray, None),
     }
     named = [word for option, (value, usual) in asked.items() if value != usual for word in (option, str(value))]
     flags = {"--stop-loops": job.stop_loops, "--batch-invariant": job.options.batch_invariant}

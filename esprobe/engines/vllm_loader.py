@@ -6,6 +6,7 @@ without one of these is served with whatever the memory held, and no two engines
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from logging import getLogger
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
 from esprobe.engines.landing import storage
 from esprobe.errors import ModelError
+
+# vLLM warns, at every start, of what is done here on purpose.
+getLogger(register_model_loader.__module__).addFilter(lambda record: "is already registered" not in str(record.msg))
 
 
 @register_model_loader("auto")

@@ -43,8 +43,8 @@ PULSE_S = 1.0
 class Carrier(Protocol):
     """Starts workers, known by number, and carries messages. Results wait with the worker until they are taken."""
 
-    def start(self, number: int) -> None:
-        """Start a worker; a ``Ready``, ``Failure`` or ``Died`` comes of it."""
+    def start(self, number: int) -> str:
+        """Start a worker, of which a ``Ready``, ``Failure`` or ``Died`` comes; its place if it has one yet, or ""."""
 
     def give(self, number: int, work: Work) -> None:
         """Let a worker draw; deliveries and pulses come of it, and last ``Finished``, ``Failure`` or ``Died``."""

@@ -36,8 +36,8 @@ class Processes:
         self._processes: dict[int, Any] = {}
         self._pipes: dict[int, Connection[Any, Any]] = {}
 
-    def start(self, number: int) -> None:
-        """Start a process."""
+    def start(self, number: int) -> str:
+        """Start a process; which, and where."""
         ensure_running()  # what the first start would do, and it unblocks signals that we hold below
         with _held():
             ours, theirs = self._context.Pipe()
@@ -46,6 +46,7 @@ class Processes:
                 process = self._context.Process(target=serve, args=arguments, name=f"esprobe worker {number}")
                 process.start()
             self._processes[number], self._pipes[number] = process, ours
+        return this_place(process.pid)
 
     def give(self, number: int, work: Work) -> None:
         """Send work; if nobody is there, ``wait`` says so."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from esprobe.errors import EngineError, EsprobeError
+from esprobe.errors import EngineError, EsprobeError, UsageError
 from esprobe.fleet.carrier import PULSE_S, Died, Failure, Finished, Message, Pulse
 from esprobe.fleet.devices import check_cores
 from esprobe.fleet.work import Delivery, Work
@@ -80,7 +80,7 @@ class RayActors:
 
         Raises:
             EngineError: Ray is not installed, or the cluster cannot be reached.
-            UsageError: the workers would have no room on this machine.
+            UsageError: that is no address, or the workers would have no room on this machine.
         """
         self._ray = _connected(address, workers)
         there = self._ray.cluster_resources().get("GPU", 0)
@@ -94,10 +94,11 @@ class RayActors:
         self._counts: dict[int, int] = {}
         self._pulses_at = time.monotonic()
 
-    def start(self, number: int) -> None:
-        """Have an actor placed wherever there is room; it waits if there is none."""
+    def start(self, number: int) -> str:
+        """Have an actor placed wherever there is room; it waits if there is none, and its place is not known yet."""
         actor = self._class.remote(self._order)
         self._actors[number], self._spoken[number] = actor, actor.load.remote()
+        return ""
 
     def give(self, number: int, work: Work) -> None:
         """Start a stream of deliveries."""
@@ -190,12 +191,18 @@ def _connected(address: str, workers: int | None) -> Any:
 
 def _check_reachable(address: str) -> None:
     """Ray itself tries for minutes, without a word."""
+    if address in (LOCAL, "auto"):
+        return
     host, _, port = address.rpartition("/")[2].rpartition(":")
-    if host and port.isdecimal():
-        try:
-            socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
-        except OSError as err:
-            raise _unreachable(address, err) from err
+    if not (host and port.isdecimal()):
+        raise UsageError(
+            f"--ray {address!r} is no address, so no cluster can be asked; use its HOST:PORT (Ray's usual port is "
+            f"6379), auto on a machine that belongs to it, or local for one on this machine"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+    except (OSError, OverflowError) as err:  # a port may be no port
+        raise _unreachable(address, err) from err
 
 
 def _unreachable(address: str, error: Exception) -> EngineError:

@@ -226,8 +226,8 @@ class Team:
             self._start(member)
 
     def _start(self, member: Member) -> None:
-        member.place, member.heard = "", time.monotonic()
-        self._carrier.start(member.number)
+        member.heard = time.monotonic()
+        member.place = self._carrier.start(member.number)
 
     def _wind_up(self) -> Iterator[tuple[Work, Delivery]]:
         """Take what has finished from workers that are to stop."""

@@ -177,9 +177,9 @@ class Worker:
         yield Delivery([], switch_s=clock.lap())
 
 
-def this_place() -> str:
-    """This process and machine, for people."""
-    return f"process {os.getpid()} on {socket.gethostname()}"
+def this_place(pid: int | None = None) -> str:
+    """This process, or another of this machine, and the machine, for people."""
+    return f"process {pid or os.getpid()} on {socket.gethostname()}"
 
 
 class _Clock:

@@ -115,8 +115,15 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
     return found
 
 
-def probe(job: Job, problems: int, observer: Observer, stop: StopCheck) -> dict[str, Pace]:
-    """Draw each condition for the first few problems with one of the job's workers, store nothing, and measure.
+def probe(job: Job, labels: Collection[str], problems: int, observer: Observer, stop: StopCheck) -> dict[str, Pace]:
+    """Draw conditions for the first few problems with one of the job's workers, store nothing, and measure.
+
+    Args:
+        job: what would be sampled.
+        labels: of those of its conditions that are drawn.
+        problems: how many.
+        observer: told of what goes on.
+        stop: whether to end early.
 
     Raises:
         EsprobeError: the data, model or engine cannot be used.
@@ -132,6 +139,8 @@ def probe(job: Job, problems: int, observer: Observer, stop: StopCheck) -> dict[
     observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
     with hire(job.order(identity), one, task, identity, expected, observer.warning) as crew:
         for condition, first, samples in conditions:
+            if condition.label not in labels:
+                continue
             observer.notice(f"drawing {condition.label} for {len(chosen):,} problems")
             drawn = min(samples, TEMPERATURE_BLOCK) if condition.kind == "temperature" else 1
             keys = [Key(p.index, p.index, first + draw) for p in chosen for draw in range(drawn)]

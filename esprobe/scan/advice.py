@@ -17,6 +17,9 @@ BROKEN = 0.5
 ERRORS = 2.0
 """Standard errors by which pass@k must lie above the baseline to count as risen."""
 
+READABLE = 0.1
+"""Share of the baseline's answers that must be well formed for a loss of them to tell that the model breaks."""
+
 HALF = 0.5
 """A band holds the values next to the best one that rise at least this share as far."""
 
@@ -70,7 +73,7 @@ def verdict(point: Point, baseline: Point, advice: Advice) -> str:
 
 
 def _broken(point: Point, baseline: Point) -> bool:
-    if baseline.well_formed:
+    if baseline.well_formed >= READABLE:
         return point.well_formed < BROKEN * baseline.well_formed
     return point.cut_off > max(baseline.cut_off, BROKEN)  # a model without answers can still lose its end token
 
@@ -129,6 +132,13 @@ def _reasons(
             f"the model breaks at {name} {breaks_at:g}: {at.well_formed:.1%} of its answers are well formed, against "
             f"{baseline.well_formed:.1%} of the baseline's, and {at.cut_off:.1%} of its completions are cut off"
         )
-    elif not cut_short:
+    elif cut_short:
+        pass  # said above
+    elif baseline.well_formed < READABLE:
+        said.append(
+            f"only {baseline.well_formed:.1%} of the unperturbed model's answers are well formed, too few to tell at "
+            f"which {name} it breaks; scan with another --prompt or a model that answers in the task's form"
+        )
+    else:
         said.append(f"the model breaks nowhere up to {name} {points[-1].value:g}; a wider --range would show where")
     return said

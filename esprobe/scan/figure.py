@@ -25,10 +25,13 @@ def check_figure(path: Path) -> None:
             f"with: pip install '.[plot]'"
         ) from err
     forms = Figure().canvas.get_supported_filetypes()
-    if path.suffix[1:] not in forms or not path.parent.is_dir():
+    if path.suffix[1:] not in forms:
         raise UsageError(
-            f"--figure {path} cannot be written: its folder must exist and its ending be one of {', '.join(forms)}; "
-            f"use one such as scan.png"
+            f"--figure {path} cannot be drawn: its ending must be one of {', '.join(forms)}; use one such as scan.png"
+        )
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"--figure {path} cannot be written: there is no folder {path.parent}; make it, or name another"
         )
 
 

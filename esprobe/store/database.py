@@ -86,7 +86,7 @@ def _in_words(path: Path, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, below the extended one
     match code:
         case sqlite3.SQLITE_NOTADB:
-            return f"{path} is not an SQLite database, so it was left untouched; name another file with --db"
+            return f"{path} is not an SQLite database, so it was left untouched; name another file"
         case sqlite3.SQLITE_FULL:
             return (
                 f"the disk under {path} is full; everything committed so far is safe. Free some space and run "
@@ -138,7 +138,7 @@ def check_path(path: Path, mode: Mode) -> None:
     try:
         there = path.exists()
     except OSError as err:
-        raise StoreError(f"{path} cannot be a database ({err.strerror}); name another file with --db") from err
+        raise StoreError(f"{path} cannot be a database ({err.strerror}); name another file") from err
     if path.is_dir():
         raise StoreError(f"{path} is a folder, and a database is one file; name a file with --db")
     if there and not path.is_file():
@@ -225,9 +225,9 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
     if newer or not names:
         tables: Any = connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar()
         if tables:
-            raise StoreError(f"{path} is an SQLite database, but not one of esprobe's; name another file with --db")
+            raise StoreError(f"{path} is an SQLite database, but not one of esprobe's; name another file")
         if mode != "write":
-            raise StoreError(f"{path} is empty: nothing has been sampled into it; name another file with --db")
+            raise StoreError(f"{path} is empty: nothing has been sampled into it; name another file")
         return
     for table in _SMALL:
         found = connection.exec_driver_sql(f"PRAGMA quick_check({table})").scalar()

@@ -79,7 +79,7 @@ def test_values_mean_what_they_mean_on_the_command_line(
         ("sigma: [0.1]\n", 2, ["sets sigma, which sample-temp does not know"]),
         ("config: other.yaml\n", 2, ["sets config, which"]),
         ("3: 4\n", 2, ["sets 3, which"]),
-        ("a: [1\n", 1, ["is not YAML"]),
+        ("a: [1\n", 1, ["is not YAML (line 2, column 1: "]),
         ("a: \udcff\n", 1, ["is not YAML"]),
         ("!!python/object/apply:os.system ['true']\n", 1, ["is not YAML"]),
         ("- samples\n", 1, ["must be a mapping"]),

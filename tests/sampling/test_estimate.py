@@ -34,6 +34,10 @@ def test_what_is_stored_is_not_owed(common: list[object], db: Path) -> None:
     found = table(invoke("plan", *common, "-t", "1", "--samples", "8").stdout)
     assert found["all"] == ["450", "450", "0", "0", "0 B"]
     assert invoke("plan", *common, "-t", "1", "--samples", "8").stdout.endswith("\nnothing is owed\n")
+    again = invoke("plan", *common, "-t", "1", "--samples", "8", "--probe")
+    assert (again.stdout.splitlines()[-1], again.stderr) == ("nothing is owed", "")
+    probed = invoke("plan", *common, "-t", "1", "-t", "2", "--samples", "8", "--probe")
+    assert probed.stderr.splitlines()[1:] == ["drawing T=2 for 16 problems"]
     some = invoke("plan", *common, "-t", "1", "-t", "2", "--samples", "8", "--rate", "100", "--tokens", "60").stdout
     assert some.endswith("\n4.0 minutes on 1 worker, at 100 tokens/s each\n")
 
@@ -72,7 +76,26 @@ def test_what_decides_who_draws_is_no_hindrance(common: list[object], tmp_path: 
     config = tmp_path / "run.yaml"
     config.write_text("temperature: [1]\nworkers: 4\nworkers-per-gpu: 2\nray: auto\nshard: 1/2\ndebug: true\n")
     done = invoke("plan", *common, "--config", config, "--rate", "100")
-    assert done.code == 0 and " on 4 workers, " in done.stdout, done.stderr
+    assert done.code == 0 and " on 4 workers (2 GPUs), " in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--rate", "1000"], "25.5 seconds on 1 worker, at"),
+        (["--rate", "100"], "4.2 minutes on 1 worker, at"),
+        (["--rate", "1"], "7.1 hours on 1 worker, at"),
+        (["--rate", "100", "--workers", "4", "--workers-per-gpu", "2"], "1.1 minutes on 4 workers (2 GPUs), at"),
+        (
+            ["--engine", "vllm", "--rate", "100", "--workers", "2", "--tensor-parallel-size", "2"],
+            "2.1 minutes on 2 workers (4 GPUs), at",
+        ),
+    ],
+)
+def test_time_is_told_in_units_that_people_read(common: list[object], options: list[str], told: str) -> None:
+    asked = ["-t", "1", "--samples", "1", "--tokens", "510", "--no-baseline"]
+    done = invoke("plan", *common, *asked, *options)
+    assert told in done.stdout, done.stdout
 
 
 def test_without_a_rate_hours_are_not_invented(common: list[object]) -> None:

@@ -103,6 +103,12 @@ def test_of_two_nodes_one_is_killed_and_the_other_draws_the_rest(
         cluster.shutdown()
 
 
+def test_what_is_no_address_is_an_error_for_people(esprobe: Run, script: Path) -> None:
+    done = esprobe("sample-temp", "--engine", "scripted", "--model", str(script), "-t", "1", "--ray", "cluster")
+    assert done.returncode == 2
+    assert "--ray 'cluster' is no address" in done.stderr.splitlines()[-1]
+
+
 def test_an_address_at_which_no_cluster_is_is_an_error_for_people(esprobe: Run, script: Path) -> None:
     done = esprobe("sample-temp", "--engine", "scripted", "--model", script, "--debug", "--ray", "127.0.0.1:1")
     assert done.returncode == 1

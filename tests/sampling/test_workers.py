@@ -162,6 +162,23 @@ def test_more_workers_than_a_machine_can_hold_are_refused(common: list[object], 
     assert not db.exists() or query(db, "SELECT count(*) FROM session") == [(0,)]
 
 
+def test_a_worker_that_dies_while_it_loads_is_named_by_its_process(tmp_path: Path, script: Path, data: Path) -> None:
+    killed: list[int] = []
+
+    def kill() -> None:
+        while not (started := children()):
+            time.sleep(0.01)
+        started[0].kill()
+        killed.append(started[0].pid)
+
+    watcher, killer = Watcher(), threading.Thread(target=kill)
+    killer.start()
+    assert sample(script, data, tmp_path / "e.db", watcher, samples=16).outcome == "done"
+    killer.join()
+    (warning,) = watcher.warnings
+    assert f"(process {killed[0]} on " in warning and "was killed by SIGKILL; it is started again" in warning
+
+
 def test_signals_wait_for_the_first_worker_too(tmp_path: Path) -> None:
     """In a program of its own: multiprocessing unblocks signals when it starts its tracker, once in a process."""
     program = """

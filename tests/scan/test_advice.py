@@ -84,6 +84,18 @@ def test_the_next_command_keeps_what_decides_the_condition() -> None:
     assert (next_command(advice, "temperature", Path("e.db"), []) or "").startswith("esprobe sample-temp --db e.db -t ")
 
 
+@pytest.mark.parametrize("share", [0.0, 0.05])
+def test_a_model_that_hardly_answers_is_not_said_to_break_nowhere(share: float) -> None:
+    baseline = replace(BASELINE, well_formed=share)
+    silent = [replace(one, well_formed=0.0) for one in SCAN]
+    advice = advise(baseline, silent, "sigma")
+    assert advice.breaks_at is None
+    assert advice.reasons[-1].startswith(f"only {share:.1%} of the unperturbed model's answers are well formed")
+    assert "breaks nowhere" not in as_table(baseline, silent, advice, "sigma")
+    endless = [*silent[:-1], replace(silent[-1], cut_off=0.9)]
+    assert advise(baseline, endless, "sigma").breaks_at == 0.05
+
+
 def test_table_and_figure_show_every_value(tmp_path: Path) -> None:
     advice = advise(BASELINE, SCAN, "sigma")
     lines = as_table(BASELINE, SCAN, advice, "sigma").splitlines()
@@ -93,8 +105,10 @@ def test_table_and_figure_show_every_value(tmp_path: Path) -> None:
     check_figure(path)
     draw_figure(path, BASELINE, SCAN, advice, "sigma")
     assert "<svg" in path.read_text()
-    with pytest.raises(UsageError, match="its ending be one of"):
+    with pytest.raises(UsageError, match="its ending must be one of"):
         check_figure(tmp_path / "scan.xyz")
+    with pytest.raises(UsageError, match="there is no folder .*/none; make it"):
+        check_figure(tmp_path / "none" / "scan.png")
 
 
 def test_without_matplotlib_it_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
