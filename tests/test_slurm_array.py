@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,19 @@ from tests.conftest import REPOSITORY, Run
 from tests.sampling.kills import stored
 from tests.sampling.material import query
 
+Submit = Callable[..., "subprocess.Popen[str]"]
+
 SCRIPT = REPOSITORY / "docs" / "examples" / "slurm-array.sh"
+
+
+def sampler_of(task: "subprocess.Popen[Any]") -> int:
+    """The process that draws, below the script."""
+    (sampler,) = (
+        int(pid)
+        for pid in Path(f"/proc/{task.pid}/task/{task.pid}/children").read_text().split()
+        if b"esprobe" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    return sampler
 
 
 @pytest.fixture
@@ -71,11 +85,7 @@ def test_a_task_that_is_told_to_stop_keeps_its_rollouts_and_queues_itself_again(
         while not stored(node):
             assert time.monotonic() < until and task.poll() is None
             time.sleep(0.05)
-        (sampler,) = (
-            int(pid)
-            for pid in Path(f"/proc/{task.pid}/task/{task.pid}/children").read_text().split()
-            if b"esprobe" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        )
+        sampler = sampler_of(task)
         if reaches_script:
             os.kill(task.pid, number)
         os.kill(sampler, number)
@@ -87,20 +97,103 @@ def test_a_task_that_is_told_to_stop_keeps_its_rollouts_and_queues_itself_again(
     assert not node.exists()
 
 
-def test_arrays_have_files_of_their_own_and_go_on_with_those_of_another_when_told_to(
-    slurm: dict[str, str], script: Path, tmp_path: Path
-) -> None:
-    def submit(array: str, arm: list[str], **variables: str) -> None:
+@pytest.fixture
+def submit(slurm: dict[str, str], script: Path) -> Submit:
+    """Starts the first task of an array, by its number, with what sbatch was given."""
+
+    def start(array: str, *arm: str, **variables: str) -> "subprocess.Popen[str]":
         words = ["bash", str(SCRIPT), *arm, "--engine", "scripted", "--model", str(script), "--problems", "200:210"]
         environment = slurm | {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_JOB_ID": array} | variables
-        subprocess.run(words, env=environment, check=True, capture_output=True)
+        return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
-    submit("77", ["sample-perturb", "--sigma", "0.1", "--samples", "16"])
-    submit("78", ["sample-temp", "-t", "1", "--samples", "16"])
-    submit("79", ["sample-perturb", "--sigma", "0.1", "--samples", "32"], CONTINUE="77")
-    assert sorted(path.name for path in tmp_path.glob("shard-*")) == ["shard-77-1.db", "shard-78-1.db"]
-    count = "SELECT count(*) FROM session"
-    assert [query(tmp_path / f"shard-{array}-1.db", count) for array in (77, 78)] == [[(2,)], [(1,)]]
+    return start
+
+
+def ended(task: "subprocess.Popen[str]") -> tuple[int, str]:
+    _, stderr = task.communicate(timeout=60)
+    return task.returncode, stderr
+
+
+def sessions(database: Path) -> list[str]:
+    return [str(outcome) for (outcome,) in query(database, "SELECT outcome FROM session ORDER BY id")]
+
+
+SOME = ("sample-perturb", "--sigma", "0.1", "--samples", "16")
+MANY = ("sample-temp", "-t", "1", "--samples", "800000")
+
+
+def test_arrays_have_files_of_their_own_and_go_on_with_those_of_another_when_told_to(
+    submit: Submit, tmp_path: Path
+) -> None:
+    assert ended(submit("77", *SOME))[0] == 0
+    assert ended(submit("78", "sample-temp", "-t", "1", "--samples", "16"))[0] == 0
+    assert ended(submit("79", *SOME[:-1], "32", CONTINUE="77"))[0] == 0
+    assert sorted(path.name for path in tmp_path.glob("shard-*.db")) == ["shard-77-1.db", "shard-78-1.db"]
+    assert [len(sessions(tmp_path / f"shard-{array}-1.db")) for array in (77, 78)] == [2, 1]
+    code, stderr = ended(submit("80", *SOME, CONTINUE="7"))
+    assert code == 2 and "CONTINUE=7, and there is no shard-7-*.db" in stderr
+
+
+def test_what_another_array_kept_meanwhile_is_kept_too(submit: Submit, tmp_path: Path) -> None:
+    kept = tmp_path / "shard-77-1.db"
+    assert ended(submit("77", *SOME))[0] == 0
+    slow = submit("78", *MANY, CONTINUE="77")
+    node = tmp_path / "node" / "esprobe-78-1.db"
+    until = time.monotonic() + 60
+    while stored(node) < 100:
+        assert time.monotonic() < until and slow.poll() is None
+        time.sleep(0.05)
+    assert ended(submit("79", "sample-perturb", "--sigma", "0.2", "--samples", "16", CONTINUE="77"))[0] == 0
+    assert sessions(kept) == ["done", "done"]
+    os.kill(sampler_of(slow), signal.SIGUSR1)
+    assert ended(slow)[0] == 75
+    assert sorted(sessions(kept)) == ["done", "done", "stopped"]
+    assert query(kept, "SELECT count(*) FROM condition WHERE sigma IN (0.1, 0.2) OR temperature = 1") == [(3,)]
+
+
+def test_what_a_killed_task_left_on_its_node_is_gone_on_with(submit: Submit, tmp_path: Path) -> None:
+    task = submit("77", *MANY)
+    node = tmp_path / "node" / "esprobe-77-1.db"
+    until = time.monotonic() + 60
+    while stored(node) < 100:
+        assert time.monotonic() < until and task.poll() is None
+        time.sleep(0.05)
+    sampler = sampler_of(task)
+    task.kill()
+    os.kill(sampler, signal.SIGKILL)
+    ended(task)
+    left = stored(node)
+    task = submit("77", *MANY)
+    while stored(node) <= left:
+        assert time.monotonic() < until + 60 and task.poll() is None
+        time.sleep(0.05)
+    os.kill(sampler_of(task), signal.SIGUSR1)
+    assert ended(task)[0] == 75
+    assert stored(tmp_path / "shard-77-1.db") > left
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_copy_that_fails_costs_nothing_that_is_kept(
+    submit: Submit, slurm: dict[str, str], tmp_path: Path, told: bool
+) -> None:
+    kept = tmp_path / "shard-77-1.db"
+    assert ended(submit("77", *SOME))[0] == 0
+    before = kept.read_bytes()
+    (tmp_path / "bin" / "cp").write_text(f'#!/bin/sh\n: > "$2"\n{"kill -TERM $PPID" if told else ""}\nexit 1\n')
+    (tmp_path / "bin" / "cp").chmod(0o755)
+    code, stderr = ended(submit("78", *SOME[:-1], "32", CONTINUE="77"))
+    assert kept.read_bytes() == before
+    assert (code, "so nothing was drawn" in stderr) == ((75, False) if told else (1, True))
+    assert (tmp_path / "scontrol.log").exists() is told
+
+
+def test_a_database_that_cannot_be_copied_back_is_told_and_stays(submit: Submit, tmp_path: Path) -> None:
+    code, stderr = ended(submit("77", *SOME, SLURM_SUBMIT_DIR=str(tmp_path / "gone")))
+    assert code == 1
+    node = tmp_path / "node" / "esprobe-77-1.db"
+    assert f"what was drawn stays in {node} on " in stderr
+    assert sessions(node) == ["done"]
+    assert not (tmp_path / "scontrol.log").exists()
 
 
 @pytest.mark.parametrize(("ending", "again"), [("kill -TERM $$", True), ("kill -USR1 $$", True), ("exit 1", False)])

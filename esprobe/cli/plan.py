@@ -139,7 +139,8 @@ def _hours(expected: "Sequence[Expected]", workers: int, gpus: int, rate: float 
         return "hours are not known: give --rate TOKENS_PER_SECOND of one worker, or measure with --probe"
     how = f"at {rate:,.0f} tokens/s each" if rate else "at the rates measured here"
     hours = sum(seconds) / 3600 / workers
-    time = next(f"{hours * n:,.1f} {unit}" for n, unit in _UNITS if hours * n >= 1 or unit == "seconds")
+    times = (f"{hours * n:,.1f} {unit}" for n, unit in _UNITS if hours * n >= 1)
+    time = next(times, "under a second")
     on = f"{workers} worker{'s' * (workers > 1)}" + (f" ({gpus} GPU{'s' * (gpus > 1)})" if gpus != workers else "")
     return f"{time} on {on}, {how}"
 

@@ -133,10 +133,16 @@ def _kept(job: "Job") -> list[str]:
         "--top-k": (job.top_k, -1),
         "--tensor-parallel-size": (job.options.tensor_parallel_size, 1),
         "--batch-size": (job.options.batch_size, 64),
+        "--max-num-seqs": (job.options.max_num_seqs, 512),
+        "--gpu-memory-utilization": (job.options.gpu_memory_utilization, 0.85),
         "--workers": (job.crew.workers, None),
         "--workers-per-gpu": (job.crew.workers_per_gpu, 1),
         "--ray": (job.crew.ray, None),
     }
     named = [word for option, (value, usual) in asked.items() if value != usual for word in (option, str(value))]
-    flags = {"--stop-loops": job.stop_loops, "--batch-invariant": job.options.batch_invariant}
+    flags = {
+        "--stop-loops": job.stop_loops,
+        "--batch-invariant": job.options.batch_invariant,
+        "--enforce-eager": job.options.enforce_eager,
+    }
     return [*named, *(flag for flag, given in flags.items() if given)]

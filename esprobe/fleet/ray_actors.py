@@ -200,7 +200,7 @@ def _check_reachable(address: str) -> None:
             f"6379), auto on a machine that belongs to it, or local for one on this machine"
         )
     try:
-        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
     except (OSError, OverflowError) as err:  # a port may be no port
         raise _unreachable(address, err) from err
 

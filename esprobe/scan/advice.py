@@ -103,7 +103,7 @@ def _reasons(
 ) -> list[str]:
     k = points[0].k
     said = []
-    cut_short = baseline.cut_off > BROKEN
+    cut_short, silent = baseline.cut_off > BROKEN, baseline.well_formed < READABLE
     if cut_short:
         said.append(
             f"{baseline.cut_off:.1%} of the unperturbed model's greedy completions are cut off at the token limit, "
@@ -124,7 +124,7 @@ def _reasons(
         said.append(
             f"pass@{k} rises above greedy decoding ({baseline.pass_at_1:.1%}) at no {name} of this grid by more than "
             f"{ERRORS:g} standard errors"
-            + ("" if cut_short else "; scan more --problems or --samples, or another --range")
+            + ("" if cut_short or silent else "; scan more --problems or --samples, or another --range")
         )
     if breaks_at is not None:
         (at,) = (point for point in points if point.value == breaks_at)
@@ -134,7 +134,7 @@ def _reasons(
         )
     elif cut_short:
         pass  # said above
-    elif baseline.well_formed < READABLE:
+    elif silent:
         said.append(
             f"only {baseline.well_formed:.1%} of the unperturbed model's answers are well formed, too few to tell at "
             f"which {name} it breaks; scan with another --prompt or a model that answers in the task's form"

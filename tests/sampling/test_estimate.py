@@ -84,6 +84,7 @@ def test_what_decides_who_draws_is_no_hindrance(common: list[object], tmp_path: 
     [
         (["--rate", "1000"], "25.5 seconds on 1 worker, at"),
         (["--rate", "100"], "4.2 minutes on 1 worker, at"),
+        (["--rate", "1000000"], "under a second on 1 worker, at"),
         (["--rate", "1"], "7.1 hours on 1 worker, at"),
         (["--rate", "100", "--workers", "4", "--workers-per-gpu", "2"], "1.1 minutes on 4 workers (2 GPUs), at"),
         (

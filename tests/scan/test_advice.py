@@ -92,6 +92,8 @@ def test_a_model_that_hardly_answers_is_not_said_to_break_nowhere(share: float) 
     assert advice.breaks_at is None
     assert advice.reasons[-1].startswith(f"only {share:.1%} of the unperturbed model's answers are well formed")
     assert "breaks nowhere" not in as_table(baseline, silent, advice, "sigma")
+    flat = [replace(one, rise=0.0) for one in silent]
+    assert "more --problems" not in as_table(baseline, flat, advise(baseline, flat, "sigma"), "sigma")
     endless = [*silent[:-1], replace(silent[-1], cut_off=0.9)]
     assert advise(baseline, endless, "sigma").breaks_at == 0.05
 
