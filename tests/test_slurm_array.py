@@ -187,6 +187,31 @@ def test_a_copy_that_fails_costs_nothing_that_is_kept(
     assert (tmp_path / "scontrol.log").exists() is told
 
 
+def test_what_could_not_be_copied_back_is_joined_with_what_was_kept_since(submit: Submit, tmp_path: Path) -> None:
+    kept, cp = tmp_path / "shard-77-1.db", tmp_path / "bin" / "cp"
+    assert ended(submit("77", *SOME))[0] == 0
+    cp.write_text('#!/bin/sh\ncase "$2" in *.part) exit 1 ;; esac\nexec /bin/cp "$@"\n')
+    cp.chmod(0o755)
+    assert ended(submit("78", *SOME[:-1], "64", CONTINUE="77"))[0] == 1
+    cp.unlink()
+    left = stored(tmp_path / "node" / "esprobe-78-1.db")
+    assert left > stored(kept)
+    assert ended(submit("79", "sample-perturb", "--sigma", "0.2", "--samples", "16", CONTINUE="77"))[0] == 0
+    assert ended(submit("78", *SOME[:-1], "64", CONTINUE="77"))[0] == 0
+    assert stored(kept) > left
+    assert len(sessions(kept)) == 3  # the last of the four had nothing to draw
+
+
+def test_a_signal_during_the_copy_back_does_not_lose_it(submit: Submit, tmp_path: Path) -> None:
+    cp = tmp_path / "bin" / "cp"
+    cp.write_text(f"#!/bin/sh\nrm {cp}\nkill -TERM $(cat {tmp_path}/task)\nsleep 0.5\nexit 1\n")
+    cp.chmod(0o755)
+    task = submit("77", *SOME)
+    (tmp_path / "task").write_text(str(task.pid))
+    assert ended(task)[0] == 0
+    assert sessions(tmp_path / "shard-77-1.db") == ["done"]
+
+
 def test_a_database_that_cannot_be_copied_back_is_told_and_stays(submit: Submit, tmp_path: Path) -> None:
     code, stderr = ended(submit("77", *SOME, SLURM_SUBMIT_DIR=str(tmp_path / "gone")))
     assert code == 1

@@ -30,7 +30,11 @@ stamp() { stat -c %i:%Y:%s "$kept" 2> /dev/null; }
 
 # Copies go under another name first, and are put in place when they are whole.
 take() {
-    [ -f "$local" ] && [ "$(stamp)" = "$(cat "$local.taken")" ] && return # a killed task left more than is kept
+    if [ -f "$local" ]; then # a killed task left more than was kept; others may have kept more since
+        [ "$(stamp)" = "$(cat "$local.taken")" ] && return
+        now=$(stamp)
+        esprobe merge --into "$local" "$kept" && echo "$now" > "$local.taken" && return
+    fi # refused where both drew the same and not alike: what is kept counts, and the rest is drawn again
     rm -f "$local" "$local"[-.]*
     stamp > "$local.taken"
     [ ! -f "$kept" ] || { cp "$kept" "$local.in" && mv "$local.in" "$local"; }
@@ -45,6 +49,8 @@ keep() {
         mv "$kept.part" "$kept" && rm -f "$local" "$local"[-.]*
 }
 
+keep_alone() { (flock 9 && keep) 9> "$kept.flock"; } # flock must hold between nodes, as it does on NFS
+
 if [ -n "$CONTINUE" ] && ! compgen -G "$SLURM_SUBMIT_DIR/shard-$CONTINUE-*.db" > /dev/null; then
     echo "error: CONTINUE=$CONTINUE, and there is no shard-$CONTINUE-*.db in $SLURM_SUBMIT_DIR" >&2
     exit 2
@@ -57,7 +63,7 @@ if take; then
         srun --ntasks=1 esprobe "$@" --db "$local" --shard "$number/$shards"
         code=$?
     fi
-    (flock 9 && keep) 9> "$kept.flock" || { # "if !" would take a lock that cannot be made for success
+    keep_alone || { [ -n "$told" ] && keep_alone; } || { # a signal may have ended the first attempt
         echo "error: $kept could not be written; what was drawn stays in $local on $(hostname)" >&2
         exit 1
     }
