@@ -9,11 +9,44 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["greedy", "temperature", "perturbation", "imported"]
 FinishReason = Literal["stop", "length", "loop", "unknown"]
+
+
+class Kind(StrEnum):
+    """How the rollouts of a condition were drawn. The values are stored in databases and are part of digests.
+
+    Other rooms ask for a trait where one says what they need, and name a member only where they mean that arm alone.
+    """
+
+    GREEDY = "greedy"
+    TEMPERATURE = "temperature"
+    PERTURBATION = "perturbation"
+    IMPORTED = "imported"
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether seeds give different rollouts, so that there is a curve over k; a greedy answer has k = 1 only."""
+        return self is not Kind.GREEDY
+
+    @property
+    def has_token_noise(self) -> bool:
+        """Whether tokens are drawn at random, so that each rollout has a sampling seed of its own."""
+        return self is Kind.TEMPERATURE
+
+    @property
+    def shares_noise(self) -> bool:
+        """Whether all problems under one seed share one draw (a perturbed model), so that they are not independent."""
+        return self is Kind.PERTURBATION
+
+    @property
+    def parameter(self) -> str | None:
+        """The field of ``Condition`` whose value labels a condition of this kind and is its x value; None for none."""
+        return {Kind.TEMPERATURE: "temperature", Kind.PERTURBATION: "sigma"}.get(self)
+
 
 BASELINE_SEED = 0
 """A greedy baseline has one rollout per problem; its seed names no randomness."""
@@ -27,20 +60,20 @@ def digest_of(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is given: chat messages and the begun answer that it continues.
+    """What a model is given: chat messages and the start of the answer that it continues.
 
     Attributes:
         messages: (role, content) pairs for the model's chat template; empty means no template.
-        begun: the start of the assistant's turn; without messages, the whole prompt, verbatim.
+        assistant_prefix: the start of the assistant's turn; without messages, the whole prompt, verbatim.
     """
 
     messages: tuple[tuple[str, str], ...]
-    begun: str
+    assistant_prefix: str
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over messages and begun answer."""
-        return digest_of([self.messages, self.begun])
+        """SHA-256 over messages and assistant prefix."""
+        return digest_of([self.messages, self.assistant_prefix])
 
 
 @dataclass(frozen=True)
@@ -110,6 +143,10 @@ class Perturbation:
     scope: str | None = None
 
 
+_SYMBOLS = {Kind.TEMPERATURE: "T", Kind.PERTURBATION: "sigma"}
+"""How labels name the parameter of a kind."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Condition:
     """Everything that decides the distribution a rollout is drawn from.
@@ -142,16 +179,16 @@ class Condition:
     def kind(self) -> Kind:
         """Which of the three ways of drawing this is, or that it was drawn elsewhere."""
         if self.source is not None:
-            return "imported"
+            return Kind.IMPORTED
         if self.sigma is not None:
-            return "perturbation"
-        return "greedy" if self.temperature is None else "temperature"
+            return Kind.PERTURBATION
+        return Kind.GREEDY if self.temperature is None else Kind.TEMPERATURE
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The keys that tell conditions apart; absent ones are left out, so new keys keep old digests."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "model"}
-        return {"kind": self.kind} | {k: v for k, v in values.items() if v is not None}
+        return {"kind": self.kind.value} | {k: v for k, v in values.items() if v is not None}
 
     @cached_property
     def digest(self) -> str:
@@ -163,11 +200,16 @@ class Condition:
         """How tables and figures name the condition."""
         if self.source is not None:
             return self.source
-        if self.kind == "greedy":
-            return "greedy"
-        if self.kind == "temperature":
-            return f"T={self.temperature:.12g}"
-        return f"sigma={self.sigma:.12g}"
+        if self.kind.parameter is None:
+            return self.kind.value
+        return f"{_SYMBOLS[self.kind]}={self.value:.12g}"
+
+    @property
+    def value(self) -> float | None:
+        """The temperature or sigma of a condition that has one, else None."""
+        parameter = self.kind.parameter
+        found: float | None = getattr(self, parameter) if parameter is not None else None
+        return found
 
     def perturbation(self, seed: int) -> Perturbation | None:
         """The model that ``seed`` names under this condition; None where weights are left alone."""

@@ -13,19 +13,16 @@ PACKAGE = Path(__file__).parent.parent / "esprobe"
 ROOMS: dict[str, set[str]] = {
     "__main__": {"cli", "sampling"},
     "cli": {
-        *("analysis", "rescoring", "verification", "exporting", "importing", "report", "sampling", "fleet", "scan"),
-        *("doctor", "stats", "store", "engines", "tasks", "noise", "records", "spec", "errors", ""),
+        *("analysis", "maintenance", "report", "results", "sampling", "workers", "scan", "doctor", "store", "engines"),
+        *("tasks", "noise", "records", "spec", "errors", ""),
     },
-    "verification": {"rescoring", "store", "errors"},
-    "exporting": {"store", "records", "errors"},
-    "importing": {"imported_rows", "store", "tasks", "records", "spec", "errors", ""},
-    "imported_rows": {"store", "errors"},
-    "analysis": {"report", "stats", "store", "tasks", "records", "spec", "errors"},
-    "rescoring": {"store", "tasks", "records", "spec", "errors", ""},
-    "report": {"stats", "records", "spec"},
-    "sampling": {"fleet", "engines", "tasks", "store", "noise", "records", "spec", "errors", ""},
+    "report": {"results", "stats", "records", "spec"},
+    "analysis": {"results", "stats", "store", "tasks", "records", "spec", "errors"},
+    "results": {"stats", "records", "spec"},
+    "sampling": {"workers", "engines", "tasks", "store", "noise", "records", "spec", "errors", ""},
     "scan": {"store", "records", "spec", "errors"},
-    "fleet": {"doctor", "engines", "tasks", "spec", "seeds", "errors", ""},
+    "maintenance": {"store", "tasks", "records", "spec", "errors", ""},
+    "workers": {"doctor", "engines", "tasks", "spec", "seeds", "errors", ""},
     "doctor": {"engines", "noise", "spec", "errors"},
     "stats": {"records", "spec"},
     "store": {"records", "spec", "errors"},
@@ -92,8 +89,8 @@ def test_only_the_store_speaks_sql() -> None:
         if {module.split(".")[0] for module in imports(path)} & {"sqlite3", "sqlmodel", "sqlalchemy"}
     }
     # provenance reads sqlite3's version number and nothing else
-    assert speakers == {"store", "fleet"}
-    assert "execute" not in (PACKAGE / "fleet" / "provenance.py").read_text()
+    assert speakers == {"store", "workers"}
+    assert "execute" not in (PACKAGE / "workers" / "provenance.py").read_text()
 
 
 def test_no_file_outgrows_its_room() -> None:
@@ -127,7 +124,14 @@ def test_help_loads_neither_numpy_nor_a_model_library(command: str) -> None:
 
 
 def test_reading_a_database_loads_no_model_library() -> None:
-    modules = ("analysis", "rescoring", "store.browse", "report.markdown", "report.rollout_text", "cli.main")
+    modules = (
+        "analysis",
+        "maintenance.rescoring",
+        "store.browse",
+        "report.markdown",
+        "report.rollout_text",
+        "cli.main",
+    )
     loaded = loaded_by(f"import {', '.join(f'esprobe.{module}' for module in modules)}")
     assert "sqlmodel" in loaded
     assert not loaded & set(FORBIDDEN_FOR_ANALYSIS)

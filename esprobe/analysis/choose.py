@@ -10,7 +10,7 @@ from esprobe.analysis.loaded import Loaded
 from esprobe.records import PublishedPoint
 from esprobe.spec import Kind
 from esprobe.stats.intervals import interval, intervals, spread
-from esprobe.stats.selection import SPLIT_SEED, Chosen, ReferenceLine, Selection, feigned_by_choice, split
+from esprobe.stats.selection import SPLIT_SEED, Chosen, ReferenceLine, Selection, expected_selection_bias, split
 from esprobe.stats.verdict import PRIMARY_KS
 
 
@@ -96,16 +96,16 @@ def field_of(loaded: Sequence[Loaded]) -> Field | None:
     def over_them(conditions: Iterable[Loaded]) -> Loaded | None:
         return next((c for c in conditions if np.isin(indices, c.correctness.problems).all()), None)
 
-    greedy = over_them(c for c in found if c.kind == "greedy")
+    greedy = over_them(c for c in found if not c.kind.is_sampled)
     if greedy is None:
         notes.append(
             "no greedy baseline over these problems is among these conditions, so nothing here says what the "
             "unperturbed model does"
         )
     return Field(
-        temperatures=tuple(c for c in arms if c.kind == "temperature"),
-        sigmas=tuple(c for c in arms if c.kind == "perturbation"),
-        zero=over_them(c for c in found if c.kind == "perturbation" and not c.condition.sigma),
+        temperatures=tuple(c for c in arms if c.kind is Kind.TEMPERATURE),
+        sigmas=tuple(c for c in arms if c.kind.shares_noise),
+        zero=over_them(c for c in found if c.kind.shares_noise and not c.condition.sigma),
         greedy=greedy,
         indices=indices,
         choosing=split(indices, [arms[0].correctness.groups[row] for row in arms[0].rows(indices)]),
@@ -119,7 +119,7 @@ def _widest(candidates: Sequence[Loaded], kind: Kind) -> int:
 
 def _is_candidate(one: Loaded) -> bool:
     """Whether there is anything to choose: a temperature, or a sigma that perturbs something."""
-    return one.kind == "temperature" or (one.kind == "perturbation" and bool(one.condition.sigma))
+    return one.kind is Kind.TEMPERATURE or (one.kind.shares_noise and bool(one.condition.sigma))
 
 
 def select(field: Field, published: Sequence[PublishedPoint]) -> Selection:
@@ -170,7 +170,7 @@ def _best_perturbation(field: Field, notes: list[str]) -> Chosen | None:
         ci_high=around.high,
         average=average,
         optimism=float(looked[winner] - looked.mean() - (judged.mean() - average)),
-        expected_optimism=feigned_by_choice(seen.mean(axis=1), len(candidates)),
+        expected_optimism=expected_selection_bias(seen.mean(axis=1), len(candidates)),
     )
 
 
@@ -209,7 +209,7 @@ def _lines(field: Field, published: Sequence[PublishedPoint]) -> tuple[Reference
     lines = []
     if field.greedy is not None and len(field.judged_on) > 1:
         outcomes = field.greedy.outcomes.rows(field.greedy.rows(field.judged_on))
-        (around,) = intervals(outcomes, [1], "greedy")
+        (around,) = intervals(outcomes, [1], Kind.GREEDY)
         label = f"greedy baseline, {field.greedy.condition.model}, the same problems"
         lines.append(ReferenceLine(label, float(outcomes.c.mean()), around.low, around.high, True))
     return (

@@ -9,7 +9,7 @@ from esprobe.analysis.nulls import known_nulls
 from esprobe.analysis.pairs import comparable, compare_conditions, compare_null
 from esprobe.errors import UsageError
 from esprobe.records import StoredCondition
-from esprobe.report.detail import Comparison
+from esprobe.results.detail import Comparison
 from esprobe.store import RolloutStore
 from esprobe.store.database import stored_problems
 

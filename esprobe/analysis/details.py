@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.nulls import find_task
 from esprobe.records import Answers, Totals
-from esprobe.report.detail import Detail
+from esprobe.results.detail import Detail
 from esprobe.spec import Problem
 from esprobe.stats.cost import cost_axes
 from esprobe.stats.cover import cover_curve
@@ -41,7 +41,7 @@ def detail(store: RolloutStore, loaded: Loaded, totals: Totals, curve: Curve) ->
     Raises:
         StoreError: the file cannot be read, or a problem is not one that its task could ask.
     """
-    outcomes, greedy = loaded.outcomes, loaded.kind == "greedy"
+    outcomes, greedy = loaded.outcomes, not loaded.kind.is_sampled
     spent = tallies.spending(store, loaded.id)
     with stored_problems(store.path):
         vote, alike = None if greedy else _vote(store, loaded), _diversity(store, loaded)
@@ -60,7 +60,7 @@ def detail(store: RolloutStore, loaded: Loaded, totals: Totals, curve: Curve) ->
 def curves_by_group(loaded: Loaded, ks: Sequence[int] | None = None) -> tuple[GroupCurve, ...]:
     """Its curve for each problem class alone, at some k or at all that its rollouts can tell."""
     classes = np.array(loaded.correctness.groups, dtype=object)
-    ks = (1,) if loaded.kind == "greedy" else ks or loaded.ks
+    ks = (1,) if not loaded.kind.is_sampled else ks or loaded.ks
     return tuple(
         GroupCurve(group, estimate_curve(loaded.outcomes.rows(np.flatnonzero(classes == group)), loaded.kind, ks))
         for group in sorted(set(loaded.correctness.groups))

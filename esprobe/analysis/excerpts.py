@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from esprobe.records import Correctness, StoredProblem, StoredRollout
-from esprobe.report.explorer import COMPLETIONS, LONGEST, Excerpt, ExploredProblem, Explorer, clipped
-from esprobe.report.results import Results
+from esprobe.results.explorer import COMPLETIONS, LONGEST, Excerpt, ExploredProblem, Explorer, clipped
+from esprobe.results.results import Results
 from esprobe.store import RolloutStore
 
 LONGEST_INPUT = 80

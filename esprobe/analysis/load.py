@@ -6,16 +6,17 @@ from pathlib import Path
 
 from esprobe.analysis.asked import asked_together
 from esprobe.analysis.choose import field_of, select
+from esprobe.analysis.condition import condition_result
 from esprobe.analysis.details import curves_by_group
 from esprobe.analysis.judge import judge
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.nulls import Null, known_nulls
 from esprobe.analysis.pairs import all_pairs, arms_overlap, compare_null, with_holm
-from esprobe.analysis.workers import details
+from esprobe.analysis.parallel import details
 from esprobe.errors import StoreError, UsageError
 from esprobe.records import StoredCondition
-from esprobe.report.labels import distinct_labels
-from esprobe.report.results import ConditionResult, Results, condition_result
+from esprobe.results.labels import distinct_labels
+from esprobe.results.results import ConditionResult, Results
 from esprobe.stats.cost import CostMatched, cost_matched
 from esprobe.store import RolloutStore
 from esprobe.store.choice import choose_conditions
@@ -47,7 +48,7 @@ def load_results(
     """
     with RolloutStore.open(database) as store, store.snapshot():
         chosen = choose_conditions(known_conditions(store, database), filters)
-        if ks is not None and set(ks) != {1} and all(c.condition.kind == "greedy" for c in chosen):
+        if ks is not None and set(ks) != {1} and all(not c.condition.kind.is_sampled for c in chosen):
             raise UsageError("a greedy baseline has one rollout per problem, so only --k 1 can be told; leave --k out")
         loaded = load(store, chosen)
         with stored_problems(database):
@@ -99,7 +100,7 @@ def _with_comparisons(
 ) -> Results:
     """The same with all that takes more than one condition; selection and verdict have a k of their own."""
     stored = [one for one in loaded if one.outcomes.problems]
-    sampled = [one for one in stored if one.kind != "greedy"]
+    sampled = [one for one in stored if one.kind.is_sampled]
     field = field_of(stored)
     selection = None if field is None else select(field, results.published)
     against = (compare_null(null, one, ks) for null in nulls for one in sampled)
@@ -170,7 +171,7 @@ def check_ks(ks: Sequence[int], one: Loaded) -> None:
         raise UsageError(f"pass@{min(ks)} means nothing: k counts rollouts; use --k 1 or more")
     n_min = one.outcomes.n_min
     # A baseline always shows its one k beside the conditions that have curves.
-    if one.kind != "greedy" and max(ks) > n_min:
+    if one.kind.is_sampled and max(ks) > n_min:
         raise UsageError(
             f"pass@{max(ks)} cannot be told for {one.label}: its problems have as few as {n_min} "
             f"rollouts, and k may not pass n; use --k {n_min} or less, draw more with --samples, or name other "

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from esprobe.analysis.loaded import Loaded
 from esprobe.errors import EsprobeError
-from esprobe.report.results import NullResult
+from esprobe.results.results import NullResult
 from esprobe.spec import Condition, Problem
 from esprobe.stats.curve import GroupCurve, expected_curve
 from esprobe.tasks import Guessable, Task, load_task

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.nulls import Null
-from esprobe.report.detail import Comparison
-from esprobe.report.scorers import mixed_scorers
+from esprobe.results.detail import Comparison
+from esprobe.results.scorers import mixed_scorers
+from esprobe.spec import Kind
 from esprobe.stats.curve import default_ks
 from esprobe.stats.difference import Difference, paired_difference
 from esprobe.stats.multiplicity import holm
@@ -65,7 +66,7 @@ def compare_null(null: Null, b: Loaded, ks: Sequence[int] | None = None) -> Comp
     if not null.speaks_of(b.condition) or not len(indices):
         return None
     if ks is None:
-        ks = b.ks if b.kind != "greedy" else (1,)
+        ks = b.ks if b.kind.is_sampled else (1,)
     side_a, side_b = null_side(null, indices, ks), b.side(indices, ks)
     return Comparison(
         a=None,
@@ -94,8 +95,8 @@ def arms_overlap(loaded: Sequence[Loaded]) -> Overlap | None:
 
     Over the problems that all of them have.
     """
-    temperatures = [c for c in loaded if c.kind == "temperature"]
-    sigmas = [c for c in loaded if c.kind == "perturbation" and c.condition.sigma]
+    temperatures = [c for c in loaded if c.kind is Kind.TEMPERATURE]
+    sigmas = [c for c in loaded if c.kind.shares_noise and c.condition.sigma]
     if not temperatures or not sigmas:
         return None
     first = temperatures[0].condition
@@ -129,7 +130,7 @@ def shares_seeds(a: Loaded, b: Loaded) -> bool:
     Sigma 0 has no noise: its seeds tell repetitions of one answer apart.
     """
     one, other = a.condition, b.condition
-    both = a.kind == b.kind == "perturbation" and bool(one.sigma) and bool(other.sigma)
+    both = a.kind.shares_noise and b.kind.shares_noise and bool(one.sigma) and bool(other.sigma)
     return both and (one.noise, one.scope) == (other.noise, other.scope)
 
 
@@ -139,7 +140,7 @@ def _samples(conditions: Sequence[Loaded], indices: NDArray[np.int64]) -> tuple[
 
 
 def _ks(a: Loaded, b: Loaded, indices: NDArray[np.int64]) -> tuple[int, ...]:
-    told = [int(c.outcomes.n[c.rows(indices)].min()) for c in (a, b) if c.kind != "greedy"]
+    told = [int(c.outcomes.n[c.rows(indices)].min()) for c in (a, b) if c.kind.is_sampled]
     return default_ks(min(told, default=1))
 
 
@@ -148,9 +149,9 @@ def _notes(a: Loaded, b: Loaded, indices: NDArray[np.int64]) -> tuple[str, ...]:
     for one in (a, b):
         if left := one.outcomes.problems - len(indices):
             notes.append(f"{left} problems of {one.label} are left out, because the other one does not have them")
-    if a.kind == "greedy" or b.kind == "greedy":
+    if not a.kind.is_sampled or not b.kind.is_sampled:
         notes.append("a greedy answer repeated is the same answer, so its pass@k is that of k = 1 at every k")
-    if a.kind != "greedy" and b.kind != "greedy" and a.samples != b.samples:
+    if a.kind.is_sampled and b.kind.is_sampled and a.samples != b.samples:
         notes.append(
             "the two have different numbers of rollouts: differences are at equal k, but the solved sets are not at "
             "equal n"

@@ -72,7 +72,7 @@ def render(coder: Any, problem: Problem) -> str:
     asked = prompt(problem, "chat")
     messages = [{"role": role, "content": content} for role, content in asked.messages]
     text: str = coder.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return text + asked.begun
+    return text + asked.assistant_prefix
 
 
 if __name__ == "__main__":

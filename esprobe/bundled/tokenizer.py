@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from esprobe.tasks.countdown.prompts import ASK, BEGUN, EQUALS, RULES, SYSTEM
+from esprobe.tasks.countdown.prompts import ASK, ASSISTANT_PREFIX, EQUALS, RULES, SYSTEM
 
 END = "<|im_end|>"
 START = "<|im_start|>"
@@ -27,7 +27,7 @@ PHRASES = (
     f"{ASK}[",
     f"]{EQUALS}",
     RULES,
-    BEGUN,
+    ASSISTANT_PREFIX,
     THOUGHT,
     ANSWERED,
     ", ",

@@ -7,7 +7,7 @@ import typer
 
 from esprobe.cli import options
 from esprobe.cli.grouped import grouped
-from esprobe.cli.wanted import Vllm
+from esprobe.cli.sampling_options import VllmOptions
 
 
 class Format(StrEnum):
@@ -23,7 +23,7 @@ def doctor(
     model: options.ModelName = options.DEFAULT_MODEL,
     engine: options.EngineName = "auto",
     dtype: options.Dtype = "auto",
-    vllm: Vllm,
+    vllm: VllmOptions,
     sigma: Annotated[
         list[float], typer.Option("--sigma", help="Standard deviation to tell the effect of rounding for; repeatable.")
     ] = [0.001, 0.003, 0.005, 0.01],  # noqa: B006 - Typer copies it

@@ -28,7 +28,7 @@ def export(
     condition: options.ConditionFilter = None,
 ) -> None:
     """Write every rollout with its text as one flat row, for pandas, datasets and others."""
-    from esprobe import exporting
+    from esprobe.maintenance import exporting
     from esprobe.report.text import plain
     from esprobe.store import RolloutStore
     from esprobe.store.choice import choose_conditions

@@ -23,7 +23,7 @@ def import_(
     temperature: Annotated[float | None, typer.Option("--temperature", help="At which they were drawn.")] = None,
 ) -> None:
     """Store rollouts made elsewhere as a condition of their own, for the same statistics."""
-    from esprobe.importing import Source, import_rollouts
+    from esprobe.maintenance.importing import Source, import_rollouts
     from esprobe.report.text import plain
 
     command = shlex.join(["esprobe", *sys.argv[1:]])

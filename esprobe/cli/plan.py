@@ -11,7 +11,7 @@ import typer
 from esprobe.cli import options
 from esprobe.cli.config import ConfigFile
 from esprobe.cli.grouped import grouped
-from esprobe.cli.wanted import Vllm, Wanted, Workers
+from esprobe.cli.sampling_options import SamplingOptions, VllmOptions, Workers
 from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _UNITS = ((1, "hours"), (60, "minutes"), (3600, "seconds"))
 
 
 @dataclass(frozen=True)
-class Counted(Workers):
+class PlanOptions(Workers):
     """Hours are told for what is named, and not for what this machine happens to have."""
 
     workers: Annotated[int | None, typer.Option("--workers", help="Workers (GPUs) that the hours are told for.")] = 1
@@ -47,9 +47,9 @@ def plan(
     noise: options.NoiseScheme = "iid",
     scope: options.Scope = None,
     db: options.DbPath = Path("esprobe.db"),
-    wanted: Wanted,
-    vllm: Vllm,
-    workers: Counted,
+    wanted: SamplingOptions,
+    vllm: VllmOptions,
+    workers: PlanOptions,
     shard: options.ShardName = None,
     baseline: options.Baseline = True,
     debug: options.Debug = False,
@@ -82,7 +82,7 @@ def plan(
     study = not temperature and not sigma
     job = wanted.job(
         vllm,
-        crew=workers.crew_options(),
+        pool=workers.pool_options(),
         shard=Shard.parse(shard),
         baseline=baseline,
         temperatures=_STUDY_TEMPERATURES if study else tuple(temperature or ()),

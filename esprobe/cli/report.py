@@ -13,7 +13,7 @@ from esprobe.errors import LibraryError, UsageError
 
 if TYPE_CHECKING:
     from esprobe.report.pictures import Picture
-    from esprobe.report.results import Results
+    from esprobe.results.results import Results
 
 NEEDED = "is not installed; type in a checkout of esprobe: pip install '.[plot]'"
 

@@ -37,9 +37,9 @@ def rescore(
     format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
 ) -> None:
     """Score every stored text again under another scorer, and tell what changes. Needs no engine."""
+    from esprobe.maintenance.rescoring import rescore as run
     from esprobe.report import rescore_text
     from esprobe.report.text import plain
-    from esprobe.rescoring import rescore as run
     from esprobe.sampling.stop import StopSignals
 
     with StopSignals() as stop, _progress(stop, db) as advance:

@@ -10,7 +10,7 @@ from esprobe.cli import options
 from esprobe.cli.config import ConfigFile
 from esprobe.cli.drawing import draw, stored
 from esprobe.cli.grouped import grouped
-from esprobe.cli.wanted import Vllm, Wanted, Workers
+from esprobe.cli.sampling_options import SamplingOptions, VllmOptions, Workers
 from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def sample_temp(
     top_p: options.TopP = 1.0,
     top_k: options.TopK = -1,
     db: options.DbPath = Path("esprobe.db"),
-    wanted: Wanted,
-    vllm: Vllm,
+    wanted: SamplingOptions,
+    vllm: VllmOptions,
     workers: Workers,
     shard: options.ShardName = None,
     baseline: options.Baseline = True,
@@ -41,7 +41,7 @@ def sample_temp(
         raise UsageError("no temperature is named, so there is nothing to sample; use -t 0.8")
     job = wanted.job(
         vllm,
-        crew=workers.crew_options(),
+        pool=workers.pool_options(),
         shard=Shard.parse(shard),
         baseline=baseline,
         temperatures=tuple(temperature),
@@ -63,8 +63,8 @@ def sample_perturb(
     noise: options.NoiseScheme = "iid",
     scope: options.Scope = None,
     db: options.DbPath = Path("esprobe.db"),
-    wanted: Wanted,
-    vllm: Vllm,
+    wanted: SamplingOptions,
+    vllm: VllmOptions,
     workers: Workers,
     shard: options.ShardName = None,
     baseline: options.Baseline = True,
@@ -78,7 +78,7 @@ def sample_perturb(
         raise UsageError("no sigma is named, so there is nothing to sample; use --sigma 0.005")
     job = wanted.job(
         vllm,
-        crew=workers.crew_options(),
+        pool=workers.pool_options(),
         shard=Shard.parse(shard),
         baseline=baseline,
         sigmas=tuple(sigma),

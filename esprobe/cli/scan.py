@@ -11,7 +11,7 @@ from esprobe.cli import options
 from esprobe.cli.config import ConfigFile
 from esprobe.cli.drawing import draw
 from esprobe.cli.grouped import grouped
-from esprobe.cli.wanted import Vllm, Wanted, Workers
+from esprobe.cli.sampling_options import SamplingOptions, VllmOptions, Workers
 from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ RANGES = {Space.weight: "0.0003:0.02", Space.token: "0.1:2"}
 
 
 @dataclass(frozen=True)
-class Few(Wanted):
+class ScanOptions(SamplingOptions):
     """A scan asks for less."""
 
     problems: options.ProblemSlice = "200:264"
@@ -54,8 +54,8 @@ def scan(
     top_p: options.TopP = 1.0,
     top_k: options.TopK = -1,
     db: options.DbPath = Path("esprobe.db"),
-    wanted: Few,
-    vllm: Vllm,
+    wanted: ScanOptions,
+    vllm: VllmOptions,
     workers: Workers,
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Draw the scan too; the ending names the form (png, svg, pdf).")
@@ -84,7 +84,7 @@ def scan(
         check_figure(figure)
     job = wanted.job(
         vllm,
-        crew=workers.crew_options(),
+        pool=workers.pool_options(),
         baseline=True,
         sigmas=values if space is Space.weight else (),
         temperatures=values if space is Space.token else (),
@@ -135,9 +135,9 @@ def _kept(job: "Job") -> list[str]:
         "--batch-size": (job.options.batch_size, 64),
         "--max-num-seqs": (job.options.max_num_seqs, 512),
         "--gpu-memory-utilization": (job.options.gpu_memory_utilization, 0.85),
-        "--workers": (job.crew.workers, None),
-        "--workers-per-gpu": (job.crew.workers_per_gpu, 1),
-        "--ray": (job.crew.ray, None),
+        "--workers": (job.pool.workers, None),
+        "--workers-per-gpu": (job.pool.workers_per_gpu, 1),
+        "--ray": (job.pool.ray, None),
     }
     named = [word for option, (value, usual) in asked.items() if value != usual for word in (option, str(value))]
     flags = {

@@ -60,7 +60,7 @@ def read_status(db: Path) -> dict[str, Any]:
     Raises:
         StoreError: the database cannot be read.
     """
-    from esprobe.report.labels import distinct_labels
+    from esprobe.results.labels import distinct_labels
     from esprobe.store import RolloutStore
     from esprobe.store.lock import writer_of
     from esprobe.store.status import condition_statuses, total_eta_s

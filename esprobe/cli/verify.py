@@ -27,8 +27,8 @@ def verify(
     format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
 ) -> None:
     """Check a database against itself: structure, texts, sums, digests, holes, verdicts. Exit code 1 if any is off."""
+    from esprobe.maintenance.verification import verify as run
     from esprobe.report.text import plain
-    from esprobe.verification import verify as run
 
     answers = []
     for answer in run(db, None if everything else sample):

@@ -16,9 +16,9 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
-from esprobe.engines.codec import Codec
 from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.probe import LIKELIEST, Reading
+from esprobe.engines.prompt_codec import Codec
 from esprobe.engines.token_noise import TokenNoise
 from esprobe.engines.weights import PristineWeights, digest_of_weights, whole_weights
 from esprobe.errors import EngineError, ModelError

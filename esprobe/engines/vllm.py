@@ -15,9 +15,9 @@ from typing import Any, Self
 
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
-from esprobe.engines.codec import Codec
 from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.probe import LIKELIEST, Reading
+from esprobe.engines.prompt_codec import Codec
 from esprobe.engines.vllm_watch import watch
 from esprobe.errors import EngineError, ModelError, PerturbationError, UsageError
 from esprobe.spec import Completion, FinishReason, Perturbation, Prompt, Request

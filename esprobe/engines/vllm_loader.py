@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vllm.model_executor.model_loader import register_model_loader
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
-from esprobe.engines.landing import storage
+from esprobe.engines.weight_map import storage
 from esprobe.errors import ModelError
 
 # vLLM warns, at every start, of what is done here on purpose.

@@ -12,7 +12,7 @@ from vllm.platforms import current_platform
 
 import esprobe.engines.vllm_loader  # noqa: F401 - registers itself
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
-from esprobe.engines.landing import trace_landing
+from esprobe.engines.weight_map import trace_weight_loading
 from esprobe.engines.weights import PristineWeights, WeightSlice, digest_of_weights
 from esprobe.errors import PerturbationError
 from esprobe.spec import Perturbation
@@ -55,7 +55,7 @@ class WeightExtension:
         aliases = frozenset({"lm_head.weight"} if tied else ())
         try:
             sharded = self.parallel_config.tensor_parallel_size > 1  # type: ignore[attr-defined]
-            slices = trace_landing(model, model.load_weights, tensors, aliases, sharded=sharded)
+            slices = trace_weight_loading(model, model.load_weights, tensors, aliases, sharded=sharded)
         except PerturbationError as err:
             # Exceptions of a worker reach the engine as text only; a value keeps its words.
             return {"refused": str(err)}

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from esprobe.report.detail import Comparison
 from esprobe.report.passk_json import SCHEMA, dump
+from esprobe.results.detail import Comparison
 from esprobe.stats.difference import Difference
 from esprobe.stats.overlap import Overlap
 

@@ -4,10 +4,10 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 
-from esprobe.report.detail import Comparison
 from esprobe.report.passk_table import markdown_table
 from esprobe.report.plain_table import plain_table
 from esprobe.report.text import count, csv_text, markdown, p_value, plain, plural, points, points_between, span
+from esprobe.results.detail import Comparison
 from esprobe.stats.difference import Difference, DifferenceNote, DifferencePoint
 from esprobe.stats.overlap import Overlap
 

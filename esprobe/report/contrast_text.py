@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from esprobe.report.compare_text import band_sentence, overlap_rows, overlap_sentence
-from esprobe.report.detail import Comparison
 from esprobe.report.passk_table import markdown_table
-from esprobe.report.results import Results
 from esprobe.report.text import count, markdown, p_value, points, points_between
+from esprobe.results.detail import Comparison
+from esprobe.results.results import Results
+from esprobe.spec import Kind
 from esprobe.stats.difference import DifferencePoint
 from esprobe.stats.verdict import PRIMARY_KS
 
@@ -80,9 +81,14 @@ def overlap_section(results: Results) -> list[str]:
     head = ("problems", "only A", "only B", "both", "neither")
     lines += ["", *markdown_table([head, *overlap_rows(results.arms, markdown)])]
     kinds = {c.id: c.kind for c in results.conditions}
+    arms = {Kind.TEMPERATURE, Kind.PERTURBATION}
     rows: list[tuple[str, ...]] = [("A", "B", *head[1:], "McNemar p")]
     for pair in results.pairs:
-        if pair.a is None or pair.overlap is None or {kinds[pair.a], kinds[pair.b]} != {"temperature", "perturbation"}:
+        if (
+            pair.a is None
+            or pair.overlap is None
+            or {kinds[pair.a], kinds[pair.b]} != {Kind.TEMPERATURE, Kind.PERTURBATION}
+        ):
             continue
         t = pair.overlap.total
         cells = (*map(count, (t.only_a, t.only_b, t.both, t.neither)), p_value(pair.overlap.mcnemar))

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from esprobe.report.detail import Detail
 from esprobe.report.passk_table import markdown_table
-from esprobe.report.results import ConditionResult, Results
 from esprobe.report.text import count, markdown, share
+from esprobe.results.detail import Detail
+from esprobe.results.results import ConditionResult, Results
 from esprobe.stats.cost import CostMatched
 from esprobe.stats.cover import TAUS
 
@@ -156,7 +156,7 @@ def _detailed(results: Results) -> list[tuple[ConditionResult, Detail]]:
 def _table(results: Results, columns: tuple[tuple[str, Cell], ...], *, sampled: bool = False) -> list[str]:
     rows: list[tuple[str, ...]] = [("condition", *(name for name, _ in columns))]
     for result, detail in _detailed(results):
-        if not (sampled and result.kind == "greedy"):
+        if not (sampled and not result.kind.is_sampled):
             rows.append((markdown(results.labels[result.id]), *(cell(detail) for _, cell in columns)))
     return markdown_table(rows)
 

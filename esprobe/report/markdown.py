@@ -23,9 +23,10 @@ from esprobe.report.passk_table import (
 )
 from esprobe.report.pictures import picture_lines
 from esprobe.report.placing import placed
-from esprobe.report.results import ConditionResult, Results
 from esprobe.report.text import count, markdown, plural, share, span
 from esprobe.report.verdict_text import selection_section, verdict_section
+from esprobe.results.results import ConditionResult, Results
+from esprobe.spec import Kind
 
 
 def as_report(results: Results, pictured: Sequence[Figure] = (), stem: str = "") -> str:
@@ -79,8 +80,8 @@ def _setup(results: Results) -> list[str]:
     if not results.conditions:
         return ["Nothing is stored yet."]
     given = [r.condition for r in results.conditions]
-    sampling = [c for c in given if c.kind == "temperature"]
-    perturbed = [c for c in given if c.kind == "perturbation"]
+    sampling = [c for c in given if c.kind is Kind.TEMPERATURE]
+    perturbed = [c for c in given if c.kind.shares_noise]
     extents = [r.extent for r in results.conditions if r.extent is not None]
     seeds = [r.extent for r in results.sampled if r.extent is not None]
     rows = {

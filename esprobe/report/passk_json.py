@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from esprobe.report.results import ConditionResult, Results
+from esprobe.results.results import ConditionResult, Results
 from esprobe.stats.curve import Curve
 
 SCHEMA = 1

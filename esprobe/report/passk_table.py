@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from esprobe.report.results import ConditionResult, Results
-from esprobe.report.scorers import mixed_scorers
 from esprobe.report.text import NOTES, count, csv_text, markdown, percent, plain, plural, span
+from esprobe.results.results import ConditionResult, Results
+from esprobe.results.scorers import mixed_scorers
 from esprobe.stats.curve import Curve
 
 COLUMNS = (

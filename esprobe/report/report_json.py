@@ -5,7 +5,7 @@ from typing import Any
 
 from esprobe.report.compare_json import comparison_entry, overlap_entry
 from esprobe.report.passk_json import SCHEMA, condition_entry, dump, null_entries, point_entries
-from esprobe.report.results import ConditionResult, Results
+from esprobe.results.results import ConditionResult, Results
 
 
 def as_report_json(results: Results) -> str:

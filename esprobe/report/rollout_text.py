@@ -25,7 +25,7 @@ def harmless(text: str) -> str:
 def as_text(shown: ShownRollout, label: str) -> Text:
     """One rollout; ``label`` names its condition. Styled for a terminal; its plain form loses nothing.
 
-    What the model wrote stands behind the begun answer, in bold where there is bold.
+    What the model wrote stands behind the assistant prefix, in bold where there is bold.
     """
     rollout = shown.rollout
     verdict = "correct" if rollout.correct else f"wrong: {plain(rollout.failure or 'no reason given')}"
@@ -48,7 +48,7 @@ def as_text(shown: ShownRollout, label: str) -> Text:
         text.append(f"--- {plain(role)}\n", style="cyan")
         text.append(harmless(content).rstrip("\n") + "\n")
     text.append("--- completion\n", style="cyan")
-    text.append(harmless(shown.prompt.begun), style="dim")
+    text.append(harmless(shown.prompt.assistant_prefix), style="dim")
     text.append(harmless(rollout.completion).rstrip("\n") + "\n", style="bold")
     return text
 
@@ -63,7 +63,7 @@ def as_object(shown: ShownRollout, label: str) -> Mapping[str, object]:
         "condition": shown.condition_id,
         "label": label,
         "seed": rollout.seed,
-        "prompt": {"messages": [list(turn) for turn in shown.prompt.messages], "begun": shown.prompt.begun},
+        "prompt": {"messages": [list(turn) for turn in shown.prompt.messages], "begun": shown.prompt.assistant_prefix},
         "completion": rollout.completion,
         "reward": rollout.reward,
         "correct": rollout.correct,

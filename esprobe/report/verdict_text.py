@@ -1,8 +1,8 @@
 """The report's answer: the verdict in words, and the best of many judged on problems no choice has seen."""
 
 from esprobe.report.passk_table import markdown_table
-from esprobe.report.results import Results
 from esprobe.report.text import count, markdown, p_value, plural, points
+from esprobe.results.results import Results
 from esprobe.stats.selection import Chosen, Selection
 
 FEW_PROBLEMS = 100

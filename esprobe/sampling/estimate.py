@@ -7,16 +7,16 @@ from pathlib import Path
 
 from esprobe import engines
 from esprobe.engines import StopCheck
-from esprobe.fleet.hire import hire
-from esprobe.fleet.work import Key, Work
-from esprobe.fleet.worker import Papers
 from esprobe.sampling.job import Job
 from esprobe.sampling.observer import Observer
 from esprobe.sampling.plan import TEMPERATURE_BLOCK, Planned, units_of
 from esprobe.sampling.shard import WHOLE, Shard
-from esprobe.spec import Condition
+from esprobe.spec import Condition, Kind
 from esprobe.store import RolloutStore
 from esprobe.tasks import load_task
+from esprobe.workers.start import start_pool
+from esprobe.workers.work import Key, Work
+from esprobe.workers.worker import WorkerFingerprint
 
 ROLLOUT_BYTES = 75
 """Of a rollout in the file, its text left out; measured, see docs/scaling.md."""
@@ -53,7 +53,7 @@ class Expected:
 
     Attributes:
         label: the condition's.
-        kind: greedy, temperature or perturbation.
+        kind: how they are drawn.
         planned: rollouts.
         stored: those of them that the database holds already.
         tokens: tokens of the rollouts that are owed.
@@ -62,7 +62,7 @@ class Expected:
     """
 
     label: str
-    kind: str
+    kind: Kind
     planned: int
     stored: int
     tokens: float
@@ -100,7 +100,7 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
         mean = pace.tokens if pace else tokens
         text = pace.text_bytes if pace else tokens * TOKEN_BYTES
         speed = rate or (pace.tokens_per_s if pace else None)
-        switches = pace.switch_s * owed / problems if pace and kind == "perturbation" else 0.0
+        switches = pace.switch_s * owed / problems if pace and kind.shares_noise else 0.0
         found.append(
             Expected(
                 label=label,
@@ -133,21 +133,21 @@ def probe(job: Job, labels: Collection[str], problems: int, observer: Observer, 
     chosen = job.chosen_problems(task)[:problems]
     identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
     conditions = list(job.conditions(task, identity))
-    expected = Papers.expected(conditions[0][0])
+    expected = WorkerFingerprint.expected(conditions[0][0])
     paces = {}
-    one = replace(job.crew, workers=1)
+    one = replace(job.pool, workers=1)
     observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
-    with hire(job.order(identity), one, task, identity, expected, observer.warning) as crew:
+    with start_pool(job.worker_spec(identity), one, task, identity, expected, observer.warning) as pool:
         for condition, first, samples in conditions:
             if condition.label not in labels:
                 continue
             observer.notice(f"drawing {condition.label} for {len(chosen):,} problems")
-            drawn = min(samples, TEMPERATURE_BLOCK) if condition.kind == "temperature" else 1
+            drawn = min(samples, TEMPERATURE_BLOCK) if condition.kind.has_token_noise else 1
             keys = [Key(p.index, p.index, first + draw) for p in chosen for draw in range(drawn)]
-            size = crew.ready.batch_size or len(keys)
+            size = pool.ready.batch_size or len(keys)
             batches = tuple(tuple(keys[start : start + size]) for start in range(0, len(keys), size))
             work = Work(0, condition, batches)
-            deliveries = [delivery for _, delivery in crew.draw(iter([work]), stop)]
+            deliveries = [delivery for _, delivery in pool.draw(iter([work]), stop)]
             completions = [completion for delivery in deliveries for completion in delivery.completions]
             if stop():
                 break
@@ -186,8 +186,8 @@ def _drawn(
         yield from ((one.condition, range(one.first_seed, one.first_seed + one.samples)) for one in planned)
         return
     seeds: dict[int, set[int]] = {one.condition_id: set() for one in planned}
-    for kind in ("greedy", "temperature", "perturbation"):  # the arms are commands of their own, each dealt by itself
-        for unit in units_of([one for one in planned if one.condition.kind == kind], shard):
+    for kind in Kind:  # the arms are commands of their own, each dealt by itself
+        for unit in units_of([one for one in planned if one.condition.kind is kind], shard):
             seeds[unit.planned.condition_id].update(unit.seeds)
     yield from ((one.condition, seeds[one.condition_id]) for one in planned)
 

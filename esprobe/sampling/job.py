@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from esprobe.engines import ENGINES, EngineOptions, ModelIdentity, check_options
 from esprobe.errors import UsageError
-from esprobe.fleet.crew import CrewOptions
-from esprobe.fleet.worker import Order
 from esprobe.noise import SCHEMES
 from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import BASELINE_SEED, SIGMAS, Condition, Problem, digest_of, is_sigma
 from esprobe.tasks import Task
 from esprobe.tasks.selection import select_problems
+from esprobe.workers.pool import PoolOptions
+from esprobe.workers.worker import WorkerSpec
 
 LEAST_TEMPERATURE = 0.01
 """vLLM raises smaller temperatures to this one, so a smaller one would not be the condition that it says it is."""
@@ -37,7 +37,7 @@ class Job:
         baseline: whether to draw the greedy baseline too.
         stop_loops: whether completions that repeat themselves end early; part of the condition.
         options: how the engine runs; no part of the condition.
-        crew: who runs engines, likewise.
+        pool: who runs engines, likewise.
         shard: the share of the plan that is drawn.
     """
 
@@ -55,7 +55,7 @@ class Job:
     baseline: bool
     stop_loops: bool = False
     options: EngineOptions = EngineOptions()
-    crew: CrewOptions = CrewOptions()
+    pool: PoolOptions = PoolOptions()
     shard: Shard = WHOLE
     temperatures: tuple[float, ...] = ()
     top_p: float = 1.0
@@ -147,9 +147,9 @@ class Job:
             )
         return self.prompt
 
-    def order(self, identity: ModelIdentity) -> Order:
+    def worker_spec(self, identity: ModelIdentity) -> WorkerSpec:
         """What whoever draws this has to load."""
-        return Order(
+        return WorkerSpec(
             model=self.model,
             dtype=identity.dtype,
             engine=self.engine,

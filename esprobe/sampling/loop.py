@@ -1,4 +1,4 @@
-"""The sampling loop: crew, scorer, store.
+"""The sampling loop: pool, scorer, store.
 
 Rollouts are stored as they finish. An engine that batches has each batch committed at once; of one that keeps a window,
 at most 2 seconds' worth or 512 rollouts are ever in memory uncommitted.
@@ -9,8 +9,6 @@ import time
 from dataclasses import dataclass
 
 from esprobe.errors import StoreBusyError
-from esprobe.fleet.crew import Crew
-from esprobe.fleet.work import Delivery, Work
 from esprobe.sampling.observer import Observer, Progress
 from esprobe.sampling.plan import Plan
 from esprobe.sampling.stop import StopSignals
@@ -19,6 +17,8 @@ from esprobe.store import NewRollout, RolloutWriter
 from esprobe.store.storable import storable
 from esprobe.store.writer import Cost
 from esprobe.tasks import Task
+from esprobe.workers.pool import WorkerPool
+from esprobe.workers.work import Delivery, Work
 
 COMMIT_ROLLOUTS = 512
 COMMIT_SECONDS = 2.0
@@ -42,13 +42,13 @@ class Tally:
 
 
 class Loop:
-    """Draws what a plan owes, with one crew, into one store, under one session."""
+    """Draws what a plan owes, with one pool, into one store, under one session."""
 
     def __init__(
         self,
         *,
         plan: Plan,
-        crew: Crew,
+        pool: WorkerPool,
         task: Task,
         scorer: str,
         store: RolloutWriter,
@@ -57,8 +57,8 @@ class Loop:
         stop: StopSignals,
     ) -> None:
         self._plan = plan
-        self._crew = crew
-        self._batched = crew.ready.batch_size is not None
+        self._pool = pool
+        self._batched = pool.ready.batch_size is not None
         self._task = task
         self._scorer = scorer
         self._store = store
@@ -82,8 +82,8 @@ class Loop:
         """Draw until nothing is owed or a stop is asked for; what has finished is stored however this ends."""
         gc.freeze()  # model, problems and modules stay: millions of rollouts should not have them searched for garbage
         try:
-            works = self._plan.works(self._crew.ready.batch_size, self._crew.size)
-            for work, delivery in self._crew.draw(works, self._stop):
+            works = self._plan.works(self._pool.ready.batch_size, self._pool.size)
+            for work, delivery in self._pool.draw(works, self._stop):
                 self._receive(work, delivery)
         finally:
             gc.unfreeze()
@@ -146,7 +146,7 @@ class Loop:
                 label=self._work.condition.label,
                 pass_at_1=tally.correct / tally.rollouts,
                 cut_off=tally.cut_off / tally.rollouts,
-                workers=self._crew.size,
+                workers=self._pool.size,
             )
         )
         self._judge_all(_JUDGE_AFTER)
@@ -161,7 +161,7 @@ class Loop:
     def _warn(self, condition: Condition, tally: Tally) -> None:
         baseline_too = ""
         reason = "the limit may be too low, or the model never ends its answer; check with a larger --max-tokens"
-        if condition.kind == "perturbation":
+        if condition.kind.shares_noise:
             baseline = self._baseline()
             if baseline is None:
                 reason = (
@@ -184,7 +184,7 @@ class Loop:
         """The greedy baseline's sums, if enough of it is stored to judge by."""
         for planned in self._plan.conditions:
             tally = self._tallies[planned.condition_id]
-            if planned.condition.kind == "greedy" and tally.rollouts >= _JUDGE_AT_THE_END_AFTER:
+            if not planned.condition.kind.is_sampled and tally.rollouts >= _JUDGE_AT_THE_END_AFTER:
                 return tally
         return None
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TypeVar
 
-from esprobe.fleet.work import Key, Work
 from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import Condition
 from esprobe.store import RolloutWriter
+from esprobe.workers.work import Key, Work
 
 Item = TypeVar("Item")
 
@@ -104,7 +104,7 @@ class Plan:
         for unit in self.units():
             batches = self.batches(unit, batch_size)
             portions = [batches]
-            if workers > 1 and unit.planned.condition.kind != "perturbation":
+            if workers > 1 and not unit.planned.condition.kind.shares_noise:
                 if batch_size is None:
                     (keys,) = batches
                     portions = [[part] for part in _cut(keys, max(_share(keys, workers), LEAST_PORTION))]
@@ -131,18 +131,18 @@ class Plan:
 
 def units_of(conditions: Sequence[Planned], shard: Shard) -> Iterator[Unit]:
     """The shard's units: the first block of every condition, then the second of every one, ..."""
-    drawn = [planned for planned in conditions if planned.condition.kind != "greedy"]
+    drawn = [planned for planned in conditions if planned.condition.kind.is_sampled]
     for number, row in enumerate(zip_longest(*map(_blocks, conditions))):
         for unit in row:
             if unit is None:
                 continue
-            greedy = unit.planned.condition.kind == "greedy"
+            greedy = not unit.planned.condition.kind.is_sampled
             if shard.has_baseline if greedy else shard.holds(number, drawn.index(unit.planned), len(drawn)):
                 yield unit
 
 
 def _blocks(planned: Planned) -> Iterator[Unit]:
-    width = TEMPERATURE_BLOCK if planned.condition.kind == "temperature" else 1
+    width = TEMPERATURE_BLOCK if planned.condition.kind.has_token_noise else 1
     for offset in range(0, planned.samples, width):
         yield Unit(planned, planned.first_seed + offset, min(width, planned.samples - offset))
 

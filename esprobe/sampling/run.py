@@ -10,10 +10,6 @@ from typing import Any, Literal, NoReturn
 
 from esprobe import engines
 from esprobe.errors import SetAsideError, UsageError
-from esprobe.fleet import provenance
-from esprobe.fleet.crew import Crew
-from esprobe.fleet.hire import check_order, hire
-from esprobe.fleet.worker import Papers
 from esprobe.records import Extent, computing, several_versions
 from esprobe.sampling.announce import announce_new
 from esprobe.sampling.job import Job
@@ -26,6 +22,10 @@ from esprobe.spec import digest_of
 from esprobe.store import RolloutWriter
 from esprobe.tasks import load_task
 from esprobe.tasks.selection import past_the_end
+from esprobe.workers import provenance
+from esprobe.workers.pool import WorkerPool
+from esprobe.workers.start import check_spec, start_pool
+from esprobe.workers.worker import WorkerFingerprint
 
 Outcome = Literal["complete", "done", "stopped"]
 
@@ -67,7 +67,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         store = stack.enter_context(RolloutWriter.open(database)) if os.path.exists(database) else None
         engine_class = engines.engine_class(job.engine)
         identity = engine_class.identify(job.model, job.dtype)
-        check_order(job.order(identity), identity)
+        check_spec(job.worker_spec(identity), identity)
         _check_scope(job, identity)
         wanted = list(job.conditions(task, identity))
         if store is None:
@@ -109,10 +109,12 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
             )
         if plan.stored:
             observer.notice(f"resuming: {plan.stored:,} of {plan.total:,} stored")
-        expected = Papers.expected(condition)
+        expected = WorkerFingerprint.expected(condition)
         observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
-        crew = stack.enter_context(hire(job.order(identity), job.crew, task, identity, expected, observer.warning))
-        for line in crew.ready.checks:
+        pool = stack.enter_context(
+            start_pool(job.worker_spec(identity), job.pool, task, identity, expected, observer.warning)
+        )
+        for line in pool.ready.checks:
             observer.notice(line)
         first, _ = job.problems
         extents = {
@@ -120,11 +122,11 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
             for c in conditions
         }
         session_id = store.begin_session(
-            job.command, scorer, extents, _engines(crew, job.shard), provenance.versions(), provenance.hardware()
+            job.command, scorer, extents, _engines(pool, job.shard), provenance.versions(), provenance.hardware()
         )
         loop = Loop(
             plan=plan,
-            crew=crew,
+            pool=pool,
             task=task,
             scorer=scorer,
             store=store,
@@ -142,22 +144,22 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
             elif stop():
                 outcome = "stopped"
             else:
-                _refuse_to_call_it_done(crew)
+                _refuse_to_call_it_done(pool)
         finally:
             store.end_session(session_id, outcome)
         return summary(outcome, loop.rollouts)
 
 
-def _engines(crew: Crew, shard: Shard) -> dict[str, Any]:
-    workers = {"workers": crew.size} if crew.size > 1 else {}
-    return dict(crew.ready.engine) | workers | ({"shard": str(shard)} if shard != WHOLE else {})
+def _engines(pool: WorkerPool, shard: Shard) -> dict[str, Any]:
+    workers = {"workers": pool.size} if pool.size > 1 else {}
+    return dict(pool.ready.engine) | workers | ({"shard": str(shard)} if shard != WHOLE else {})
 
 
-def _refuse_to_call_it_done(crew: Crew) -> NoReturn:
-    missing = sum(work.rollouts for work in crew.set_aside)
+def _refuse_to_call_it_done(pool: WorkerPool) -> NoReturn:
+    missing = sum(work.rollouts for work in pool.set_aside)
     raise SetAsideError(
         f"{missing:,} rollouts are missing, because drawing them ended worker after worker: "
-        f"{'; '.join(work.label for work in crew.set_aside)}. All others are stored. Run the same command again to try "
+        f"{'; '.join(work.label for work in pool.set_aside)}. All others are stored. Run the same command again to try "
         f"these again, with --workers 1 to see the engine's own error"
     )
 

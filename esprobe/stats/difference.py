@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from esprobe.spec import Kind
 from esprobe.stats.intervals import Target, limits
 from esprobe.stats.mcnemar import sign_flip
 from esprobe.stats.multiplicity import holm, simultaneous_critical
@@ -159,9 +160,9 @@ def _missing(a: Side, b: Side, target: Target) -> DifferenceNote | None:
     if target == "problems like these" and len(a.values) == 1:
         return "one problem"
     for side in (a, b):
-        if side.n_min < 2 and side.kind == "perturbation":
+        if side.n_min < 2 and side.shares_noise:
             return "one perturbation"
-        if side.n_min < 2 and side.kind == "temperature" and target == "these problems":
+        if side.n_min < 2 and side.kind is Kind.TEMPERATURE and target == "these problems":
             return "one rollout"
     return None
 
@@ -176,7 +177,7 @@ def _paired(a: Side, b: Side, target: Target, shared_seeds: bool) -> _Paired:
     else:
         seeds = seeds_a + seeds_b
         # What rollouts contribute is taken off where perturbations already hold it.
-        rollouts = rollouts_a * (a.kind == "perturbation") + rollouts_b * (b.kind == "perturbation")
+        rollouts = rollouts_a * a.shares_noise + rollouts_b * b.shares_noise
     like = _two_way(_between(b.values - a.values), seeds, rollouts)
     clusters = min(side.clusters for side in (a, b))
     if target == "problems like these":
@@ -203,7 +204,7 @@ def _capped(covariance: NDArray[np.float64], most: NDArray[np.float64]) -> NDArr
 
 
 def _luck(side: Side, seeds: NDArray[np.float64], rollouts: NDArray[np.float64]) -> NDArray[np.float64]:
-    return seeds if side.kind == "perturbation" else rollouts
+    return seeds if side.shares_noise else rollouts
 
 
 def _between(values: NDArray[np.float64]) -> NDArray[np.float64]:

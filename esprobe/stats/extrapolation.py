@@ -122,7 +122,7 @@ def _variances(outcomes: Outcomes, kind: "Kind", fit: BetaFit, ks: Sequence[int]
     rows = np.arange(outcomes.problems) % GROUPS
     without = [(outcomes.n[rows != g], outcomes.c[rows != g]) for g in range(GROUPS)]
     total = _jackknife([_refitted(*counts, fit, ks) for counts in without])
-    if kind == "perturbation":
+    if kind.shares_noise:
         columns = np.arange(outcomes.stored.shape[1]) % GROUPS
         kept = [columns != g for g in range(min(GROUPS, outcomes.stored.shape[1]))]
         counts = [(outcomes.stored[:, k].sum(axis=1), outcomes.correct[:, k].sum(axis=1)) for k in kept]

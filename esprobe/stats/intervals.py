@@ -66,13 +66,13 @@ class VarianceParts:
         that of problems like these: at k near n the jackknife overstates it.
         """
         like_these = self.by_problem
-        if kind == "perturbation":
+        if kind.shares_noise:
             like_these = np.maximum(self.by_problem + self.by_seed - self.by_rollout, self.by_problem)
         if target == "problems like these":
             return like_these
-        if kind == "greedy":
+        if not kind.is_sampled:
             return np.full_like(self.by_problem, np.nan)
-        luck = self.by_seed if kind == "perturbation" else self.by_rollout
+        luck = self.by_seed if kind.shares_noise else self.by_rollout
         # Not a minimum: one problem has no spread to be below of.
         return np.where(luck > like_these, like_these, luck)
 
@@ -268,15 +268,15 @@ def left_out(outcomes: Outcomes, ks: Sequence[int]) -> tuple[NDArray[np.float64]
 
 def _missing_reason(outcomes: Outcomes, kind: "Kind", target: Target) -> Note | None:
     if target == "these problems":
-        if kind == "greedy":
+        if not kind.is_sampled:
             return "greedy is fixed"
         if outcomes.n_min < 2:
-            return "one perturbation" if kind == "perturbation" else "one rollout"
+            return "one perturbation" if kind.shares_noise else "one rollout"
         return None
     if outcomes.problems == 1:
         return "one problem"
     # The luck of a single perturbation is shared by all problems and leaves no trace in the spread between them.
-    return "one perturbation" if kind == "perturbation" and outcomes.n_min < 2 else None
+    return "one perturbation" if kind.shares_noise and outcomes.n_min < 2 else None
 
 
 def _clusters(outcomes: Outcomes, k: int, kind: "Kind", target: Target) -> int:
@@ -288,6 +288,6 @@ def _clusters(outcomes: Outcomes, k: int, kind: "Kind", target: Target) -> int:
     perturbation that was not drawn differs in kind from all that were: if one in many solved everything and the
     rest nothing, S perturbations that solve nothing would say no more about pass@S than one trial does.
     """
-    if kind == "perturbation":
+    if kind.shares_noise:
         return min(outcomes.problems, outcomes.n_min)
     return outcomes.problems * (outcomes.n_min // k if target == "these problems" else 1)

@@ -42,7 +42,7 @@ def successes_behind(outcomes: Outcomes, kind: "Kind", *, these_problems: bool) 
     found = [math.inf]
     if not these_problems:
         found.append(independent_successes(int(np.count_nonzero(outcomes.c)), outcomes.problems))
-    if kind == "perturbation":
+    if kind.shares_noise:
         ever = int(np.count_nonzero(outcomes.correct.any(axis=0)))
         found.append(independent_successes(ever, int(np.count_nonzero(outcomes.stored.any(axis=0)))))
     elif these_problems:

@@ -105,7 +105,7 @@ def split(indices: NDArray[np.int64], groups: Sequence[str]) -> NDArray[np.bool_
     return chosen
 
 
-def feigned_by_choice(shares: NDArray[np.float64], candidates: int) -> float:
+def expected_selection_bias(shares: NDArray[np.float64], candidates: int) -> float:
     """How far the best of equally good candidates is expected to look above their average.
 
     sqrt(sum_i p_i (1 - p_i)) / m is the standard deviation of one candidate's mean over m problems whose chances are

@@ -2,20 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esprobe.spec import Kind
 from esprobe.stats.intervals import leave_one_seed_out, left_out
 from esprobe.stats.outcomes import Outcomes
 from esprobe.stats.passk import pass_at_k_curve
 from esprobe.stats.rare import independent_successes, successes_behind
-
-if TYPE_CHECKING:
-    from esprobe.spec import Kind
-
-SideKind = Literal["greedy", "temperature", "perturbation", "imported", "known"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +18,7 @@ class Side:
     """pass@k of one side over problems that another side has too, row by row the same.
 
     Attributes:
-        kind: "known" for a null, whose chances are computed and not estimated.
+        kind: how rollouts were drawn; None for a null, whose chances are computed and not estimated.
         n_min: the fewest rollouts of any problem; 1 for what is fixed.
         ks: K numbers of rollouts.
         values: (P, K) pass@k. A greedy answer repeated is the same answer, so its pass@k is that of k = 1.
@@ -34,7 +29,7 @@ class Side:
         columns: (S,) where those seeds stand in ``outcomes``.
     """
 
-    kind: SideKind
+    kind: Kind | None
     n_min: int
     ks: tuple[int, ...]
     values: NDArray[np.float64]
@@ -47,7 +42,12 @@ class Side:
     @property
     def fixed(self) -> bool:
         """Whether the same problems would give the same values again."""
-        return self.kind in ("greedy", "known")
+        return self.kind is None or not self.kind.is_sampled
+
+    @property
+    def shares_noise(self) -> bool:
+        """Whether one perturbation is shared by all problems."""
+        return self.kind is not None and self.kind.shares_noise
 
     @property
     def clusters(self) -> int:
@@ -57,16 +57,16 @@ class Side:
         number serves all k, as a band has one number of degrees of freedom, and fewer make no interval narrower.
         """
         problems = len(self.values)
-        return min(problems, self.n_min) if self.kind == "perturbation" else problems
+        return min(problems, self.n_min) if self.shares_noise else problems
 
     def successes(self, *, these_problems: bool) -> float:
         """Independent successes that its values rest on; of a null, the problems at which guessing can succeed."""
-        if self.kind == "known" or self.outcomes is None:
+        if self.kind is None or self.outcomes is None:
             return independent_successes(int(np.count_nonzero(self.values[:, 0])), len(self.values))
         return successes_behind(self.outcomes, self.kind, these_problems=these_problems)
 
 
-def sampled_side(outcomes: Outcomes, seeds: NDArray[np.int64], kind: "Kind", ks: Sequence[int]) -> Side:
+def sampled_side(outcomes: Outcomes, seeds: NDArray[np.int64], kind: Kind, ks: Sequence[int]) -> Side:
     """The side of a condition.
 
     Args:
@@ -79,7 +79,7 @@ def sampled_side(outcomes: Outcomes, seeds: NDArray[np.int64], kind: "Kind", ks:
         ValueError: there is no problem, or a k cannot be told.
     """
     none = np.zeros((0, len(ks)))
-    if kind == "greedy":
+    if not kind.is_sampled:
         once = pass_at_k_curve(outcomes.n, outcomes.c, [1])
         values = np.repeat(once, len(ks), axis=1)
         empty = np.zeros(0, np.int64)
@@ -91,7 +91,7 @@ def sampled_side(outcomes: Outcomes, seeds: NDArray[np.int64], kind: "Kind", ks:
         usable = [min(k, outcomes.n_min - 1) for k in ks]
         right, wrong = left_out(outcomes, usable)
         swing = right - wrong
-        if kind == "perturbation":
+        if kind.shares_noise:
             columns = np.flatnonzero(outcomes.stored.any(axis=0))
             shifts = leave_one_seed_out(outcomes, usable)
     return Side(kind, outcomes.n_min, tuple(ks), values, swing, shifts, seeds[columns], outcomes, columns)
@@ -101,7 +101,7 @@ def known_side(chances: NDArray[np.float64], ks: Sequence[int]) -> Side:
     """The side of a null, from each problem's chance (P,) that one draw is correct."""
     values = -np.expm1(np.log1p(-np.minimum(chances, 1 - 1e-16))[:, None] * np.array(ks, dtype=np.float64))
     empty = np.zeros(0, np.int64)
-    return Side("known", 1, tuple(ks), values, np.zeros_like(values), np.zeros((0, len(ks))), empty, None, empty)
+    return Side(None, 1, tuple(ks), values, np.zeros_like(values), np.zeros((0, len(ks))), empty, None, empty)
 
 
 def rollout_covariance(side: Side) -> NDArray[np.float64]:

@@ -163,7 +163,7 @@ def _told(
     if problems > 1 and groups >= _FEWEST_GROUPS:
         between = float(means.var(ddof=1)) / problems
         variance, clusters = between, problems
-        if kind == "perturbation":
+        if kind.shares_noise:
             by_group = float(scores.mean(axis=0).var(ddof=1)) / groups
             within = float(scores.var(axis=1, ddof=1).sum()) / groups / problems**2
             variance, clusters = max(between + by_group - within, between), min(problems, groups)

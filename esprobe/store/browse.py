@@ -111,7 +111,7 @@ def _shown(path: Path, condition_id: int, row: Sequence[Any]) -> ShownRollout:
     try:
         asked = json.loads(prompt)
         messages = tuple((role, content) for role, content in asked["messages"])
-        given, begun = dict(json.loads(inputs).items()), asked["begun"]
+        given, assistant_prefix = dict(json.loads(inputs).items()), asked["begun"]
     except (ValueError, TypeError, KeyError, AttributeError) as err:
         raise StoreError(damaged(path, f"problem {index} cannot be read: {err}")) from err
     return ShownRollout(
@@ -119,6 +119,6 @@ def _shown(path: Path, condition_id: int, row: Sequence[Any]) -> ShownRollout:
         session_id=session_id,
         group=group,
         inputs=given,
-        prompt=Prompt(messages, begun),
+        prompt=Prompt(messages, assistant_prefix),
         rollout=StoredRollout(index, seed, text, reward, bool(correct), *rest),
     )

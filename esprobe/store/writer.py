@@ -120,7 +120,7 @@ class RolloutWriter(RolloutStore):
                 if problem.index in known:
                     continue
                 given = (problem.index, problem.group, json.dumps(dict(problem.inputs)))
-                asked = json.dumps({"messages": prompt.messages, "begun": prompt.begun})
+                asked = json.dumps({"messages": prompt.messages, "begun": prompt.assistant_prefix})
                 values = (task, task_digest, *given, asked, prompt.digest)
                 known[problem.index] = connection.exec_driver_sql(
                     f"INSERT INTO problem ({PROBLEM}, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",

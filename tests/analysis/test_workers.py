@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from esprobe.analysis.load import load
-from esprobe.analysis.workers import WORTH_IT, details
+from esprobe.analysis.parallel import WORTH_IT, details
 from esprobe.stats.curve import estimate_curve
 from esprobe.store import RolloutStore
 from tests.store.material import fill

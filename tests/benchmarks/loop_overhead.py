@@ -23,8 +23,6 @@ from typing import Any, Self
 
 from esprobe.cli.progress import ConsoleObserver
 from esprobe.engines import EngineOptions, StopCheck, engine_class
-from esprobe.fleet.work import Delivery, Work, requests_of
-from esprobe.fleet.worker import Worker
 from esprobe.records import Extent
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
@@ -33,6 +31,8 @@ from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Perturbation, Prompt, Request
 from esprobe.store import RolloutWriter
 from esprobe.tasks import load_task
+from esprobe.workers.work import Delivery, Work, requests_of
+from esprobe.workers.worker import Worker
 from tests.benchmarks import bare, switch
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -53,7 +53,7 @@ class Round:
 
 
 class Alternating:
-    """A crew of one that lets the bare library answer the same requests, as soon as the loop has stored them.
+    """A pool of one that lets the bare library answer the same requests, as soon as the loop has stored them.
 
     In turn by the batch, or by the unit where an engine keeps a window: a machine's clock wavers more from one second
     to the next than the loop costs.
@@ -106,10 +106,10 @@ def run(engine: Any, job: Job, folder: Path) -> Round:
         extents = {p.condition_id: Extent(0, len(problems), p.first_seed, p.samples, len(problems)) for p in planned}
         session = store.begin_session("benchmark", task.scorers[0], extents, {}, {}, {})
         prompts = {problem.index: prompt for problem, prompt in prompted}
-        crew = Alternating(Worker(engine, identity, task, job.prompt), engine, prompts)
+        pool = Alternating(Worker(engine, identity, task, job.prompt), engine, prompts)
         loop = Loop(
             plan=plan,
-            crew=crew,
+            pool=pool,
             task=task,
             scorer=task.scorers[0],
             store=store,
@@ -120,10 +120,10 @@ def run(engine: Any, job: Job, folder: Path) -> Round:
         started = time.perf_counter()
         with redirect_stderr(StringIO()):  # progress is part of the cost, and not of what this prints
             loop.run()
-        spent = time.perf_counter() - started - crew.away_s
+        spent = time.perf_counter() - started - pool.away_s
     with closing(sqlite3.connect(database)) as connection:
         (switching,) = connection.execute("SELECT sum(switch_s) FROM work").fetchone()
-    return Round(spent, switching, crew.bare_s, loop.rollouts)
+    return Round(spent, switching, pool.bare_s, loop.rollouts)
 
 
 def compare(arm: str, engine: Any, job: Job, folder: Path, rounds: int) -> None:

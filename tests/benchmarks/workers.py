@@ -15,11 +15,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from esprobe.cli.progress import ConsoleObserver
-from esprobe.fleet.crew import CrewOptions
 from esprobe.sampling.job import Job
 from esprobe.sampling.observer import Progress
 from esprobe.sampling.run import run
 from esprobe.sampling.stop import StopSignals
+from esprobe.workers.pool import PoolOptions
 
 ARMS = {
     "temperature 0.8": {"temperatures": (0.8,), "samples": 48, "problems": (200, 320)},
@@ -39,7 +39,7 @@ class Last(ConsoleObserver):
         self.seen = progress
 
 
-def rate(arm: dict[str, object], crew: CrewOptions) -> float:
+def rate(arm: dict[str, object], pool: PoolOptions) -> float:
     """Rollouts/s from the first request to the last commit."""
     settings: dict[str, object] = {
         "command": "benchmark",
@@ -52,7 +52,7 @@ def rate(arm: dict[str, object], crew: CrewOptions) -> float:
         "dtype": "auto",
         "prompt": "chat",
         "baseline": False,
-        "crew": crew,
+        "pool": pool,
     }
     observer = Last()
     with tempfile.TemporaryDirectory() as folder:
@@ -70,26 +70,26 @@ def main() -> None:
     import torch
 
     print(f"{torch.get_num_threads()} thread each", flush=True)
-    crews = {f"{options.workers} processes": CrewOptions(workers=options.workers)}
+    crews = {f"{options.workers} processes": PoolOptions(workers=options.workers)}
     if find_spec("ray") is not None:
-        crews[f"{options.workers} Ray actors"] = CrewOptions(workers=options.workers, ray="local")
+        crews[f"{options.workers} Ray actors"] = PoolOptions(workers=options.workers, ray="local")
     for name in options.arm or ARMS:
         arm = ARMS[name]
-        ratios: dict[str, list[float]] = {crew: [] for crew in crews}
-        after = rate(arm, CrewOptions(workers=1))
+        ratios: dict[str, list[float]] = {pool: [] for pool in crews}
+        after = rate(arm, PoolOptions(workers=1))
         for _ in range(options.rounds):
-            for crew, chosen in crews.items():
-                before, together, after = after, rate(arm, chosen), rate(arm, CrewOptions(workers=1))
+            for pool, chosen in crews.items():
+                before, together, after = after, rate(arm, chosen), rate(arm, PoolOptions(workers=1))
                 alone = (before + after) / 2
-                ratios[crew].append(together / alone)
+                ratios[pool].append(together / alone)
                 print(
-                    f"{name}: {crew} {together:,.1f} rollouts/s, one {alone:,.1f} rollouts/s, "
+                    f"{name}: {pool} {together:,.1f} rollouts/s, one {alone:,.1f} rollouts/s, "
                     f"ratio {together / alone:.2f}",
                     flush=True,
                 )
-        for crew, found in ratios.items():
+        for pool, found in ratios.items():
             median = statistics.median(found)
-            print(f"{name}: median ratio {crew} / one {median:.2f} (design: at least 1.6)", flush=True)
+            print(f"{name}: median ratio {pool} / one {median:.2f} (design: at least 1.6)", flush=True)
 
 
 if __name__ == "__main__":

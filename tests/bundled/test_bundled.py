@@ -100,7 +100,7 @@ def test_chat_prompts_are_short_and_raw_ones_fit(tokenizer):
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         assert len(ids) <= 45
         assert tokenizer.decode(ids, skip_special_tokens=False) == text
-        raw = tokenizer(task.prompt(problem, "raw").begun, add_special_tokens=False)["input_ids"]
+        raw = tokenizer(task.prompt(problem, "raw").assistant_prefix, add_special_tokens=False)["input_ids"]
         assert len(raw) + 1024 <= 2048
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from esprobe.report.results import NullResult, Results
+from esprobe.results.results import NullResult, Results
 from esprobe.spec import Condition
 from esprobe.stats.curve import expected_curve
 from esprobe.tasks.published import published_points

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from esprobe.analysis.condition import condition_result
 from esprobe.records import Correctness, Extent, SessionRecord, StoredCondition, Totals
-from esprobe.report.results import ConditionResult, condition_result
+from esprobe.results.results import ConditionResult
 from esprobe.spec import Condition
 
 HOSTILE = "evil|model\n# <script>alert(1)</script> [x](http://y) \x1b[31m www.z.org @all `c` \u202e_*"

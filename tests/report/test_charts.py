@@ -15,7 +15,7 @@ from esprobe.report.charts.style import styles
 from esprobe.report.matplotlib_figures import draw
 from esprobe.report.pictures import picture_lines, pictures
 from esprobe.report.plotly_figures import as_plotly
-from esprobe.report.results import Results
+from esprobe.results.results import Results
 from tests.filled import fill, mixed
 from tests.report.material import HOSTILE, condition, result
 

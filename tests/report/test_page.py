@@ -9,10 +9,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from esprobe.report.explorer import Excerpt, ExploredProblem, Explorer, clipped
 from esprobe.report.html.embed import as_data, readable
 from esprobe.report.html.page import as_page
-from esprobe.report.results import Results
+from esprobe.results.explorer import Excerpt, ExploredProblem, Explorer, clipped
+from esprobe.results.results import Results
 from tests.report.material import HOSTILE
 
 PLOTLY = "var Plotly = {};"

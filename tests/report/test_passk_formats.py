@@ -10,7 +10,7 @@ import pytest
 
 from esprobe.report.passk_json import as_json
 from esprobe.report.passk_table import COLUMNS, as_csv, as_markdown, as_table
-from esprobe.report.results import NullResult, Results
+from esprobe.results.results import NullResult, Results
 from esprobe.stats.curve import Curve
 from tests.report.material import HOSTILE, condition, result
 

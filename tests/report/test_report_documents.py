@@ -8,7 +8,7 @@ import pytest
 
 from esprobe.report.markdown import as_report
 from esprobe.report.report_json import as_report_json
-from esprobe.report.results import PublishedPoint, Results
+from esprobe.results.results import PublishedPoint, Results
 from tests.report.material import HOSTILE, condition, result, session
 
 EMPTY = Results(task="countdown", scorer="es-paper/1", conditions=())

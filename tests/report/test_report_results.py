@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from esprobe.analysis.condition import condition_result
 from esprobe.records import StoredCondition, Totals
-from esprobe.report.results import NullResult, Results, condition_result
+from esprobe.results.results import NullResult, Results
 from esprobe.stats.curve import expected_curve
 from esprobe.tasks.published import published_points
 from tests.report.material import BASE, condition, correctness, result

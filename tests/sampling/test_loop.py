@@ -17,8 +17,6 @@ import esprobe
 from esprobe.engines import ModelIdentity, StopCheck
 from esprobe.engines.scripted import ScriptedEngine
 from esprobe.errors import EngineError
-from esprobe.fleet.crew import Solo
-from esprobe.fleet.worker import Worker
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import COMMIT_ROLLOUTS, Loop
 from esprobe.sampling.observer import Progress
@@ -29,6 +27,8 @@ from esprobe.seeds import h64
 from esprobe.spec import Completion, Request
 from esprobe.store import RolloutStore, RolloutWriter
 from esprobe.tasks import load_task
+from esprobe.workers.pool import InProcessPool
+from esprobe.workers.worker import Worker
 from tests.sampling.material import Watcher, invoke, job, query, rows, write_data, write_script
 from tests.store.material import shell
 
@@ -465,7 +465,7 @@ def breaking(tmp_path: Path, script: Path, data: Path) -> Iterator[Callable[...,
                 engine.left, engine.end = left, end
             return Loop(
                 plan=plan,
-                crew=Solo(Worker(engine, identity, task, "chat")),
+                pool=InProcessPool(Worker(engine, identity, task, "chat")),
                 task=task,
                 scorer=task.scorers[0],
                 store=store,

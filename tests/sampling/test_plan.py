@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esprobe.fleet.work import Key, requests_of
 from esprobe.sampling.plan import LEAST_PORTION, MOST_BATCHES, TEMPERATURE_BLOCK, Plan, Planned
 from esprobe.spec import Condition, Request
 from esprobe.store import RolloutWriter
+from esprobe.workers.work import Key, requests_of
 from tests.store.material import GREEDY, NOISY, WARM, begin, problems, rollout
 
 PROBLEMS = 5

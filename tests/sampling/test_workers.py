@@ -19,22 +19,22 @@ import pytest
 
 from esprobe.engines import EngineOptions
 from esprobe.errors import EngineError, ModelError, UsageError
-from esprobe.fleet.crew import CrewOptions
-from esprobe.fleet.devices import environments
-from esprobe.fleet.processes import Processes
-from esprobe.fleet.team import DEADLY
-from esprobe.fleet.worker import Order
 from esprobe.sampling.observer import Progress
 from esprobe.sampling.run import Summary, run
 from esprobe.sampling.stop import StopSignals
+from esprobe.workers.devices import environments
+from esprobe.workers.pool import PoolOptions
+from esprobe.workers.processes import Processes
+from esprobe.workers.supervisor import DEADLY
+from esprobe.workers.worker import WorkerSpec
 from tests.sampling.material import ANSWER, Watcher, invoke, job, query, rows, write_data
 
-TWO = CrewOptions(workers=2)
+TWO = PoolOptions(workers=2)
 
 
 def sample(script: Path, data: Path, db: Path, watcher: Watcher | None = None, **changes: object) -> Summary:
     with StopSignals() as stop:
-        return run(job(script, data, **({"crew": TWO} | changes)), db, watcher or Watcher(), stop)
+        return run(job(script, data, **({"pool": TWO} | changes)), db, watcher or Watcher(), stop)
 
 
 def children() -> list[multiprocessing.Process]:
@@ -115,8 +115,8 @@ def test_a_stuck_worker_is_ended_and_its_work_is_drawn_by_others(tmp_path: Path,
             os.kill(stopped[0], signal.SIGSTOP)
 
     watcher = Watcher(hang)
-    crew = replace(TWO, stuck_s=2.0)
-    summary = sample(script, data, tmp_path / "e.db", watcher, samples=12000, crew=crew)
+    pool = replace(TWO, stuck_s=2.0)
+    summary = sample(script, data, tmp_path / "e.db", watcher, samples=12000, pool=pool)
     assert (summary.outcome, summary.stored) == ("done", summary.total)
     (warning,) = watcher.warnings
     assert f"process {stopped[0]} " in warning and "is stuck: it has generated nothing for 2 s" in warning
@@ -146,7 +146,7 @@ def test_who_was_away_itself_calls_nobody_stuck(tmp_path: Path, script: Path, da
             stop.still_at = time.monotonic()
 
     watcher = Watcher(still)
-    asked = job(script, data, samples=12000, crew=replace(TWO, stuck_s=4.0))
+    asked = job(script, data, samples=12000, pool=replace(TWO, stuck_s=4.0))
     with Away() as stop:
         summary = run(asked, tmp_path / "e.db", watcher, stop)
     assert (summary.outcome, watcher.warnings) == ("done", [])
@@ -184,15 +184,15 @@ def test_signals_wait_for_the_first_worker_too(tmp_path: Path) -> None:
     program = """
 import signal, sys
 from esprobe.engines import EngineOptions
-from esprobe.fleet.processes import Processes
-from esprobe.fleet.worker import Order
+from esprobe.workers.processes import Processes
+from esprobe.workers.worker import WorkerSpec
 
 if __name__ == "__main__":
-    carrier = Processes(Order("none", "float32", "scripted", EngineOptions(), "countdown", None, "chat"), [{}])
-    carrier.start(1)
-    with open(f"/proc/{carrier._processes[1].pid}/status") as status:
+    transport = Processes(WorkerSpec("none", "float32", "scripted", EngineOptions(), "countdown", None, "chat"), [{}])
+    transport.start(1)
+    with open(f"/proc/{transport._processes[1].pid}/status") as status:
         (blocked,) = (int(line.split()[1], 16) for line in status if line.startswith("SigBlk"))
-    carrier.kill(1)
+    transport.kill(1)
     print([number.name for number in signal.Signals if blocked >> (number - 1) & 1])
 """
     path = tmp_path / "program.py"
@@ -204,24 +204,24 @@ if __name__ == "__main__":
 def test_a_signal_that_another_thread_receives_leaves_no_worker_half_started(
     script: Path, data: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    order = Order(str(script), "float32", "scripted", EngineOptions(), "countdown", str(data), "chat")
+    spec = WorkerSpec(str(script), "float32", "scripted", EngineOptions(), "countdown", str(data), "chat")
 
     def receive(after_s: float) -> None:
         time.sleep(after_s)
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
     for tried in range(16):  # a process takes some milliseconds to start
-        carrier = Processes(order, [{}])
+        transport = Processes(spec, [{}])
         with pytest.raises(SystemExit), StopSignals():
             other = threading.Thread(target=receive, args=(tried / 1000,))
             other.start()
             try:
-                carrier.start(1)
+                transport.start(1)
                 other.join()
                 time.sleep(0.1)
             finally:
-                carrier.kill(1)
-                carrier.close()
+                transport.kill(1)
+                transport.close()
         assert not children()
     time.sleep(0.5)  # one that was left to itself would by now have said that its order never came
     assert "Traceback" not in capfd.readouterr().err

@@ -11,7 +11,7 @@ from esprobe.stats.histogram import correct_counts
 from esprobe.stats.independence import independence
 from esprobe.stats.outcomes import Outcomes
 from esprobe.stats.overlap import overlap
-from esprobe.stats.selection import expected_maximum, feigned_by_choice, split
+from esprobe.stats.selection import expected_maximum, expected_selection_bias, split
 from esprobe.stats.taxonomy import taxonomy
 from esprobe.stats.verdict import outcome_of
 
@@ -140,7 +140,7 @@ def test_what_a_choice_feigns_is_what_it_feigns_in_a_simulation():
     rng = np.random.default_rng(0)
     chance = rng.beta(0.5, 2, 200)
     wins = [np.max((rng.random((200, 512)) < chance[:, None]).mean(axis=0)) for _ in range(100)]
-    assert np.mean(wins) - chance.mean() == pytest.approx(feigned_by_choice(chance, 512), rel=0.05)
+    assert np.mean(wins) - chance.mean() == pytest.approx(expected_selection_bias(chance, 512), rel=0.05)
 
 
 @pytest.mark.parametrize(

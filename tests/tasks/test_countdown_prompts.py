@@ -23,7 +23,7 @@ def problem(**inputs):
 def test_chat_is_word_for_word_the_study_s():
     prompt = load(None).prompt(problem(), "chat")
     assert prompt.messages == (("system", SYSTEM), ("user", USER))
-    assert prompt.begun == "Let me solve this step by step.\n<think>"
+    assert prompt.assistant_prefix == "Let me solve this step by step.\n<think>"
 
 
 def test_chat_prints_targets_as_the_file_spells_them():
@@ -36,7 +36,7 @@ def test_chat_prints_targets_as_the_file_spells_them():
 def test_raw_is_the_context_verbatim():
     text = " any text,\n  [44 19 35] é\t"
     prompt = load(None).prompt(problem(context=text), "raw")
-    assert (prompt.messages, prompt.begun) == ((), text)
+    assert (prompt.messages, prompt.assistant_prefix) == ((), text)
 
 
 @pytest.mark.parametrize("inputs", [{}, {"context": None}])

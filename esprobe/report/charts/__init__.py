@@ -7,7 +7,7 @@ from esprobe.report.charts.fates import taxonomy, votes
 from esprobe.report.charts.model import Figure
 from esprobe.report.charts.pairs import difference, overlap
 from esprobe.report.charts.summary import bars, counts, cover, depth
-from esprobe.report.results import Results
+from esprobe.results.results import Results
 
 MAKERS = (
     pass_at_k, bars, counts, depth, cover, difference, overlap, selection, taxonomy, votes, extrapolation,

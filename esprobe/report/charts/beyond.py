@@ -3,8 +3,8 @@
 from esprobe.report.charts.curves import NOTHING, SHARE, line
 from esprobe.report.charts.model import Axis, Chart, Figure, Series, Style
 from esprobe.report.charts.style import styles
-from esprobe.report.results import Results
 from esprobe.report.text import count, within
+from esprobe.results.results import Results
 from esprobe.stats.extrapolation import Forecast
 
 

@@ -3,8 +3,8 @@
 from esprobe.report.charts.curves import SHARE
 from esprobe.report.charts.model import Axis, Chart, Figure, Reference, Series, Style
 from esprobe.report.charts.style import GREY
-from esprobe.report.results import Results
 from esprobe.report.text import count, within
+from esprobe.results.results import Results
 from esprobe.stats.selection import Chosen, Selection
 
 LOOKED, JUDGED = Style("#E69F00", marker="triangle"), Style("#0072B2", marker="circle")

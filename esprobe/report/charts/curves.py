@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 from esprobe.report.charts.model import Axis, Chart, Choice, Figure, Reference, Series, Style
 from esprobe.report.charts.style import GREEDY, NULL, PUBLISHED, styles
-from esprobe.report.results import ConditionResult, NullResult, Results
 from esprobe.report.text import count, percent, within
+from esprobe.results.results import ConditionResult, NullResult, Results
 from esprobe.stats.cost import CostPoint
 from esprobe.stats.curve import Curve
 

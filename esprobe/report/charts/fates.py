@@ -3,8 +3,8 @@
 from esprobe.report.charts.curves import NOTHING
 from esprobe.report.charts.model import Axis, Chart, Choice, Figure, Series
 from esprobe.report.charts.style import PARTS, styles
-from esprobe.report.results import Results
 from esprobe.report.text import count, share, within
+from esprobe.results.results import Results
 from esprobe.stats.taxonomy import CORRECT, Taxonomy
 
 

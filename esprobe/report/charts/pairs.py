@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from esprobe.report.charts.model import Axis, Chart, Choice, Figure, Reference, Series, Style
 from esprobe.report.charts.style import PARTS
-from esprobe.report.detail import Comparison
-from esprobe.report.results import ConditionResult, Results
 from esprobe.report.text import count, gap, plural, share, within
+from esprobe.results.detail import Comparison
+from esprobe.results.results import ConditionResult, Results
+from esprobe.spec import Kind
 from esprobe.stats.difference import Difference
 from esprobe.stats.overlap import Overlap, OverlapRow
 
@@ -60,7 +61,7 @@ def best_of_arms(results: Results) -> tuple[int, int]:
     def height(result: ConditionResult) -> float:
         return result.curve.points[-1].estimate if result.curve.points else -1.0
 
-    arms = [[r for r in results.sampled if r.kind == kind] for kind in ("temperature", "perturbation")]
+    arms = [[r for r in results.sampled if r.kind == kind] for kind in (Kind.TEMPERATURE, Kind.PERTURBATION)]
     if all(arms):
         a, b = (max(arm, key=height) for arm in arms)
     else:

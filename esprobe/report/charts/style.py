@@ -8,7 +8,8 @@ ones, and within an arm each condition has a marker of its own.
 from collections.abc import Mapping
 
 from esprobe.report.charts.model import Dash, Style
-from esprobe.report.results import Results
+from esprobe.results.results import Results
+from esprobe.spec import Kind
 
 COOL = ("#0072B2", "#56B4E9", "#009E73", "#7570B3")
 WARM = ("#D55E00", "#E69F00", "#CC79A7", "#A6761D")
@@ -27,11 +28,11 @@ PUBLISHED = Style(GREY, "dot")
 def styles(results: Results) -> Mapping[int, Style]:
     """The style of every condition, by id."""
     found: dict[int, Style] = {}
-    arms: tuple[tuple[str, tuple[str, ...], Dash, int], ...] = (
-        ("temperature", COOL, "solid", 0),
-        ("perturbation", WARM, "dash", len(COOL)),
+    arms: tuple[tuple[Kind, tuple[str, ...], Dash, int], ...] = (
+        (Kind.TEMPERATURE, COOL, "solid", 0),
+        (Kind.PERTURBATION, WARM, "dash", len(COOL)),
         # Made elsewhere, how is not known: the colours of the others in the reverse order, and a line of its own.
-        ("imported", (*WARM[::-1], *COOL[::-1]), "dashdot", 1),
+        (Kind.IMPORTED, (*WARM[::-1], *COOL[::-1]), "dashdot", 1),
     )
     for kind, colours, dash, offset in arms:
         for place, result in enumerate(r for r in results.sampled if r.kind == kind):

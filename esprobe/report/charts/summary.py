@@ -3,9 +3,9 @@
 from esprobe.report.charts.curves import NOTHING, SHARE
 from esprobe.report.charts.model import Axis, Chart, Choice, Figure, Series
 from esprobe.report.charts.style import styles
-from esprobe.report.detail import Detail
-from esprobe.report.results import ConditionResult, Results
 from esprobe.report.text import count, percent, plural, share, within
+from esprobe.results.detail import Detail
+from esprobe.results.results import ConditionResult, Results
 from esprobe.stats.verdict import PRIMARY_KS
 
 

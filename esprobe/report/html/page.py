@@ -11,13 +11,14 @@ from markdown_it import MarkdownIt
 from esprobe.report.charts import figures
 from esprobe.report.charts.model import Figure
 from esprobe.report.charts.pairs import best_of_arms
-from esprobe.report.explorer import Excerpt, Explorer
 from esprobe.report.html.embed import as_data, asset, policy, readable
 from esprobe.report.markdown import sections
 from esprobe.report.placing import placed
 from esprobe.report.plotly_figures import as_plotly
-from esprobe.report.results import Results
 from esprobe.report.text import count, plain, plural
+from esprobe.results.explorer import Excerpt, Explorer
+from esprobe.results.results import Results
+from esprobe.spec import Kind
 
 SCRIPTS = ("data.js", "figures.js", "tables.js", "explorer.js")
 
@@ -118,7 +119,7 @@ def _explored(results: Results, explorer: Explorer) -> dict[str, Any]:
     place = {id_: number for number, id_ in enumerate(explorer.conditions)}
     of_arm = {
         f"any {kind}": [place[r.id] for r in results.sampled if r.kind == kind]
-        for kind in ("temperature", "perturbation")
+        for kind in (Kind.TEMPERATURE, Kind.PERTURBATION)
     }
     arms = [{"label": label, "places": places} for label, places in of_arm.items() if places]
     # The arms against each other where both are there; otherwise the conditions that the figures compare first.

@@ -21,7 +21,7 @@ RULES = (
     "Show your work in <think> </think> tags. And return the final answer in <answer> </answer> tags, "
     "for example <answer> (1 + 2) / 3 </answer>."
 )
-BEGUN = "Let me solve this step by step.\n<think>"
+ASSISTANT_PREFIX = "Let me solve this step by step.\n<think>"
 
 
 def prompt(problem: Problem, style: str) -> Prompt:
@@ -34,7 +34,7 @@ def prompt(problem: Problem, style: str) -> Prompt:
     if style == "chat":
         numbers = [int(number) for number in problem.inputs["numbers"]]
         user = f"{ASK}{numbers}{EQUALS}{problem.inputs['target']}{RULES}"
-        return Prompt(messages=(("system", SYSTEM), ("user", user)), begun=BEGUN)
+        return Prompt(messages=(("system", SYSTEM), ("user", user)), assistant_prefix=ASSISTANT_PREFIX)
     if style == "raw":
         context = problem.inputs.get("context")
         if context is None:
@@ -42,7 +42,7 @@ def prompt(problem: Problem, style: str) -> Prompt:
                 f'row {problem.index} has no "context", which is the whole prompt of style raw; '
                 "add the field to the file or use --prompt chat"
             )
-        return Prompt(messages=(), begun=str(context))
+        return Prompt(messages=(), assistant_prefix=str(context))
     raise UsageError(
         f"countdown has no prompt style {style!r}, so nothing can be asked; use --prompt {' or '.join(STYLES)}"
     )
@@ -52,4 +52,4 @@ def published_context(numbers: Sequence[int], target: str) -> str:
     """A row's context as the published file words it: no turns, and numbers as a numpy array prints them."""
     width = max(len(str(number)) for number in numbers)
     array = " ".join(f"{number:>{width}}" for number in numbers)
-    return f"{SYSTEM}{ASK}[{array}]{EQUALS}{target}{RULES}{BEGUN}"
+    return f"{SYSTEM}{ASK}[{array}]{EQUALS}{target}{RULES}{ASSISTANT_PREFIX}"

@@ -7,12 +7,12 @@ from typing import Protocol, Self
 
 from esprobe.engines import StopCheck
 from esprobe.errors import UsageError
-from esprobe.fleet.work import Delivery, Work
-from esprobe.fleet.worker import Ready, Worker
+from esprobe.workers.work import Delivery, Work
+from esprobe.workers.worker import Ready, Worker
 
 
 @dataclass(frozen=True)
-class CrewOptions:
+class PoolOptions:
     """Who draws; no part of a condition.
 
     Attributes:
@@ -38,7 +38,7 @@ class CrewOptions:
                 raise UsageError(f"{option} {value} leaves nobody to draw; use 1 or more")
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """One engine or many. Entering it loads what is needed; leaving it ends what it started."""
 
     ready: Ready
@@ -66,8 +66,8 @@ class Crew(Protocol):
         """
 
 
-class Solo:
-    """A crew of one, in this process."""
+class InProcessPool:
+    """A pool of one, in this process."""
 
     size = 1
 

@@ -3,17 +3,15 @@
 Does not know how anything is printed, nor the database.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from esprobe.records import Correctness, Extent, PublishedPoint, SessionRecord, StoredCondition, Totals
-from esprobe.report.detail import Comparison, Detail
-from esprobe.report.labels import distinct_labels
+from esprobe.records import Extent, PublishedPoint, SessionRecord, Totals
+from esprobe.results.detail import Comparison, Detail
+from esprobe.results.labels import distinct_labels
 from esprobe.spec import Condition, Kind
 from esprobe.stats.cost import CostMatched
-from esprobe.stats.curve import Curve, GroupCurve, estimate_curve
-from esprobe.stats.outcomes import Outcomes
+from esprobe.stats.curve import Curve, GroupCurve
 from esprobe.stats.overlap import Overlap
 from esprobe.stats.selection import Selection
 from esprobe.stats.verdict import Verdict
@@ -117,12 +115,12 @@ class Results:
     @property
     def greedy(self) -> tuple[ConditionResult, ...]:
         """The baselines: one rollout per problem, so a single number each."""
-        return tuple(c for c in self.conditions if c.kind == "greedy")
+        return tuple(c for c in self.conditions if not c.kind.is_sampled)
 
     @property
     def sampled(self) -> tuple[ConditionResult, ...]:
         """The conditions that have a curve."""
-        return tuple(c for c in self.conditions if c.kind != "greedy")
+        return tuple(c for c in self.conditions if c.kind.is_sampled)
 
     @cached_property
     def labels(self) -> dict[int, str]:
@@ -136,49 +134,3 @@ class Results:
             if ks := {point.k for result in results for point in result.curve.points}:
                 return tuple(sorted(ks))
         return ()
-
-
-def condition_result(
-    stored: StoredCondition,
-    correctness: Correctness,
-    totals: Totals,
-    *,
-    scorers: tuple[str, ...] = (),
-    extent: Extent | None = None,
-    planned: int | None = None,
-    missing: int | None = None,
-    ks: Sequence[int] | None = None,
-) -> ConditionResult:
-    """A condition's result from what the store hands out: its curve is computed here.
-
-    Args:
-        stored: the condition and its id.
-        correctness: its verdicts.
-        totals: sums over its rollouts.
-        scorers: whose verdicts they are.
-        extent: the rectangle that holds all that was planned, if recorded.
-        planned: rollouts planned, where that is not the whole rectangle.
-        missing: planned rollouts that are not stored, if recorded.
-        ks: powers of two up to the fewest rollouts of any problem if None. A greedy baseline always gets k = 1,
-            the only one that its single rollout can tell.
-
-    Raises:
-        ValueError: not 1 <= k <= min n for every k.
-    """
-    outcomes = Outcomes(correctness.correct, correctness.stored)
-    kind = stored.condition.kind
-    ks = (1,) if kind == "greedy" else ks
-    return ConditionResult(
-        id=stored.id,
-        condition=stored.condition,
-        extent=extent,
-        planned=extent.problems * extent.samples if extent is not None and planned is None else planned,
-        missing=missing,
-        problems=outcomes.problems,
-        samples_min=outcomes.n_min,
-        samples_max=int(outcomes.n.max()) if outcomes.problems else 0,
-        totals=totals,
-        curve=estimate_curve(outcomes, kind, ks),
-        same_problems=estimate_curve(outcomes, kind, ks, "these problems"),
-        scorers=scorers,
-    )

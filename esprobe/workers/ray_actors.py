@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from esprobe.errors import EngineError, EsprobeError, UsageError
-from esprobe.fleet.carrier import PULSE_S, Died, Failure, Finished, Message, Pulse
-from esprobe.fleet.devices import check_cores
-from esprobe.fleet.work import Delivery, Work
-from esprobe.fleet.worker import Order, Ready, Worker, this_place
+from esprobe.workers.devices import check_cores
+from esprobe.workers.transport import HEARTBEAT_S, Died, Failure, Finished, Heartbeat, Message
+from esprobe.workers.work import Delivery, Work
+from esprobe.workers.worker import Ready, Worker, WorkerSpec, this_place
 
 LOCAL = "local"
 
@@ -31,8 +31,8 @@ _ANSWER_S = 20.0
 class Actor:
     """One worker. Ray calls ``draw`` on one thread, and the others on a second one meanwhile."""
 
-    def __init__(self, order: Order) -> None:
-        self._order = order
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
         self._stop = threading.Event()
         self._asked = 0
         self._worker: Worker | None = None
@@ -40,7 +40,7 @@ class Actor:
     def load(self) -> Ready | Failure:
         """Load what was ordered."""
         try:
-            self._worker = Worker.hired(self._order)
+            self._worker = Worker.from_spec(self._spec)
         except EsprobeError as error:
             return Failure(error, this_place())
         return self._worker.ready
@@ -57,7 +57,7 @@ class Actor:
         """Give up what is not finished."""
         self._stop.set()
 
-    def pulse(self) -> int:
+    def heartbeat(self) -> int:
         """How often the engine has asked whether to stop: at every token, so that the number grows while it works."""
         return self._asked
 
@@ -69,12 +69,12 @@ class Actor:
 class RayActors:
     """Carries messages as Ray objects."""
 
-    def __init__(self, address: str, order: Order, workers: int | None, gpus: float) -> None:
+    def __init__(self, address: str, spec: WorkerSpec, workers: int | None, gpus: float) -> None:
         """Connect to a cluster, or make one on this machine.
 
         Args:
             address: the cluster's, or "local".
-            order: what every worker loads.
+            spec: what every worker loads.
             workers: how many there will be; None for as many as the cluster's GPUs have room for, at least one.
             gpus: GPUs of one worker, or a part of one; none are asked for where the cluster has none.
 
@@ -86,17 +86,17 @@ class RayActors:
         there = self._ray.cluster_resources().get("GPU", 0)
         self.size = workers or max(int(there / gpus), 1)
         self._class = self._ray.remote(Actor).options(num_cpus=1, num_gpus=gpus if there else 0, max_concurrency=2)
-        self._order = order
+        self._spec = spec
         self._actors: dict[int, Any] = {}
         self._spoken: dict[int, Any] = {}
         """Number -> the reference to what comes of loading, or the stream of what comes of drawing."""
-        self._pulses: dict[int, Any] = {}
+        self._heartbeats: dict[int, Any] = {}
         self._counts: dict[int, int] = {}
-        self._pulses_at = time.monotonic()
+        self._heartbeats_at = time.monotonic()
 
     def start(self, number: int) -> str:
         """Have an actor placed wherever there is room; it waits if there is none, and its place is not known yet."""
-        actor = self._class.remote(self._order)
+        actor = self._class.remote(self._spec)
         self._actors[number], self._spoken[number] = actor, actor.load.remote()
         return ""
 
@@ -113,8 +113,8 @@ class RayActors:
 
     def wait(self, timeout_s: float) -> Sequence[tuple[int, Message]]:
         """One message at most from each worker."""
-        self._ask_for_pulses()
-        waited = {ref: number for number, ref in [*self._spoken.items(), *self._pulses.items()]}
+        self._ask_for_heartbeats()
+        waited = {ref: number for number, ref in [*self._spoken.items(), *self._heartbeats.items()]}
         if not waited:
             time.sleep(timeout_s)
             return []
@@ -126,7 +126,7 @@ class RayActors:
     def kill(self, number: int) -> None:
         """End an actor at once."""
         self._spoken.pop(number, None)
-        self._pulses.pop(number, None)
+        self._heartbeats.pop(number, None)
         actor = self._actors.pop(number, None)
         if actor is not None:
             self._ray.kill(actor)
@@ -141,10 +141,10 @@ class RayActors:
         if self._actors.get(number) is None:
             return None  # its last message, in this very round, was that it is gone
         try:
-            if ref == self._pulses.get(number):
-                del self._pulses[number]
+            if ref == self._heartbeats.get(number):
+                del self._heartbeats[number]
                 before, self._counts[number] = self._counts.get(number), self._ray.get(ref)
-                return Pulse() if self._counts[number] != before else None
+                return Heartbeat() if self._counts[number] != before else None
             if isinstance(ref, self._ray.ObjectRef):
                 del self._spoken[number]
                 message: Message = self._ray.get(ref)
@@ -158,13 +158,13 @@ class RayActors:
             self.kill(number)
             return Died(f"is lost ({type(error).__name__}: {_first_line(error)})")
 
-    def _ask_for_pulses(self) -> None:
-        if time.monotonic() - self._pulses_at < PULSE_S:
+    def _ask_for_heartbeats(self) -> None:
+        if time.monotonic() - self._heartbeats_at < HEARTBEAT_S:
             return
-        self._pulses_at = time.monotonic()
-        for number in self._spoken.keys() - self._pulses.keys():
+        self._heartbeats_at = time.monotonic()
+        for number in self._spoken.keys() - self._heartbeats.keys():
             if not isinstance(self._spoken[number], self._ray.ObjectRef):  # drawing
-                self._pulses[number] = self._actors[number].pulse.remote()
+                self._heartbeats[number] = self._actors[number].heartbeat.remote()
 
 
 def _connected(address: str, workers: int | None) -> Any:

@@ -68,7 +68,7 @@ class Delivery:
 def requests_of(work: Work, prompts: Mapping[int, Prompt]) -> list[list[Request]]:
     """A work's batches as an engine takes them; ``prompts`` by problem index."""
     condition = work.condition
-    data, digest, is_random = condition.data_digest, condition.digest, condition.kind == "temperature"
+    data, digest, is_random = condition.data_digest, condition.digest, condition.kind.has_token_noise
     top_p = condition.top_p if condition.top_p is not None else 1.0
     top_k = condition.top_k if condition.top_k is not None else -1
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from esprobe.errors import EsprobeError
-from esprobe.fleet.work import Delivery, Work
-from esprobe.fleet.worker import Ready
+from esprobe.workers.work import Delivery, Work
+from esprobe.workers.worker import Ready
 
 
 @dataclass(frozen=True)
-class Pulse:
+class Heartbeat:
     """A worker is generating, though nothing has finished."""
 
 
@@ -34,20 +34,20 @@ class Died:
     reason: str
 
 
-Message = Ready | Delivery | Pulse | Finished | Failure | Died
+Message = Ready | Delivery | Heartbeat | Finished | Failure | Died
 
-PULSE_S = 1.0
+HEARTBEAT_S = 1.0
 """Seconds between two signs of life."""
 
 
-class Carrier(Protocol):
+class Transport(Protocol):
     """Starts workers, known by number, and carries messages. Results wait with the worker until they are taken."""
 
     def start(self, number: int) -> str:
         """Start a worker, of which a ``Ready``, ``Failure`` or ``Died`` comes; its place if it has one yet, or ""."""
 
     def give(self, number: int, work: Work) -> None:
-        """Let a worker draw; deliveries and pulses come of it, and last ``Finished``, ``Failure`` or ``Died``."""
+        """Let a worker draw; deliveries and heartbeats come of it, and last ``Finished``, ``Failure`` or ``Died``."""
 
     def interrupt(self, number: int) -> None:
         """Ask a worker to give up what it has not finished."""

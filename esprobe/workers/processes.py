@@ -15,9 +15,9 @@ from multiprocessing.resource_tracker import ensure_running
 from typing import Any
 
 from esprobe.errors import EsprobeError
-from esprobe.fleet.carrier import PULSE_S, Died, Failure, Finished, Message, Pulse
-from esprobe.fleet.work import Work
-from esprobe.fleet.worker import Order, Worker, this_place
+from esprobe.workers.transport import HEARTBEAT_S, Died, Failure, Finished, Heartbeat, Message
+from esprobe.workers.work import Work
+from esprobe.workers.worker import Worker, WorkerSpec, this_place
 
 _CLOSING_S = 10.0
 # The parent decides what a signal means; a terminal and Slurm send it to every process of the group.
@@ -28,9 +28,9 @@ _BROKEN = (EOFError, BrokenPipeError, ConnectionResetError)
 class Processes:
     """Carries messages through pipes. Started afresh, not forked: CUDA and threads do not survive a fork."""
 
-    def __init__(self, order: Order, environments: Sequence[Mapping[str, str]]) -> None:
+    def __init__(self, spec: WorkerSpec, environments: Sequence[Mapping[str, str]]) -> None:
         """``environments`` are the variables that each worker gets besides those of this process."""
-        self._order = order
+        self._spec = spec
         self._environments = environments
         self._context = get_context("spawn")
         self._processes: dict[int, Any] = {}
@@ -42,7 +42,7 @@ class Processes:
         with _held():
             ours, theirs = self._context.Pipe()
             with theirs:  # our copy of its end is closed, so that its death closes the pipe
-                arguments = (theirs, self._order, dict(self._environments[number - 1]))
+                arguments = (theirs, self._spec, dict(self._environments[number - 1]))
                 process = self._context.Process(target=serve, args=arguments, name=f"esprobe worker {number}")
                 process.start()
             self._processes[number], self._pipes[number] = process, ours
@@ -106,7 +106,7 @@ class Processes:
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
-def serve(pipe: "Connection[Any, Any]", order: Order, environment: Mapping[str, str]) -> None:
+def serve(pipe: "Connection[Any, Any]", spec: WorkerSpec, environment: Mapping[str, str]) -> None:
     """A worker's process: says that it is ready, and draws what it is given until it is given None."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -117,14 +117,14 @@ def serve(pipe: "Connection[Any, Any]", order: Order, environment: Mapping[str, 
     def stop() -> bool:
         # Engines ask at every token, so this is also the proof that they generate.
         nonlocal said
-        if time.monotonic() - said > PULSE_S:
+        if time.monotonic() - said > HEARTBEAT_S:
             said = time.monotonic()
-            pipe.send(Pulse())
+            pipe.send(Heartbeat())
         return pipe.poll()
 
     with suppress(*_BROKEN):  # the parent is gone, and there is nobody to work for
         try:
-            worker = Worker.hired(order)
+            worker = Worker.from_spec(spec)
             pipe.send(worker.ready)
             while (work := pipe.recv()) is not None:
                 for delivery in worker.draw(work, stop):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import esprobe
 from esprobe.errors import DataError
-from esprobe.imported_rows import ImportedRow, read_rows
+from esprobe.maintenance.imported_rows import ImportedRow, read_rows
 from esprobe.records import GIVEN, Extent
-from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score, digest_of
+from esprobe.spec import Completion, Condition, Kind, Problem, Prompt, Request, Score, digest_of
 from esprobe.store import NewRollout, RolloutWriter
 from esprobe.store.storable import storable
 from esprobe.tasks import Task, load_task
@@ -140,7 +140,7 @@ class _Drawn:
                 f"line {row.line} of {path} is of condition {row.condition!r} and line {self._first.line} of "
                 f"{self._first.condition!r}: {alone}"
             )
-        if row.kind == "perturbation":
+        if row.kind == Kind.PERTURBATION:
             raise DataError(
                 f"line {row.line} of {path} was drawn under a perturbation, which all rollouts of its seed share, and "
                 f"an import takes rollouts as independent: its intervals would be too narrow. Join databases with: "

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from esprobe.errors import StoreError, UsageError
-from esprobe.rescoring import Judge
+from esprobe.maintenance.rescoring import Judge
 from esprobe.store.checks import QUESTIONS, unanswerable
 from esprobe.store.reader import RolloutStore
 from esprobe.store.session_verdicts import ScoredText, VerdictReader

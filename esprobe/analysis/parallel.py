@@ -8,7 +8,7 @@ from pathlib import Path
 from esprobe.analysis.details import detail
 from esprobe.analysis.loaded import Loaded
 from esprobe.records import Totals
-from esprobe.report.detail import Detail
+from esprobe.results.detail import Detail
 from esprobe.stats.curve import Curve
 from esprobe.store import RolloutStore
 

@@ -47,7 +47,7 @@ class Codec:
         """
         ids = self._ids.get(prompt.digest)
         if ids is None:
-            text = self._render(prompt) + prompt.begun if prompt.messages else prompt.begun
+            text = self._render(prompt) + prompt.assistant_prefix if prompt.messages else prompt.assistant_prefix
             # The template has written the special tokens already.
             ids = self._tokenizer(text, add_special_tokens=not prompt.messages)["input_ids"]
             if not ids:

@@ -11,7 +11,7 @@ from esprobe.spec import Perturbation
 
 torch = pytest.importorskip("torch", reason="the extra 'hf' is not installed")
 
-from esprobe.engines.landing import trace_landing  # noqa: E402 - needs torch
+from esprobe.engines.weight_map import trace_weight_loading  # noqa: E402 - needs torch
 from esprobe.engines.weights import PristineWeights, WeightSlice  # noqa: E402 - needs torch
 
 RANKS = 2
@@ -46,7 +46,7 @@ def tensors() -> dict[str, "torch.Tensor"]:
 def followed(rank: int, tensors: dict[str, "torch.Tensor"]) -> tuple[Shard, list[WeightSlice]]:
     model = Shard(rank)
     model.load_weights(tensors.items())
-    return model, trace_landing(model, model.load_weights, tensors, sharded=True)
+    return model, trace_weight_loading(model, model.load_weights, tensors, sharded=True)
 
 
 @pytest.mark.parametrize("noise", ["iid", "tied"])
@@ -89,7 +89,7 @@ def test_a_tensor_that_lands_nowhere_is_refused(tensors: dict[str, "torch.Tensor
         model.load_weights((name, tensor) for name, tensor in given if name != "k")
 
     with pytest.raises(PerturbationError, match="first: k, 0 of 32"):
-        trace_landing(model, forgetful, tensors, sharded=True)
+        trace_weight_loading(model, forgetful, tensors, sharded=True)
 
 
 def test_a_model_that_loads_other_numbers_than_the_checkpoints_is_refused(tensors: dict[str, "torch.Tensor"]) -> None:
@@ -101,4 +101,4 @@ def test_a_model_that_loads_other_numbers_than_the_checkpoints_is_refused(tensor
         model.out.data.mul_(2)
 
     with pytest.raises(PerturbationError, match="changed 1 parameters"):
-        trace_landing(model, scaled, tensors, sharded=True)
+        trace_weight_loading(model, scaled, tensors, sharded=True)

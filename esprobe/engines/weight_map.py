@@ -18,7 +18,7 @@ from esprobe.errors import PerturbationError
 Named = tuple[str, torch.Tensor]
 
 
-def trace_landing(
+def trace_weight_loading(
     model: torch.nn.Module,
     load_weights: Callable[[Iterable[Named]], Any],
     tensors: Mapping[str, torch.Tensor],

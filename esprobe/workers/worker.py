@@ -1,4 +1,4 @@
-"""A worker: one engine, the task it is asked about, and the papers that say what both are.
+"""A worker: one engine, the task it is asked about, and the fingerprint that say what both are.
 
 The same one runs in the command's own process, in processes beside it, and as a Ray actor.
 """
@@ -16,14 +16,14 @@ from esprobe import engines
 from esprobe.doctor import check_numbers, quick_check
 from esprobe.engines import Engine, EngineOptions, ModelIdentity, StopCheck
 from esprobe.errors import EngineError
-from esprobe.fleet import provenance
-from esprobe.fleet.work import Delivery, Work, requests_of
 from esprobe.spec import Condition, digest_of
 from esprobe.tasks import Task, load_task
+from esprobe.workers import provenance
+from esprobe.workers.work import Delivery, Work, requests_of
 
 
 @dataclass(frozen=True)
-class Order:
+class WorkerSpec:
     """What a worker is to load, as the command named it; ``dtype`` is resolved."""
 
     model: str
@@ -36,8 +36,8 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Papers:
-    """What decides a worker's completions and can differ between two processes given the same order.
+class WorkerFingerprint:
+    """What decides a worker's completions and can differ between two processes given the same spec.
 
     Attributes:
         versions: of the packages that decide numbers.
@@ -64,7 +64,7 @@ class Papers:
             prompts=condition.prompt_digest,
         )
 
-    def differences(self, expected: "Papers") -> list[str]:
+    def differences(self, expected: "WorkerFingerprint") -> list[str]:
         """What is not as expected, in words; empty if all is."""
         found = [
             f"{package} is {self.versions.get(package, 'missing')} there and {expected.versions.get(package)} here"
@@ -87,14 +87,14 @@ class Ready:
     """A worker has loaded its engine.
 
     Attributes:
-        papers: what it found.
+        fingerprint: what it found.
         place: the process and machine it is, for people.
         batch_size: the engine's.
         engine: the engine's provenance.
         checks: what was checked of a model that will be perturbed, a line each.
     """
 
-    papers: Papers
+    fingerprint: WorkerFingerprint
     place: str
     batch_size: int | None
     engine: Mapping[str, Any]
@@ -111,7 +111,7 @@ class Worker:
         self._engine = engine
         self._prompts = {problem.index: task.prompt(problem, style) for problem in task.problems}
         self.ready = Ready(
-            papers=Papers(
+            fingerprint=WorkerFingerprint(
                 versions=provenance.deciding_versions(),
                 weights=identity.fingerprint,
                 dtype=identity.dtype,
@@ -125,26 +125,26 @@ class Worker:
         )
 
     @classmethod
-    def load(cls, order: Order, task: Task, identity: ModelIdentity) -> Self:
+    def load(cls, spec: WorkerSpec, task: Task, identity: ModelIdentity) -> Self:
         """Load the engine, and check its numbers and, if it will be perturbed, its weights.
 
         Raises:
             EsprobeError: the model or engine cannot be used.
         """
-        engine = engines.engine_class(order.engine).load(identity, order.options)
+        engine = engines.engine_class(spec.engine).load(identity, spec.options)
         check_numbers(engine)
-        checks = quick_check(engine) if order.options.perturbs else []
-        return cls(engine, identity, task, order.prompt, checks)
+        checks = quick_check(engine) if spec.options.perturbs else []
+        return cls(engine, identity, task, spec.prompt, checks)
 
     @classmethod
-    def hired(cls, order: Order) -> Self:
+    def from_spec(cls, spec: WorkerSpec) -> Self:
         """A worker that finds task and model itself, in whatever process and on whatever machine it is.
 
         Raises:
             EsprobeError: the model, engine or data cannot be used.
         """
-        task = load_task(order.task, order.data)
-        worker = cls.load(order, task, engines.engine_class(order.engine).identify(order.model, order.dtype))
+        task = load_task(spec.task, spec.data)
+        worker = cls.load(spec, task, engines.engine_class(spec.engine).identify(spec.model, spec.dtype))
         gc.freeze()  # as the sampling loop does in its own process
         return worker
 

@@ -8,12 +8,12 @@ from esprobe.cli.drawing import typed
 
 if TYPE_CHECKING:
     from esprobe.engines import EngineOptions
-    from esprobe.fleet.crew import CrewOptions
     from esprobe.sampling.job import Job
+    from esprobe.workers.pool import PoolOptions
 
 
 @dataclass(frozen=True)
-class Vllm:
+class VllmOptions:
     """How vLLM runs."""
 
     max_num_seqs: options.MaxNumSeqs = 512
@@ -41,19 +41,19 @@ class Workers:
     workers_per_gpu: options.WorkersPerGpu = 1
     ray: options.RayAddress = None
 
-    def crew_options(self) -> "CrewOptions":
+    def pool_options(self) -> "PoolOptions":
         """As values.
 
         Raises:
             UsageError: nobody would draw.
         """
-        from esprobe.fleet.crew import CrewOptions
+        from esprobe.workers.pool import PoolOptions
 
-        return CrewOptions(**asdict(self))
+        return PoolOptions(**asdict(self))
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SamplingOptions:
     """What is drawn, and from which model."""
 
     model: options.ModelName = options.DEFAULT_MODEL
@@ -69,7 +69,7 @@ class Wanted:
     batch_size: options.BatchSize = 64
     stop_loops: options.StopLoops = False
 
-    def job(self, vllm: Vllm, **own: Any) -> "Job":
+    def job(self, vllm: VllmOptions, **own: Any) -> "Job":
         """The job; ``own`` is what commands differ in.
 
         Raises:

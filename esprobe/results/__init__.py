@@ -1,0 +1,1 @@
+"""What analysis hands to report: frozen values. Nothing is computed or worded here."""

@@ -1,0 +1,66 @@
+"""From the options of a command to a pool."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from esprobe.doctor import refuse
+from esprobe.engines import ModelIdentity
+from esprobe.tasks import Task
+from esprobe.workers.devices import environments, visible_gpus
+from esprobe.workers.pool import InProcessPool, PoolOptions, WorkerPool
+from esprobe.workers.processes import Processes
+from esprobe.workers.ray_actors import RayActors
+from esprobe.workers.supervisor import Supervisor
+from esprobe.workers.worker import Worker, WorkerFingerprint, WorkerSpec
+
+
+def check_spec(spec: WorkerSpec, identity: ModelIdentity) -> None:
+    """Turn away, before anything is loaded, a model that is to be perturbed and by its configuration cannot be.
+
+    Raises:
+        PerturbationError: it is quantised, or a mixture of experts.
+    """
+    if spec.options.perturbs and spec.engine != "scripted":
+        from esprobe.engines.checkpoint import find_checkpoint
+
+        refuse(find_checkpoint(identity.model))
+
+
+def start_pool(
+    spec: WorkerSpec,
+    options: PoolOptions,
+    task: Task,
+    identity: ModelIdentity,
+    expected: WorkerFingerprint,
+    warn: Callable[[str], None],
+) -> WorkerPool:
+    """A pool that has yet to be entered; one worker needs no process of its own, and is loaded here.
+
+    Args:
+        spec: what every worker loads.
+        options: how many workers, and where.
+        task: the order's task, for a worker in this process.
+        identity: the order's model, likewise.
+        expected: what other workers must be, to be let in.
+        warn: told of workers that die.
+
+    Raises:
+        EsprobeError: there are not enough GPUs, or the model or engine cannot be used.
+    """
+    if options.ray is not None:
+        spec = _sharing(spec, options)
+        share = spec.options.tensor_parallel_size / options.workers_per_gpu
+        actors = RayActors(options.ray, spec, options.workers, share)
+        return Supervisor(actors, actors.size, expected, warn, options.stuck_s)
+    gpus = [] if spec.engine == "scripted" else visible_gpus()
+    environment = environments(gpus, options.workers, options.workers_per_gpu, spec.options.tensor_parallel_size)
+    if len(environment) == 1:
+        return InProcessPool(Worker.load(spec, task, identity))
+    processes = Processes(_sharing(spec, options), environment)
+    return Supervisor(processes, len(environment), expected, warn, options.stuck_s)
+
+
+def _sharing(spec: WorkerSpec, options: PoolOptions) -> WorkerSpec:
+    """The order for workers that share a GPU: each gets its part of the memory."""
+    share = spec.options.gpu_memory_utilization / options.workers_per_gpu
+    return replace(spec, options=replace(spec.options, gpu_memory_utilization=share))
