@@ -84,11 +84,7 @@ def overlap_section(results: Results) -> list[str]:
     arms = {Kind.TEMPERATURE, Kind.PERTURBATION}
     rows: list[tuple[str, ...]] = [("A", "B", *head[1:], "McNemar p")]
     for pair in results.pairs:
-        if (
-            pair.a is None
-            or pair.overlap is None
-            or {kinds[pair.a], kinds[pair.b]} != {Kind.TEMPERATURE, Kind.PERTURBATION}
-        ):
+        if pair.a is None or pair.overlap is None or {kinds[pair.a], kinds[pair.b]} != arms:
             continue
         t = pair.overlap.total
         cells = (*map(count, (t.only_a, t.only_b, t.both, t.neither)), p_value(pair.overlap.mcnemar))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from esprobe.spec import Kind
 from esprobe.stats.difference import paired_difference
 from esprobe.stats.intervals import intervals
 from esprobe.stats.outcomes import Outcomes
@@ -49,7 +50,7 @@ class Design:
     gain: float = 0.3
     problem_sd: float = 2.0
     seed_sd: float = 1.0
-    kinds: tuple[str, str] = ("temperature", "perturbation")
+    kinds: tuple[str, str] = (Kind.TEMPERATURE, Kind.PERTURBATION)
     alike: float = 0.0
 
     @property
@@ -58,7 +59,7 @@ class Design:
 
     @property
     def truth(self) -> tuple[np.ndarray, np.ndarray]:
-        sds = [self.seed_sd if kind == "perturbation" else 0.0 for kind in self.kinds]
+        sds = [self.seed_sd if kind == Kind.PERTURBATION else 0.0 for kind in self.kinds]
         means = (self.mean, self.mean + self.gain)
         a, b = (true_pass_at_k(m, self.problem_sd, sd, self.ks) for m, sd in zip(means, sds, strict=True))
         return a, b
@@ -72,7 +73,7 @@ class Design:
             other = self.alike * one + np.sqrt(1 - self.alike**2) * rng.normal(0, 1, (1, self.samples))
             sides = []
             for kind, mean, effect in zip(self.kinds, (self.mean, self.mean + self.gain), (one, other), strict=True):
-                logits = mean + problem + (self.seed_sd * effect if kind == "perturbation" else 0.0)
+                logits = mean + problem + (self.seed_sd * effect if kind == Kind.PERTURBATION else 0.0)
                 sides.append(full(rng.random(shape) < logistic(logits)))
             yield sides[0], sides[1]
 
@@ -97,7 +98,7 @@ def measure(design: Design, reps: int, seed: int) -> Coverage:
     bands = 0
     seeds = np.arange(design.samples)
     for a, b in design.draws(reps, seed):
-        for row, kind in enumerate(("temperature", design.kinds[1])):
+        for row, kind in enumerate((Kind.TEMPERATURE, design.kinds[1])):
             hits[row] += [i.low <= t <= i.high for i, t in zip(intervals(b, design.ks, kind), truth_b, strict=True)]
         sides = [sampled_side(o, seeds, kind, design.ks) for o, kind in zip((a, b), design.kinds, strict=True)]
         hits[2] += covers_by_problem(*sides, truth)
@@ -118,11 +119,11 @@ LEAST, MOST = 0.91, 0.97
 DESIGNS = {
     "temperature against sigma": Design(),
     "temperature against sigma, strong effects": Design(seed_sd=1.5),
-    "sigma against sigma": Design(kinds=("perturbation", "perturbation")),
-    "sigma against sigma, the same noise": Design(kinds=("perturbation", "perturbation"), alike=0.8),
+    "sigma against sigma": Design(kinds=(Kind.PERTURBATION, Kind.PERTURBATION)),
+    "sigma against sigma, the same noise": Design(kinds=(Kind.PERTURBATION, Kind.PERTURBATION), alike=0.8),
     "rare successes": Design(mean=-7.0, gain=0.7),
     "no effect of perturbations": Design(seed_sd=0.0),
-    "temperature against temperature": Design(kinds=("temperature", "temperature")),
+    "temperature against temperature": Design(kinds=(Kind.TEMPERATURE, Kind.TEMPERATURE)),
     "the study's size": Design(problems=2000, samples=256),
 }
 

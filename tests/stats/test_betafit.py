@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from esprobe.spec import Kind
 from esprobe.stats.beta import beta_cdf
 from esprobe.stats.betafit import BetaFit, fit_counts
 from esprobe.stats.cover import TAUS, cover_curve
@@ -91,7 +92,7 @@ def test_cover_counts_a_share_that_equals_tau():
 
 def test_a_forecast_covers_the_truth_and_its_error_is_told():
     chance, outcomes = drawn(2, 600, 128)
-    for kind in ("temperature", "perturbation"):
+    for kind in (Kind.TEMPERATURE, Kind.PERTURBATION):
         found = extrapolate(outcomes, kind)
         assert [f.k for f in found.forecasts] == [256, 512, 2048]
         for f in found.forecasts:
@@ -107,5 +108,5 @@ def test_a_forecast_covers_the_truth_and_its_error_is_told():
      ((50, 16), True, "every rollout is correct"), ((0, 0), False, "fewer than 8 rollouts")],
 )  # fmt: skip
 def test_what_cannot_be_forecast_has_a_reason(shape, value, said):
-    found = extrapolate(Outcomes(np.full(shape, value), np.ones(shape, bool)), "temperature")
+    found = extrapolate(Outcomes(np.full(shape, value), np.ones(shape, bool)), Kind.TEMPERATURE)
     assert found.fit is None and found.forecasts == () and said in found.note

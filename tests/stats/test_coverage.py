@@ -35,7 +35,7 @@ def test_a_baseline_that_solves_next_to_nothing_is_no_certain_zero(
     for _ in range(200):
         greedy = random.random((problems, 1)) < a
         other = random.random((problems, samples)) < b
-        sides = [_side(greedy, "greedy"), _side(other, "greedy" if samples == 1 else "temperature")]
+        sides = [_side(greedy, Kind.GREEDY), _side(other, Kind.GREEDY if samples == 1 else Kind.TEMPERATURE)]
         (point,) = paired_difference(*sides).points
         # No interval where neither solved anything: nothing was told that could be false.
         covered += point.ci_low is None or point.ci_high is None or point.ci_low <= b - a <= point.ci_high
@@ -43,7 +43,7 @@ def test_a_baseline_that_solves_next_to_nothing_is_no_certain_zero(
 
 
 @pytest.mark.parametrize("expected", [0.13, 0.45, 2])
-@pytest.mark.parametrize("kind", ["temperature", "perturbation"])
+@pytest.mark.parametrize("kind", [Kind.TEMPERATURE, Kind.PERTURBATION])
 def test_a_handful_of_successes_is_not_trusted_too_far(expected: float, kind: Kind) -> None:
     """All rollouts alike: with 0.13 successes expected, one is met in 12 % of runs and must not exclude the truth."""
     random = np.random.default_rng(12)
@@ -67,7 +67,7 @@ def test_what_guesses_is_seldom_told_to_be_ahead_of_guessing(
     ahead = 0
     for _ in range(400):
         correct = random.random((problems, samples)) < chance
-        drawn = sampled_side(Outcomes(correct, np.ones_like(correct)), np.arange(samples), "temperature", (k,))
+        drawn = sampled_side(Outcomes(correct, np.ones_like(correct)), np.arange(samples), Kind.TEMPERATURE, (k,))
         (point,) = paired_difference(known_side(np.full(problems, chance), (k,)), drawn).points
         ahead += point.p is not None and point.p <= 0.05 and point.estimate > 0
     assert ahead <= 0.03 * 400  # one side of a two-sided test: 2.5 %
@@ -80,6 +80,6 @@ def _side(correct: NDArray[np.bool_], kind: Kind) -> Side:
 def test_one_solved_against_none_is_not_told_apart():
     none, one = np.zeros((500, 1), np.bool_), np.zeros((500, 1), np.bool_)
     one[3] = True
-    (point,) = paired_difference(_side(none, "greedy"), _side(one, "greedy")).points
+    (point,) = paired_difference(_side(none, Kind.GREEDY), _side(one, Kind.GREEDY)).points
     assert point.p is not None and point.p > 0.3
     assert point.ci_low is not None and point.ci_low < 0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from esprobe import pass_at_k
+from esprobe.spec import Kind
 from esprobe.stats.curve import Curve, default_ks, estimate_curve, expected_curve
 from esprobe.stats.intervals import intervals
 from esprobe.stats.outcomes import Outcomes
@@ -28,7 +29,7 @@ def test_default_ks_reach_n_where_it_is_a_power_of_two():
     assert default_ks(1024)[-1] == 1024
 
 
-@pytest.mark.parametrize("kind", ["temperature", "perturbation"])
+@pytest.mark.parametrize("kind", [Kind.TEMPERATURE, Kind.PERTURBATION])
 def test_points(kind):
     outcomes = outcomes_of()
     curve = estimate_curve(outcomes, kind)
@@ -43,38 +44,38 @@ def test_points(kind):
 
 def test_values_are_plain_numbers():
     """numpy floats would print as np.float64(...) and do not all serialise."""
-    point = estimate_curve(outcomes_of(), "perturbation").points[0]
+    point = estimate_curve(outcomes_of(), Kind.PERTURBATION).points[0]
     assert {type(point.estimate), type(point.ci_low), type(point.ci_high)} == {float}
     assert type(point.problems) is int
 
 
 def test_ks_are_sorted_and_distinct():
-    curve = estimate_curve(outcomes_of(), "temperature", ks=[4, 1, 4, 6])
+    curve = estimate_curve(outcomes_of(), Kind.TEMPERATURE, ks=[4, 1, 4, 6])
     assert [point.k for point in curve.points] == [1, 4, 6]
 
 
 def test_problems_are_never_dropped_for_a_large_k():
     outcomes = outcomes_of(missing=0.5)
     assert outcomes.n_min < outcomes.n.max()
-    assert estimate_curve(outcomes, "temperature").points[-1].problems == 8
+    assert estimate_curve(outcomes, Kind.TEMPERATURE).points[-1].problems == 8
     with pytest.raises(ValueError, match="fewest rollouts"):
-        estimate_curve(outcomes, "temperature", ks=[int(outcomes.n.max())])
+        estimate_curve(outcomes, Kind.TEMPERATURE, ks=[int(outcomes.n.max())])
 
 
 def test_nothing_stored_is_a_curve_without_points():
     nothing = Outcomes(np.zeros((0, 0), dtype=bool), np.zeros((0, 0), dtype=bool))
-    assert estimate_curve(nothing, "temperature") == Curve(())
+    assert estimate_curve(nothing, Kind.TEMPERATURE) == Curve(())
 
 
 def test_estimates_grow_with_k():
-    estimates = [point.estimate for point in estimate_curve(outcomes_of(20, 64), "perturbation").points]
+    estimates = [point.estimate for point in estimate_curve(outcomes_of(20, 64), Kind.PERTURBATION).points]
     assert estimates == sorted(estimates)
 
 
 def test_these_problems_are_known_better_than_problems_like_these():
     outcomes = outcomes_of(40, 64)
     like, these = (
-        estimate_curve(outcomes, "temperature", [4], target).points[0]
+        estimate_curve(outcomes, Kind.TEMPERATURE, [4], target).points[0]
         for target in ("problems like these", "these problems")
     )
     assert like.estimate == these.estimate

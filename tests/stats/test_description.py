@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from esprobe.records import Tally
+from esprobe.spec import Kind
 from esprobe.stats.cost import cost_axes, cost_matched
 from esprobe.stats.curve import estimate_curve
 from esprobe.stats.diversity import diversity
@@ -95,7 +96,7 @@ def test_overlap_by_class():
 
 
 def test_costs_count_switches_and_only_timed_rollouts():
-    curve = estimate_curve(full([[1, 0, 0, 0], [0, 0, 1, 1]]), "perturbation")
+    curve = estimate_curve(full([[1, 0, 0, 0], [0, 0, 1, 1]]), Kind.PERTURBATION)
     found = cost_axes(curve, rollouts=8, tokens=80, timed_rollouts=4, generate_s=2.0, switch_s=1.0)
     assert (found.tokens_per_rollout, found.seconds_per_rollout, found.switch_seconds_per_rollout) == (10, 0.5, 0.25)
     assert [(p.k, p.tokens, p.seconds) for p in found.points] == [(1, 10, 0.75), (2, 20, 1.5), (4, 40, 3)]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from esprobe import pass_at_k
+from esprobe.spec import Kind
 from esprobe.stats.intervals import (
     Interval,
     VarianceParts,
@@ -89,7 +90,7 @@ class TestVarianceParts:
         parts = variance_parts(outcomes, [k])
         assert parts.by_seed[0] == pytest.approx(v_s, rel=1e-12)
         assert parts.by_rollout[0] == pytest.approx(v_ps, rel=1e-12)
-        assert parts.total("perturbation")[0] == pytest.approx(max(v_p + v_s - v_ps, v_p), rel=1e-12)
+        assert parts.total(Kind.PERTURBATION)[0] == pytest.approx(max(v_p + v_s - v_ps, v_p), rel=1e-12)
 
     def test_at_k_1_the_jackknife_is_the_variance_of_a_mean(self):
         outcomes = random_outcomes(2, problems=6, seeds=8)
@@ -123,7 +124,7 @@ class TestVarianceParts:
         shuffled = Outcomes(outcomes.correct[rows][:, columns], outcomes.stored[rows][:, columns])
         ks = [1, outcomes.n_min]
         one, other = variance_parts(outcomes, ks), variance_parts(shuffled, ks)
-        np.testing.assert_allclose(one.total("perturbation"), other.total("perturbation"), rtol=1e-12)
+        np.testing.assert_allclose(one.total(Kind.PERTURBATION), other.total(Kind.PERTURBATION), rtol=1e-12)
         np.testing.assert_allclose(one.by_rollout, other.by_rollout, rtol=1e-12)
 
     def test_seeds_that_nobody_has_change_nothing(self):
@@ -133,10 +134,10 @@ class TestVarianceParts:
 
     def test_never_below_the_spread_between_problems(self):
         parts = VarianceParts(np.array([4.0]), np.array([1.0]), np.array([3.0]))
-        assert parts.total("perturbation") == 4.0
-        assert parts.total("temperature") == 4.0
-        assert parts.total("perturbation", "these problems") == 1.0
-        assert parts.total("temperature", "these problems") == 3.0
+        assert parts.total(Kind.PERTURBATION) == 4.0
+        assert parts.total(Kind.TEMPERATURE) == 4.0
+        assert parts.total(Kind.PERTURBATION, "these problems") == 1.0
+        assert parts.total(Kind.TEMPERATURE, "these problems") == 3.0
 
     def test_refuses_k_beyond_the_smallest_n(self):
         with pytest.raises(ValueError, match="fewest rollouts"):
@@ -185,15 +186,15 @@ class TestInterval:
 
     def test_a_wider_level_contains_a_narrower(self):
         outcomes = random_outcomes(7, problems=10, seeds=8)
-        (inner,), (outer,) = (intervals(outcomes, [4], "perturbation", level=level) for level in (0.8, 0.99))
+        (inner,), (outer,) = (intervals(outcomes, [4], Kind.PERTURBATION, level=level) for level in (0.8, 0.99))
         assert outer.low < inner.low < inner.high < outer.high
 
     @pytest.mark.parametrize("level", [0, 1, 95])
     def test_refuses_an_impossible_level(self, level):
         with pytest.raises(ValueError, match="between 0 and 1"):
-            intervals(full([[1, 0], [0, 0]]), [1], "temperature", level=level)
+            intervals(full([[1, 0], [0, 0]]), [1], Kind.TEMPERATURE, level=level)
 
-    @pytest.mark.parametrize("kind", ["greedy", "temperature", "perturbation"])
+    @pytest.mark.parametrize("kind", [Kind.GREEDY, Kind.TEMPERATURE, Kind.PERTURBATION])
     def test_stays_inside_and_around_the_estimate(self, kind):
         for seed in range(20):
             outcomes = random_outcomes(seed, problems=4, seeds=5, missing=0.2)
@@ -206,14 +207,14 @@ class TestInterval:
     def test_shared_perturbations_widen_it(self):
         rng = np.random.default_rng(8)
         outcomes = full(np.broadcast_to(rng.random(40) < 0.3, (50, 40)) & (rng.random((50, 40)) < 0.5))
-        (alone,), (crossed,) = (intervals(outcomes, [4], kind) for kind in ("temperature", "perturbation"))
+        (alone,), (crossed,) = (intervals(outcomes, [4], kind) for kind in (Kind.TEMPERATURE, Kind.PERTURBATION))
         assert crossed.high - crossed.low > 2 * (alone.high - alone.low)
 
     def test_saturation_does_not_feign_certainty(self):
         """All problems solved by most rollouts: at k = 16 of 32 the spread is nil, yet an unseen kind may fail."""
         correct = np.ones((20, 32), dtype=bool)
         correct[:, :8] = False
-        at_16, at_32 = intervals(full(correct ^ np.eye(20, 32, 10, dtype=bool)), [16, 32], "temperature")
+        at_16, at_32 = intervals(full(correct ^ np.eye(20, 32, 10, dtype=bool)), [16, 32], Kind.TEMPERATURE)
         assert at_16.low == pytest.approx(at_32.low) == pytest.approx(0.025 ** (1 / 20))
 
     def test_rounding_does_not_make_a_spread(self):
@@ -221,50 +222,50 @@ class TestInterval:
         correct = np.zeros((3, 10), dtype=bool)
         correct[:, 0] = True
         assert variance_parts(full(correct), [1]).by_problem[0] == 0.0
-        assert intervals(full(correct), [1], "temperature") == [Interval(None, None, "no spread")]
+        assert intervals(full(correct), [1], Kind.TEMPERATURE) == [Interval(None, None, "no spread")]
 
     def test_the_same_answers_again_show_no_luck(self) -> None:
         """One problem is always solved and one never: they differ, and drawing them again tells nothing new."""
         correct = np.repeat([[True], [False]], 4, axis=1)
-        (like_these,) = intervals(full(correct), [2], "temperature")
+        (like_these,) = intervals(full(correct), [2], Kind.TEMPERATURE)
         assert like_these.low is not None
-        assert intervals(full(correct), [2], "temperature", "these problems") == [Interval(None, None, "no luck")]
+        assert intervals(full(correct), [2], Kind.TEMPERATURE, "these problems") == [Interval(None, None, "no luck")]
 
 
 class TestDegenerate:
-    @pytest.mark.parametrize(("kind", "clusters"), [("greedy", 6), ("temperature", 6), ("perturbation", 4)])
+    @pytest.mark.parametrize(("kind", "clusters"), [(Kind.GREEDY, 6), (Kind.TEMPERATURE, 6), (Kind.PERTURBATION, 4)])
     def test_none_correct(self, kind, clusters):
         for found in intervals(full(np.zeros((6, 4))), [1, 4], kind):
             assert found == Interval(0.0, pytest.approx(1 - 0.025 ** (1 / clusters)), "none correct")
 
-    @pytest.mark.parametrize(("kind", "clusters"), [("greedy", 6), ("temperature", 6), ("perturbation", 4)])
+    @pytest.mark.parametrize(("kind", "clusters"), [(Kind.GREEDY, 6), (Kind.TEMPERATURE, 6), (Kind.PERTURBATION, 4)])
     def test_all_correct(self, kind, clusters):
         for found in intervals(full(np.ones((6, 4))), [1, 4], kind):
             assert found == Interval(pytest.approx(0.025 ** (1 / clusters)), 1.0, "all correct")
 
-    @pytest.mark.parametrize("kind", ["greedy", "temperature", "perturbation"])
+    @pytest.mark.parametrize("kind", [Kind.GREEDY, Kind.TEMPERATURE, Kind.PERTURBATION])
     @pytest.mark.parametrize("solved", [0, 1])
     def test_one_problem(self, kind, solved):
         assert intervals(full([[solved, 0, 1]]), [1, 3], kind) == [Interval(None, None, "one problem")] * 2
 
     def test_one_perturbation(self):
-        assert intervals(full([[1], [0], [1]]), [1], "perturbation") == [Interval(None, None, "one perturbation")]
-        assert intervals(full([[1], [0], [1]]), [1], "greedy")[0].note is None
+        assert intervals(full([[1], [0], [1]]), [1], Kind.PERTURBATION) == [Interval(None, None, "one perturbation")]
+        assert intervals(full([[1], [0], [1]]), [1], Kind.GREEDY)[0].note is None
 
     def test_one_rollout_of_one_problem(self):
-        assert intervals(full([[1]]), [1], "greedy") == [Interval(None, None, "one problem")]
+        assert intervals(full([[1]]), [1], Kind.GREEDY) == [Interval(None, None, "one problem")]
 
     def test_a_problem_with_one_of_many_perturbations(self):
         outcomes = Outcomes(np.array([[True, False], [False, False]]), np.array([[True, True], [True, False]]))
-        assert intervals(outcomes, [1], "perturbation") == [Interval(None, None, "one perturbation")]
+        assert intervals(outcomes, [1], Kind.PERTURBATION) == [Interval(None, None, "one perturbation")]
 
     def test_these_problems(self):
         zero = full(np.zeros((6, 4)))
-        assert intervals(zero, [1], "greedy", "these problems") == [Interval(None, None, "greedy is fixed")]
-        (alone,) = intervals(zero, [2], "temperature", "these problems")
+        assert intervals(zero, [1], Kind.GREEDY, "these problems") == [Interval(None, None, "greedy is fixed")]
+        (alone,) = intervals(zero, [2], Kind.TEMPERATURE, "these problems")
         assert alone.high == pytest.approx(1 - 0.025 ** (1 / 12))
-        assert intervals(full([[1], [0]]), [1], "temperature", "these problems")[0].note == "one rollout"
-        (one,) = intervals(full([[1, 0, 0, 1]]), [1], "temperature", "these problems")
+        assert intervals(full([[1], [0]]), [1], Kind.TEMPERATURE, "these problems")[0].note == "one rollout"
+        (one,) = intervals(full([[1, 0, 0, 1]]), [1], Kind.TEMPERATURE, "these problems")
         assert one.low is not None and one.note is None
 
 
@@ -284,7 +285,7 @@ def simulate(reps: int, problems: int, seeds: int, ks, seed: int) -> dict[str, n
     """Share of intervals that cover, per k, where a crossed logistic random-effects model made the outcomes."""
     rng = np.random.default_rng(seed)
     truth = np.array(true_pass_at_k(-3, 2, 1.0, ks))
-    covered = {"temperature": np.zeros(len(ks)), "perturbation": np.zeros(len(ks))}
+    covered = {Kind.TEMPERATURE: np.zeros(len(ks)), Kind.PERTURBATION: np.zeros(len(ks))}
     for _ in range(reps):
         logits = rng.normal(-3, 2, (problems, 1)) + rng.normal(0, 1.0, (1, seeds))
         outcomes = full(rng.random((problems, seeds)) < logistic(logits))
@@ -304,8 +305,8 @@ def test_intervals_cover_what_they_claim_where_perturbations_are_shared():
     The standard error of a coverage of 0.95 is 0.010; the seed is fixed, so that the test cannot flicker.
     """
     covered = simulate(reps=500, problems=600, seeds=64, ks=[1, 8, 64], seed=20)
-    assert ((covered["perturbation"] > 0.91) & (covered["perturbation"] < 0.97)).all(), covered
-    assert (covered["temperature"][:2] < 0.85).all(), covered
+    assert ((covered[Kind.PERTURBATION] > 0.91) & (covered[Kind.PERTURBATION] < 0.97)).all(), covered
+    assert (covered[Kind.TEMPERATURE][:2] < 0.85).all(), covered
 
 
 def test_sharing_perturbations_does_not_bias_the_estimate():

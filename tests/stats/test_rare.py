@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from esprobe.spec import Kind
 from esprobe.stats.outcomes import Outcomes
 from esprobe.stats.rare import FEW, independent_successes, lower_share, successes_behind
 
@@ -30,12 +31,12 @@ def test_successes_are_counted_as_the_trials_that_would_be_drawn_again() -> None
     correct[0] = True  # one problem, every time
     correct[1, 3] = True
     outcomes = Outcomes(correct, np.ones_like(correct))
-    assert successes_behind(outcomes, "temperature", these_problems=False) == independent_successes(2, 10) == 2.5
+    assert successes_behind(outcomes, Kind.TEMPERATURE, these_problems=False) == independent_successes(2, 10) == 2.5
     # Every perturbation solved one, so that they are no rarity; the problems are.
-    assert successes_behind(outcomes, "perturbation", these_problems=False) == 2.5
-    assert successes_behind(outcomes, "perturbation", these_problems=True) == math.inf
+    assert successes_behind(outcomes, Kind.PERTURBATION, these_problems=False) == 2.5
+    assert successes_behind(outcomes, Kind.PERTURBATION, these_problems=True) == math.inf
     # The problem that is solved every time brings no luck: 9 correct, of which the luck of one is 7/8.
-    assert successes_behind(outcomes, "temperature", these_problems=True) == pytest.approx(81 / (7 / 8))
+    assert successes_behind(outcomes, Kind.TEMPERATURE, these_problems=True) == pytest.approx(81 / (7 / 8))
     everywhere = Outcomes(np.ones((3, 2), np.bool_), np.ones((3, 2), np.bool_))
-    for kind in ("temperature", "perturbation"):
+    for kind in (Kind.TEMPERATURE, Kind.PERTURBATION):
         assert successes_behind(everywhere, kind, these_problems=False) == math.inf
