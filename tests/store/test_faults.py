@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run_esprobe
+from tests.conftest import run_process
 from tests.sampling.material import query, rows, write_data, write_script
 
 PROBLEMS, SAMPLES = 200, 400
@@ -90,14 +90,14 @@ def goes_on(tmp_path: Path, words: list[str], database: Path) -> None:
     assert query(database, "PRAGMA integrity_check") == [("ok",)]
     before = rows(database)
     assert 0 < len(before) < PROBLEMS * (SAMPLES + 1)
-    done = run_esprobe(tmp_path, *words)
+    done = run_process(tmp_path, *words)
     assert done.returncode == 0, done.stderr
     undisturbed = tmp_path / "undisturbed.db"
-    again = run_esprobe(tmp_path, *words[:-1], undisturbed)
+    again = run_process(tmp_path, *words[:-1], undisturbed)
     assert again.returncode == 0, again.stderr
     assert set(before) <= set(rows(database))
     assert rows(database) == rows(undisturbed)
-    assert run_esprobe(tmp_path, "verify", "--all", "--db", database).returncode == 0
+    assert run_process(tmp_path, "verify", "--all", "--db", database).returncode == 0
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_a_disk_that_cannot_sync_loses_nothing(faulty_disk: Path, tmp_path: Path
     assert process.returncode in (0, 1) and "Traceback" not in err, err
     trigger.unlink()
     assert query(database, "PRAGMA integrity_check") == [("ok",)]
-    assert run_esprobe(tmp_path, *words).returncode == 0
+    assert run_process(tmp_path, *words).returncode == 0
     assert held(database) == PROBLEMS * (SAMPLES + 1)
 
 
@@ -160,10 +160,10 @@ def test_a_disk_that_cannot_be_read_shows_no_figure(
 ) -> None:
     database, trigger = tmp_path / "e.db", tmp_path / "trigger"
     words = command(tmp_path, database)
-    assert run_esprobe(tmp_path, *words, "--samples", 2).returncode == 0
+    assert run_process(tmp_path, *words, "--samples", 2).returncode == 0
     trigger.write_text(f"read {errno.EIO}")
     monkeypatch.setenv("LD_PRELOAD", str(faulty_disk))
     monkeypatch.setenv("FAULT", str(trigger))
-    done = run_esprobe(tmp_path, *reading, "--db", database)
+    done = run_process(tmp_path, *reading, "--db", database)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: reading or writing") and "Traceback" not in done.stderr
