@@ -73,7 +73,7 @@ def run_esprobe(folder: Path, *arguments: object) -> "subprocess.CompletedProces
 
 def _captured() -> io.TextIOWrapper:
     """A stream over a real file, as a shell's redirection gives a process."""
-    return io.TextIOWrapper(tempfile.TemporaryFile(), encoding="utf-8")  # noqa: SIM115 - closed by _read
+    return io.TextIOWrapper(tempfile.TemporaryFile(), encoding="utf-8")
 
 
 def _read(stream: io.TextIOWrapper) -> str:

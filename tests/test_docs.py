@@ -6,7 +6,6 @@ whose commands need no real model must also show what they really print.
 
 import importlib.util
 import json
-import os
 import re
 import shlex
 import shutil
@@ -29,7 +28,7 @@ from esprobe.store import RolloutStore
 from esprobe.store import schema as _schema  # noqa: F401 - fills SQLModel's metadata
 from esprobe.tasks.countdown import SCORERS, score
 from esprobe.tasks.countdown.scoring import FAILURES
-from tests.conftest import REPOSITORY, Run
+from tests.conftest import REPOSITORY, Run, run_esprobe
 from tests.test_imports import ROOMS
 
 DOCS = REPOSITORY / "docs"
@@ -89,6 +88,7 @@ class Reader:
         self._folder = folder
         shutil.copytree(DOCS / "examples", folder / "examples")
         self._stderr = ""
+        self._installs = False
 
     def follow(self, page: str) -> None:
         # A real model's numbers may differ between machines.
@@ -100,7 +100,7 @@ class Reader:
             elif block.language == "console":
                 self._stderr = ""
                 for command, shown in commands(block.text):
-                    output = self._run([sys.executable, "-m", *command])
+                    output = self._esprobe(command)
                     assert not shown or not compared or output == shown, f"{command} printed:\n{output}"
             elif block.language == "python":
                 printed = self._run([sys.executable, "-c", block.text])
@@ -114,11 +114,17 @@ class Reader:
                 assert block.text in self._stderr
             before = "" if block.saved_as else block.language
 
+    def _esprobe(self, words: list[str]) -> str:
+        if self._installs:  # what a page installs is found by a process that starts in its folder
+            return self._run([sys.executable, "-m", *words])
+        return self._checked(run_esprobe(self._folder, *words[1:]))
+
     def _run(self, command: list[str]) -> str:
-        environment = os.environ | {"COLUMNS": "100"}
-        done = subprocess.run(
-            command, cwd=self._folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-        )
+        done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, timeout=300, check=False)
+        return self._checked(done)
+
+    def _checked(self, done: "subprocess.CompletedProcess[str]") -> str:
+        command = done.args
         assert done.returncode == 0, f"{shlex.join(command)} ended with {done.returncode}:\n{done.stderr}"
         self._stderr += done.stderr
         return done.stdout
@@ -129,6 +135,7 @@ class Reader:
             project = tomllib.loads(text)["project"]
             installed = self._folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
             installed.mkdir()
+            self._installs = True
             (installed / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
             lines = []
             for group, points in project["entry-points"].items():
@@ -146,7 +153,8 @@ def commands(text: str) -> Iterator[tuple[list[str], str]]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if {"console", "python"} & {b.language for b in blocks(page)}])
-def test_what_a_page_says_works(page: str, tmp_path: Path) -> None:
+def test_what_a_page_says_works(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     Reader(tmp_path).follow(page)
 
 
