@@ -170,6 +170,13 @@ def benchmarks_workers(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def benchmarks_reading(session: nox.Session) -> None:
+    """Time of passk, status, show and compare over that of the imports they need; printed, never asserted."""
+    session.install("-e", ".", *group("test"))
+    session.run("python", "-m", "tests.benchmarks.reading", *session.posargs)
+
+
+@nox.session(default=False)
 def fill(session: nox.Session) -> None:
     """A database that grows to the study's size through the real write path; printed, never asserted."""
     session.install("-e", ".")
