@@ -69,7 +69,7 @@ class Totals:
 
 def computing(versions: Mapping[str, str]) -> dict[str, str]:
     """Those of a session's versions that move the last bits of logits: the libraries that compute them."""
-    others = ("esprobe", "python", "sqlite", "rescored")
+    others = ("esprobe", "python", "sqlite")
     return {package: version for package, version in versions.items() if package not in others}
 
 
@@ -87,7 +87,8 @@ class SessionRecord:
     """One invocation of a sampling command, as it was stored.
 
     ``ended_utc`` is None for a session that was killed. ``engine`` is what the engine said it really loaded and
-    used; ``versions`` and ``hardware`` are what it ran on.
+    used; ``versions`` and ``hardware`` are what it ran on; ``shard`` is the share of the plan that it was asked for,
+    such as "3/16", None for all of it; ``rescored`` says how another scorer replaced its verdicts, None if none did.
     """
 
     id: int
@@ -103,6 +104,8 @@ class SessionRecord:
     engine: Mapping[str, Any]
     versions: Mapping[str, str]
     hardware: Mapping[str, Any]
+    shard: str | None = None
+    rescored: str | None = None
 
     @property
     def has_given_verdicts(self) -> bool:
@@ -187,7 +190,7 @@ class StoredRollout:
 
 
 @dataclass(frozen=True)
-class Tally:
+class OutcomeCount:
     """Equal rollouts and how many there are.
 
     Attributes:

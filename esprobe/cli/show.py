@@ -44,8 +44,9 @@ def show(
     """Read prompts and completions, a page at a time; on a terminal in $PAGER."""
     from esprobe.report import rollout_text
     from esprobe.report.text import plain
-    from esprobe.store.browse import RolloutBrowser, Selection
+    from esprobe.store.browse import RolloutBrowser
     from esprobe.store.choice import choose_conditions
+    from esprobe.store.filters import RolloutFilter
 
     for name, value, least in (("limit", limit, 1), ("offset", offset, 0), ("problem", problem, 0), ("seed", seed, 0)):
         if value is not None and not least <= value < 2**63 - 1:
@@ -54,7 +55,7 @@ def show(
         store = stack.enter_context(RolloutBrowser.open(db))
         chosen = choose_conditions(store.conditions(), condition or ())
         labels = {stored.id: stored.condition.label for stored in chosen}
-        selection = Selection(list(labels), problem, seed, correct)
+        selection = RolloutFilter(list(labels), problem, seed, correct)
         # One more than asked for, to know whether there is more.
         found = stack.enter_context(closing(store.browse(selection, limit + 1, offset)))
         page = islice(found, limit)

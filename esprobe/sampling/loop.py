@@ -15,7 +15,7 @@ from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Completion, Condition, Problem
 from esprobe.store import NewRollout, RolloutWriter
 from esprobe.store.storable import storable
-from esprobe.store.writer import Cost
+from esprobe.store.writer import EngineTime
 from esprobe.tasks import Task
 from esprobe.workers.pool import WorkerPool
 from esprobe.workers.work import Delivery, Work
@@ -72,7 +72,7 @@ class Loop:
             self._tallies[planned.condition_id] = Tally(totals.rollouts, totals.correct, totals.cut_off)
         self._work: Work | None = None  # the last one that a completion came from
         self._pending: list[NewRollout] = []
-        self._costs: dict[int, Cost] = {}
+        self._costs: dict[int, EngineTime] = {}
         self._locked_at: float | None = None  # since when another program has kept the file from us
         self._started = self._committed_at = time.monotonic()
         self.rollouts = 0
@@ -93,8 +93,8 @@ class Loop:
                 self._judge_all(_JUDGE_AT_THE_END_AFTER)
 
     def _receive(self, work: Work, delivery: Delivery) -> None:
-        spent = self._costs.get(work.condition_id, Cost())
-        self._costs[work.condition_id] = Cost(
+        spent = self._costs.get(work.condition_id, EngineTime())
+        self._costs[work.condition_id] = EngineTime(
             spent.generate_s + delivery.generate_s, spent.switch_s + delivery.switch_s
         )
         tally = self._tallies[work.condition_id]

@@ -72,8 +72,9 @@ class Plan:
         self._store = store
         self.conditions = conditions
         self._problems = problems
-        store.plan_problems(list(problems))
-        counts = {c.condition_id: store.stored_by_seed(c.condition_id, c.first_seed, c.samples) for c in conditions}
+        counts = {
+            c.condition_id: store.stored_by_seed(c.condition_id, problems, c.first_seed, c.samples) for c in conditions
+        }
         self._units = [
             replace(unit, stored=sum(counts[unit.planned.condition_id].get(seed, 0) for seed in unit.seeds))
             for unit in units_of(conditions, shard)
@@ -124,7 +125,7 @@ class Plan:
         planned = _cut(keys, batch_size or max(len(keys), 1))
         if not unit.stored:
             return planned
-        owed = set(self._store.owed(unit.planned.condition_id, unit.first_seed, unit.samples))
+        owed = set(self._store.owed(unit.planned.condition_id, self._problems, unit.first_seed, unit.samples))
         batches = [[key for key in batch if (key.problem_id, key.seed) in owed] for batch in planned]
         return [batch for batch in batches if batch]
 

@@ -16,7 +16,7 @@ from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
 from esprobe.sampling.observer import Observer
 from esprobe.sampling.plan import Plan, Planned
-from esprobe.sampling.shard import WHOLE, Shard
+from esprobe.sampling.shard import WHOLE
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import digest_of
 from esprobe.store import RolloutWriter
@@ -122,7 +122,13 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
             for c in conditions
         }
         session_id = store.begin_session(
-            job.command, scorer, extents, _engines(pool, job.shard), provenance.versions(), provenance.hardware()
+            job.command,
+            scorer,
+            extents,
+            _engines(pool),
+            provenance.versions(),
+            provenance.hardware(),
+            None if job.shard == WHOLE else str(job.shard),
         )
         loop = Loop(
             plan=plan,
@@ -150,9 +156,9 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         return summary(outcome, loop.rollouts)
 
 
-def _engines(pool: WorkerPool, shard: Shard) -> dict[str, Any]:
+def _engines(pool: WorkerPool) -> dict[str, Any]:
     workers = {"workers": pool.size} if pool.size > 1 else {}
-    return dict(pool.ready.engine) | workers | ({"shard": str(shard)} if shard != WHOLE else {})
+    return dict(pool.ready.engine) | workers
 
 
 def _refuse_to_call_it_done(pool: WorkerPool) -> NoReturn:

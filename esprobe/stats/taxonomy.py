@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from esprobe.records import Tally
+from esprobe.records import OutcomeCount
 
 CORRECT, TRUNCATED, LOOP = "correct", "truncated", "loop"
 """Fates that no scorer names: correct, ended by the token limit before an answer, ended as a repetition."""
@@ -63,7 +63,7 @@ class Taxonomy:
     formats: tuple[FormatCell, ...]
 
 
-def taxonomy(tallies: Iterable[Tally]) -> Taxonomy:
+def taxonomy(tallies: Iterable[OutcomeCount]) -> Taxonomy:
     """What became of the rollouts that were tallied.
 
     A completion without an answer that was cut off or ended as a repetition counts as that; one that gave an answer
@@ -94,7 +94,7 @@ def taxonomy(tallies: Iterable[Tally]) -> Taxonomy:
     )
 
 
-def _word(tally: Tally) -> str:
+def _word(tally: OutcomeCount) -> str:
     if tally.failure is None:
         return CORRECT
     if tally.failure == NO_ANSWER and tally.finish_reason != "stop":

@@ -1,6 +1,18 @@
 """The only code that speaks SQL: one SQLite file holds every rollout."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from esprobe.store.reader import RolloutStore
-from esprobe.store.writer import NewRollout, RolloutWriter
+
+if TYPE_CHECKING:
+    from esprobe.store.writer import NewRollout, RolloutWriter
 
 __all__ = ["NewRollout", "RolloutStore", "RolloutWriter"]
+
+
+def __getattr__(name: str) -> Any:
+    """What writes is imported where it is wanted: reading commands start sooner, and on systems that cannot write."""
+    if name in ("NewRollout", "RolloutWriter"):
+        return getattr(import_module("esprobe.store.writer"), name)
+    raise AttributeError(f"module 'esprobe.store' has no attribute {name!r}")

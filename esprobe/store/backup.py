@@ -44,7 +44,7 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
             if draft.exists():
                 draft.unlink()
             with translated(draft), store.reading() as connection, closing(sqlite3.connect(draft)) as copy:
-                connection.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
+                connection.backup(copy)
             with open(draft, "rb") as written:
                 os.fsync(written.fileno())
             os.replace(draft, target)

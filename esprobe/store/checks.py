@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from esprobe.errors import StoreError
 from esprobe.records import Extent
 from esprobe.spec import Prompt
+from esprobe.store.database import scalar, scalars
 from esprobe.store.reader import RolloutStore
+from esprobe.store.sessions import session_column
 from esprobe.store.texts import checksum_column, written_problems
 
 _MOST = 20
@@ -20,7 +22,7 @@ _MOST = 20
 def structure(store: RolloutStore) -> Iterator[str]:
     """Pages, indexes, types and constraints, as SQLite sees them."""
     with store.reading() as connection:
-        for line in connection.exec_driver_sql(f"PRAGMA integrity_check({_MOST})").scalars():
+        for line in scalars(connection, f"PRAGMA integrity_check({_MOST})"):
             if line != "ok":
                 yield str(line)
 
@@ -28,10 +30,10 @@ def structure(store: RolloutStore) -> Iterator[str]:
 def references(store: RolloutStore) -> Iterator[str]:
     """Rows that name a row of another table which is not there."""
     with store.reading() as connection:
-        rows = connection.exec_driver_sql(
+        rows = connection.execute(
             'SELECT "table", parent, count(*) FROM pragma_foreign_key_check GROUP BY "table", parent'
         )
-        for table, parent, count in rows.all():
+        for table, parent, count in rows.fetchall():
             yield f"{count:,} rows of {table} name a {parent} that is not there"
 
 
@@ -39,20 +41,16 @@ def completions(store: RolloutStore) -> Iterator[str]:
     """Texts that no rollout names, or that several name."""
     with store.reading() as connection:
         orphans = "SELECT id FROM completion WHERE id NOT IN (SELECT completion_id FROM rollout)"
-        yield from _listed(
-            [f"completion {id_} belongs to no rollout" for (id_,) in connection.exec_driver_sql(orphans)]
-        )
+        yield from _listed([f"completion {id_} belongs to no rollout" for (id_,) in connection.execute(orphans)])
         shared = "SELECT completion_id, count(*) FROM rollout GROUP BY completion_id HAVING count(*) > 1"
-        yield from _listed(
-            [f"completion {id_} belongs to {n} rollouts" for id_, n in connection.exec_driver_sql(shared)]
-        )
+        yield from _listed([f"completion {id_} belongs to {n} rollouts" for id_, n in connection.execute(shared)])
 
 
 def texts(store: RolloutStore) -> Iterator[str]:
     """Texts that are not the ones that were written: their checksums differ."""
     with store.reading() as connection:
         query = "SELECT id, CAST(text AS BLOB), checksum FROM completion WHERE checksum IS NOT NULL"
-        rows = connection.exec_driver_sql(query, execution_options={"yield_per": 1000})
+        rows = connection.execute(query)
         yield from _listed([f"the text of completion {i} has changed" for i, b, crc in rows if zlib.crc32(b) != crc])
 
 
@@ -61,7 +59,7 @@ def identities(store: RolloutStore) -> Iterator[str]:
     for stored in store.conditions():
         with store.reading() as connection:
             query = "SELECT digest, kind, temperature, sigma FROM condition WHERE id = ?"
-            row = connection.exec_driver_sql(query, (stored.id,)).one()
+            row = connection.execute(query, (stored.id,)).fetchone()
         condition = stored.condition
         if tuple(row) != (condition.digest, condition.kind, condition.temperature, condition.sigma):
             yield f"condition {stored.id} ({condition.label}) is not what its digest or its columns say"
@@ -89,7 +87,7 @@ def sums(store: RolloutStore) -> Iterator[str]:
             yield str(err)
         with store.reading() as connection:
             query = "SELECT coalesce(sum(token_count), 0) FROM rollout WHERE condition_id = ?"
-            tokens = connection.exec_driver_sql(query, (stored.id,)).scalar_one()
+            tokens = scalar(connection, query, (stored.id,))
         if tokens != (recorded := store.totals(stored.id).tokens):
             yield f"condition {stored.id} ({stored.condition.label}) holds {tokens:,} tokens of {recorded:,} written"
 
@@ -140,13 +138,14 @@ def unanswerable(store: RolloutStore, question: str) -> str:
 
 def _finished(store: RolloutStore, condition_id: int) -> list[Extent]:
     query = (
-        "SELECT coalesce(json_extract(engine, '$.shard'), '1/1'), first_index, stop_index, first_seed, samples, "
+        "SELECT coalesce({shard}, '1/1'), first_index, stop_index, first_seed, samples, "
         "problems FROM work JOIN session ON session.id = session_id WHERE condition_id = ? AND outcome = 'done' "
         "ORDER BY session_id"
     )
     shares: dict[tuple[Extent, int], set[int]] = {}
     with store.reading() as connection:
-        for shard, *asked in connection.exec_driver_sql(query, (condition_id,)):
+        query = query.format(shard=session_column(connection, "shard"))
+        for shard, *asked in connection.execute(query, (condition_id,)):
             number, _, count = shard.partition("/")
             shares.setdefault((Extent(*asked), int(count)), set()).add(int(number))
     return list(dict.fromkeys(extent for (extent, count), there in shares.items() if len(there) == count))

@@ -6,15 +6,11 @@ not know what the tables mean.
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any, Literal
-
-import sqlalchemy
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool, StaticPool
 
 from esprobe.errors import DataError, StoreBusyError, StoreError
 from esprobe.store import migrations
@@ -30,36 +26,83 @@ Mode = Literal["read", "write", "untouched"]
 """To read; to write; or to read without so much as folding a write-ahead log into the file."""
 
 
-def open_database(path: Path, mode: Mode) -> Engine:
-    """An engine with one connection to ``path``; "write" makes a new file and brings an old one up to date.
+class Database:
+    """Connections to one file; each transaction has one of its own, so that a reader may query while it iterates."""
+
+    def __init__(self, path: Path, mode: Mode) -> None:
+        self._path = path
+        self._mode = mode
+        self._idle: list[Connection] = []
+        self._closed = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection in a transaction: committed at the end of the block, undone if it raises.
+
+        The driver itself would begin none for reads, and a reader shall see one state of the file throughout.
+        """
+        connection = self._idle.pop() if self._idle else _connect(self._path, self._mode)
+        try:
+            connection.execute("BEGIN IMMEDIATE" if self._mode == "write" else "BEGIN")
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:  # SQLite has ended it by itself after some errors
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+        finally:
+            if self._closed or connection.in_transaction:  # not even undone: the next one opens another connection
+                connection.close()
+            else:
+                self._idle.append(connection)
+
+    def write_ahead(self) -> None:
+        """Have changes written to a log beside the file, so that readers and the writer do not block each other."""
+        connection = self._idle.pop() if self._idle else _connect(self._path, self._mode)
+        self._idle.append(connection)
+        connection.execute("PRAGMA journal_mode = WAL")  # outside a transaction, where alone it can be changed
+
+    def close(self) -> None:
+        """Close all connections; one that is in use closes when its transaction ends."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+
+def open_database(path: Path, mode: Mode) -> Database:
+    """The database at ``path``; "write" makes a new file and brings an old one up to date.
 
     Raises:
         StoreError: no such file (read), not a database, not esprobe's, newer than this esprobe, not readable or
             writable, on a network file system (write).
     """
     check_path(path, mode)
-    # A writer's table of planned problems lives on its one connection; a reader may ask while it iterates.
-    pool = StaticPool if mode == "write" else QueuePool
-    engine = sqlalchemy.create_engine("sqlite://", creator=lambda: _connect(path, mode), poolclass=pool)
-
-    # The driver's own transaction handling starts none for reads; a reader shall see one state of the file.
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if mode == "write" else "BEGIN")
-
+    database = Database(path, mode)
     try:
         with translated(path):
-            with engine.begin() as connection:
+            with database.transaction() as connection:
                 _check_identity(connection, path, mode)
             if mode == "write":
-                _write_ahead(engine)  # not before: a file of somebody else's is left as it is
-                with engine.begin() as connection:
+                database.write_ahead()  # not before: a file of somebody else's is left as it is
+                with database.transaction() as connection:
                     migrations.migrate(connection)
-                    connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     except BaseException:
-        engine.dispose()
+        database.close()
         raise
-    return engine
+    return database
+
+
+def scalar(connection: Connection, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
+    """The first column of a query's first row; None without a row."""
+    row = connection.execute(query, values).fetchone()
+    return None if row is None else row[0]
+
+
+def scalars(connection: Connection, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+    """The first column of a query's rows."""
+    return [row[0] for row in connection.execute(query, values)]
 
 
 @contextmanager
@@ -73,13 +116,12 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as err:
         raise StoreError(damaged(path, f"a text is not UTF-8: {err.reason}")) from err
-    except (DBAPIError, sqlite3.Error) as err:
-        cause = err.orig if isinstance(err, DBAPIError) else err
-        if isinstance(cause, sqlite3.IntegrityError) or not isinstance(cause, sqlite3.Error):
-            raise
-        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.Error as err:
+        code = getattr(err, "sqlite_errorcode", 0) & 0xFF
         kind = StoreBusyError if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else StoreError
-        raise kind(_in_words(path, cause)) from err
+        raise kind(_in_words(path, err)) from err
 
 
 def _in_words(path: Path, error: sqlite3.Error) -> str:
@@ -114,6 +156,15 @@ def damaged(path: Path, reason: str) -> str:
         f"{path} is damaged ({reason}), so no figure from it can be trusted; restore a copy, or salvage what is "
         f"readable with: sqlite3 {path} .recover | sqlite3 salvaged.db"
     )
+
+
+@contextmanager
+def parsed(path: Path, what: str) -> Iterator[None]:
+    """Around the reading of JSON that esprobe wrote: if it cannot be read, the file has changed."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as err:
+        raise StoreError(damaged(path, f"{what} cannot be read: {err}")) from err
 
 
 @contextmanager
@@ -166,7 +217,7 @@ def check_path(path: Path, mode: Mode) -> None:
         )
 
 
-def _connect(path: Path, mode: Mode) -> sqlite3.Connection:
+def _connect(path: Path, mode: Mode) -> Connection:
     path = Path(os.path.realpath(path))  # the write-ahead log lies beside the file, not beside a link to it
     uri = path.as_uri()
     writable = os.access(path.parent, os.W_OK) and os.access(path, os.W_OK)
@@ -192,14 +243,6 @@ def _connect(path: Path, mode: Mode) -> sqlite3.Connection:
     return connection
 
 
-def _write_ahead(engine: Engine) -> None:
-    connection = engine.raw_connection()  # no transaction: the journal mode cannot be changed in one
-    try:
-        connection.cursor().execute("PRAGMA journal_mode = WAL")
-    finally:
-        connection.close()
-
-
 def _is_settled(path: Path) -> bool:
     """Whether nobody can be writing to a database that lies where we cannot: no write-ahead log is left beside it.
 
@@ -212,10 +255,10 @@ def _is_settled(path: Path) -> bool:
 
 def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
     names = migrations.applied(connection)
-    page: Any = connection.exec_driver_sql("PRAGMA page_size").scalar()
+    page = scalar(connection, "PRAGMA page_size")
     if os.stat(path).st_size % page and _is_settled(Path(os.path.realpath(path))):
         raise StoreError(damaged(path, "its last page is cut off"))  # SQLite would read zeros in its place
-    owner: Any = connection.exec_driver_sql("PRAGMA application_id").scalar()
+    owner = scalar(connection, "PRAGMA application_id")
     newer = [name for name in names if name not in migrations.MIGRATIONS]
     if newer and owner == APPLICATION_ID:
         raise StoreError(
@@ -223,13 +266,12 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
             f"could misread it; update this one: git pull in its checkout, then pip install . there"
         )
     if newer or not names:
-        tables: Any = connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar()
-        if tables:
+        if scalar(connection, "SELECT count(*) FROM sqlite_schema"):
             raise StoreError(f"{path} is an SQLite database, but not one of esprobe's; name another file")
         if mode != "write":
             raise StoreError(f"{path} is empty: nothing has been sampled into it; name another file")
         return
     for table in _SMALL:
-        found = connection.exec_driver_sql(f"PRAGMA quick_check({table})").scalar()
+        found = scalar(connection, f"PRAGMA quick_check({table})")
         if found != "ok":
             raise StoreError(damaged(path, f"{table}: {found}"))

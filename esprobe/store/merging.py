@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
-
-from sqlalchemy import Connection
 
 from esprobe.errors import RolloutConflictError, StoreError, UsageError
 from esprobe.records import StoredCondition
-from esprobe.store.database import Mode, damaged, translated
+from esprobe.store.database import Mode, damaged, scalar, scalars, translated
 from esprobe.store.reader import RolloutStore
+from esprobe.store.sessions import session_column
 from esprobe.store.texts import PROBLEM, checksum_column, has_changed, sound_problems
 from esprobe.store.writer import RolloutWriter
 
@@ -32,7 +32,7 @@ _UNDER_SEED = (
 )
 _SESSION = (
     "command, scorer.name, started_utc, updated_utc, ended_utc, outcome, host, pid, rollouts, tokens, engine, "
-    "versions, hardware"
+    "versions, hardware, shard, rescored"
 )
 _WORK = (
     "session_id, condition_id, first_index, stop_index, problems, first_seed, samples, rollouts, tokens, generate_s, "
@@ -111,7 +111,7 @@ def _refuse_damaged(source: RolloutStore) -> None:
     for table, named in _NAMED:
         with source.reading() as connection:
             query = f"SELECT count(*) FROM {table} WHERE {named}_id NOT IN (SELECT id FROM {named})"
-            if lost := connection.exec_driver_sql(query).scalar_one():
+            if lost := scalar(connection, query):
                 raise StoreError(damaged(source.path, f"{lost:,} rows of {table} name a {named} that is not there"))
     for stored in source.conditions():
         source.correctness(stored.id)  # raises
@@ -143,14 +143,14 @@ def _under_seed(connection: Connection) -> str:
 
 def _contents(store: RolloutStore, condition_id: int, seed: int) -> dict[tuple[str, int], Content]:
     with store.reading() as connection:
-        rows = connection.exec_driver_sql(_under_seed(connection), (condition_id, seed))
+        rows = connection.execute(_under_seed(connection), (condition_id, seed))
         return {(row[0], row[1]): tuple(row[2:9]) for row in rows}
 
 
 def _seeds(store: RolloutStore, condition_id: int) -> list[int]:
     with store.reading() as connection:
         query = "SELECT seed FROM rollout WHERE condition_id = ? GROUP BY seed"
-        return list(connection.exec_driver_sql(query, (condition_id,)).scalars())
+        return scalars(connection, query, (condition_id,))
 
 
 def _copy(source: RolloutStore, target: RolloutWriter) -> Merged:
@@ -182,7 +182,7 @@ def _batches(source: RolloutStore, stored: StoredCondition) -> Iterator[list[tup
     with source.reading() as connection:
         query = _under_seed(connection)
         for seed in _seeds(source, stored.id):
-            batch += [(seed, row) for row in connection.exec_driver_sql(query, (stored.id, seed)).all()]
+            batch += [(seed, row) for row in connection.execute(query, (stored.id, seed))]
             if len(batch) >= BATCH:
                 yield batch
                 batch = []
@@ -201,8 +201,8 @@ def _insert(
     there: dict[int, set[int]] = {}
     for seed in {seed for seed, _ in batch}:
         query = "SELECT problem_id FROM rollout WHERE condition_id = ? AND seed = ?"
-        there[seed] = set(write.exec_driver_sql(query, (condition_id, seed)).scalars())
-    id_: int = write.exec_driver_sql("SELECT coalesce(max(id), 0) FROM completion").scalar_one()
+        there[seed] = set(scalars(write, query, (condition_id, seed)))
+    id_: int = scalar(write, "SELECT coalesce(max(id), 0) FROM completion")
     texts, rows = [], []
     for seed, row in batch:
         *content, text, session_id, problem_id, written = row[2:]
@@ -215,8 +215,8 @@ def _insert(
         texts.append((id_, text, zlib.crc32(text.encode())))
         rows.append((condition_id, seed, problems[problem_id], *content, sessions[session_id], id_))
     if rows:
-        write.exec_driver_sql("INSERT INTO completion VALUES (?, ?, ?)", texts)
-        write.exec_driver_sql(f"INSERT INTO rollout VALUES ({', '.join('?' * 11)})", rows)
+        write.executemany("INSERT INTO completion VALUES (?, ?, ?)", texts)
+        write.executemany(f"INSERT INTO rollout VALUES ({', '.join('?' * 11)})", rows)
     return len(rows)
 
 
@@ -231,14 +231,15 @@ def _copy_problems(source: RolloutStore, read: Connection, write: Connection) ->
     ids = {}
     for row in sound_problems(read, source.path):
         key = (row.task_digest, row.problem_index)
-        known = write.exec_driver_sql(find, key).first()
+        known = write.execute(find, key).fetchone()
         if known is None:
             values = ", ".join("?" * len(row[1:]))
-            write.exec_driver_sql(f"INSERT INTO problem ({PROBLEM}, checksum) VALUES ({values})", row[1:])
-            known = write.exec_driver_sql(find, key).one()
-        if known.prompt_digest != row.prompt_digest:
+            write.execute(f"INSERT INTO problem ({PROBLEM}, checksum) VALUES ({values})", row[1:])
+            known = write.execute(find, key).fetchone()
+        id_, prompt_digest = known
+        if prompt_digest != row.prompt_digest:
             raise RolloutConflictError(f"problem {row.problem_index} of {row.task} has another prompt here and there")
-        ids[row.id] = known.id
+        ids[row.id] = id_
     return ids
 
 
@@ -246,25 +247,27 @@ def _copy_sessions(read: Connection, write: Connection, conditions: Mapping[int,
     """Ids in the target by ids in the source. A session is known by start, process and command; it may have grown."""
     find = "SELECT id FROM session WHERE started_utc = ? AND host = ? AND pid = ? AND command = ?"
     ids: dict[int, int] = {}
-    query = f"SELECT session.id, {_SESSION} FROM session JOIN scorer ON scorer.id = scorer_id ORDER BY session.id"
+    split = {name: session_column(read, name) for name in ("engine", "versions", "shard", "rescored")}
+    read_columns = ", ".join(split.get(name, name) for name in _SESSION.split(", "))
+    query = f"SELECT session.id, {read_columns} FROM session JOIN scorer ON scorer.id = scorer_id ORDER BY session.id"
     taken: set[int] = set()
-    for id_, command, scorer, started, updated, ended, outcome, host, pid, *rest in read.exec_driver_sql(query):
-        write.exec_driver_sql("INSERT INTO scorer (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (scorer,))
-        scorer_id = write.exec_driver_sql("SELECT id FROM scorer WHERE name = ?", (scorer,)).scalar_one()
+    for id_, command, scorer, started, updated, ended, outcome, host, pid, *rest in read.execute(query):
+        write.execute("INSERT INTO scorer (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (scorer,))
+        scorer_id = scalar(write, "SELECT id FROM scorer WHERE name = ?", (scorer,))
         values = (command, scorer_id, started, updated, ended, outcome, host, pid, *rest)
-        known = [i for i in write.exec_driver_sql(find, (started, host, pid, command)).scalars() if i not in taken]
+        known = [i for i in scalars(write, find, (started, host, pid, command)) if i not in taken]
         columns = _SESSION.replace("scorer.name", "scorer_id")
         if known:
             later = "UPDATE session SET updated_utc = ?, ended_utc = ?, outcome = ?, rollouts = ?, tokens = ? "
             grown = (updated, ended, outcome, rest[0], rest[1], known[0], rest[0])
-            write.exec_driver_sql(later + "WHERE id = ? AND rollouts <= ?", grown)
+            write.execute(later + "WHERE id = ? AND rollouts <= ?", grown)
             ids[id_] = known[0]
         else:
-            added = f"INSERT INTO session ({columns}) VALUES ({', '.join('?' * 13)}) RETURNING id"
-            ids[id_] = write.exec_driver_sql(added, values).scalar_one()
+            added = f"INSERT INTO session ({columns}) VALUES ({', '.join('?' * 15)}) RETURNING id"
+            ids[id_] = scalar(write, added, values)
         taken.add(ids[id_])
-    for session_id, condition_id, *asked in read.exec_driver_sql(f"SELECT {_WORK} FROM work"):
-        write.exec_driver_sql(
+    for session_id, condition_id, *asked in read.execute(f"SELECT {_WORK} FROM work"):
+        write.execute(
             f"INSERT INTO work ({_WORK}) VALUES ({', '.join('?' * 11)}) ON CONFLICT (session_id, condition_id) "
             "DO UPDATE SET rollouts = excluded.rollouts, tokens = excluded.tokens, generate_s = excluded.generate_s, "
             "switch_s = excluded.switch_s WHERE excluded.rollouts >= rollouts",

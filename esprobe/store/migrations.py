@@ -6,8 +6,7 @@ tests. New steps go to the end.
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-
-from sqlalchemy import Connection
+from sqlite3 import Connection
 
 _M001 = """
 CREATE TABLE migration (
@@ -114,7 +113,7 @@ JOIN completion ON completion.id = rollout.completion_id;
 def _m001_initial(connection: Connection) -> None:
     for statement in _M001.split(";"):
         if statement.strip():
-            connection.exec_driver_sql(statement)
+            connection.execute(statement)
 
 
 _MODULUS = 2**31 - 1
@@ -162,27 +161,42 @@ _M002 = (
 def _m002_totals(connection: Connection) -> None:
     """Sums over each condition's rollouts, kept by triggers: damage beneath SQL does not keep them."""
     for statement in _M002:
-        connection.exec_driver_sql(statement)
+        connection.execute(statement)
 
 
 def _m003_problem_checksums(connection: Connection) -> None:
     """What a problem is held against; NULL in rows that are there: nobody knows whether they are still whole."""
-    connection.exec_driver_sql("ALTER TABLE problem ADD COLUMN checksum INTEGER")
+    connection.execute("ALTER TABLE problem ADD COLUMN checksum INTEGER")
+
+
+_M004 = (
+    "ALTER TABLE session ADD COLUMN shard TEXT",
+    "ALTER TABLE session ADD COLUMN rescored TEXT",
+    "UPDATE session SET shard = json_extract(engine, '$.shard'), engine = json_remove(engine, '$.shard'), "
+    "rescored = json_extract(versions, '$.rescored'), versions = json_remove(versions, '$.rescored')",
+)
+
+
+def _m004_session_columns(connection: Connection) -> None:
+    """What SQL asks for in columns of its own: a session's share of the plan, and how its verdicts were replaced."""
+    for statement in _M004:
+        connection.execute(statement)
 
 
 MIGRATIONS: dict[str, Callable[[Connection], None]] = {
     "m001_initial": _m001_initial,
     "m002_totals": _m002_totals,
     "m003_problem_checksums": _m003_problem_checksums,
+    "m004_session_columns": _m004_session_columns,
 }
 
 
 def applied(connection: Connection) -> list[str]:
     """Names of the migrations a file has been through; empty for a new file."""
     exists = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migration'"
-    if connection.exec_driver_sql(exists).first() is None:
+    if connection.execute(exists).fetchone() is None:
         return []
-    return [name for (name,) in connection.exec_driver_sql("SELECT name FROM migration ORDER BY name")]
+    return [name for (name,) in connection.execute("SELECT name FROM migration ORDER BY name")]
 
 
 def migrate(connection: Connection) -> None:
@@ -193,4 +207,4 @@ def migrate(connection: Connection) -> None:
             continue
         step(connection)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        connection.exec_driver_sql("INSERT INTO migration VALUES (?, ?)", (name, now))
+        connection.execute("INSERT INTO migration VALUES (?, ?)", (name, now))

@@ -5,11 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from sqlite3 import Connection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-
-from sqlalchemy import Connection, Engine, and_, or_, text
-from sqlmodel import Session, col, select
 
 from esprobe.errors import StoreError
 from esprobe.records import (
@@ -23,8 +21,9 @@ from esprobe.records import (
 )
 from esprobe.spec import Condition
 from esprobe.store import migrations
-from esprobe.store.database import Mode, damaged, open_database, translated
-from esprobe.store.schema import ConditionRow, ScorerRow, SessionRow, WorkRow
+from esprobe.store.database import Database, Mode, damaged, open_database, parsed, scalars, translated
+from esprobe.store.filters import RolloutFilter, keys_of
+from esprobe.store.sessions import read_last_session, read_sessions
 from esprobe.store.texts import checksum_column, has_changed, sound_problems
 
 if TYPE_CHECKING:
@@ -37,9 +36,9 @@ class RolloutStore:
 
     _mode: Mode = "read"
 
-    def __init__(self, path: Path, engine: Engine) -> None:
+    def __init__(self, path: Path, database: Database) -> None:
         self.path = path
-        self._engine = engine
+        self._database = database
         self._shared: Connection | None = None
 
     @classmethod
@@ -54,7 +53,7 @@ class RolloutStore:
 
     def close(self) -> None:
         """Close the file."""
-        self._engine.dispose()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -82,23 +81,19 @@ class RolloutStore:
             if self._shared is not None:
                 yield self._shared
             else:
-                with self._engine.begin() as connection:
+                with self._database.transaction() as connection:
                     yield connection
 
     def conditions(self) -> list[StoredCondition]:
         """Every condition, in the order in which they were first asked for; empty if there is none."""
-        with self.reading() as connection, Session(connection) as session:
-            rows = session.exec(select(ConditionRow).order_by(col(ConditionRow.id))).all()
-            return [_condition(self.path, row) for row in rows]
+        with self.reading() as connection:
+            rows = connection.execute("SELECT id, model, identity, digest FROM condition ORDER BY id")
+            return [_condition(self.path, *row) for row in rows]
 
     def sessions(self, condition_id: int | None = None) -> list[SessionRecord]:
         """Every session, oldest first; with ``condition_id`` those that were asked for that condition."""
-        with self.reading() as connection, Session(connection) as session:
-            query = select(SessionRow, ScorerRow.name).join(ScorerRow).order_by(col(SessionRow.id))
-            if condition_id is not None:
-                mine = select(WorkRow.session_id).where(WorkRow.condition_id == condition_id)
-                query = query.where(col(SessionRow.id).in_(mine))
-            return [_session(self.path, row, scorer) for row, scorer in session.exec(query)]
+        with self.reading() as connection:
+            return read_sessions(connection, self.path, condition_id)
 
     def scorers(self, condition_id: int) -> tuple[str, ...]:
         """The scorers whose verdicts a condition's rollouts have, sorted; several where they were mixed."""
@@ -107,14 +102,12 @@ class RolloutStore:
             "JOIN scorer ON scorer.id = scorer_id WHERE condition_id = ? AND work.rollouts > 0 ORDER BY scorer.name"
         )
         with self.reading() as connection:
-            return tuple(connection.exec_driver_sql(query, (condition_id,)).scalars())
+            return tuple(scalars(connection, query, (condition_id,)))
 
     def last_session(self) -> SessionRecord | None:
         """The session that began last; None if nothing was ever sampled."""
-        with self.reading() as connection, Session(connection) as session:
-            query = select(SessionRow, ScorerRow.name).join(ScorerRow).order_by(col(SessionRow.id).desc()).limit(1)
-            found = session.exec(query).first()
-            return _session(self.path, *found) if found is not None else None
+        with self.reading() as connection:
+            return read_last_session(connection, self.path)
 
     def extents(self, condition_id: int) -> list[Extent]:
         """What each session that asked for a condition asked for, oldest first; equal ones once.
@@ -122,29 +115,23 @@ class RolloutStore:
         A session that failed before its first rollout asked for something that cannot be had, such as more tokens than
         the model has positions for: it plans nothing.
         """
-        came_to_nothing = and_(col(SessionRow.outcome) == "failed", col(SessionRow.rollouts) == 0)
-        with self.reading() as connection, Session(connection) as session:
-            query = (
-                select(WorkRow)
-                .join(SessionRow)
-                .where(WorkRow.condition_id == condition_id, or_(col(SessionRow.outcome).is_(None), ~came_to_nothing))
-                .order_by(col(WorkRow.session_id))
-            )
-            asked = [
-                Extent(row.first_index, row.stop_index, row.first_seed, row.samples, row.problems)
-                for row in session.exec(query)
-            ]
-        return list(dict.fromkeys(asked))
+        query = (
+            "SELECT first_index, stop_index, first_seed, samples, problems FROM work "
+            "JOIN session ON session.id = session_id WHERE condition_id = ? "
+            "AND NOT (outcome IS 'failed' AND session.rollouts = 0) ORDER BY session_id"
+        )
+        with self.reading() as connection:
+            return list(dict.fromkeys(Extent(*row) for row in connection.execute(query, (condition_id,))))
 
     def totals(self, condition_id: int) -> Totals:
         """Sums over a condition's stored rollouts."""
         query = (
             "SELECT count(*), coalesce(sum(correct), 0), coalesce(sum(token_count), 0), "
-            "coalesce(sum(finish_reason = 'length'), 0) FROM rollout WHERE condition_id = :condition"
+            "coalesce(sum(finish_reason = 'length'), 0) FROM rollout WHERE condition_id = ?"
         )
         with self.reading() as connection:
             recorded = _recorded(connection, condition_id)
-            return recorded or Totals(*connection.execute(text(query), {"condition": condition_id}).one())
+            return recorded or Totals(*connection.execute(query, (condition_id,)).fetchone())
 
     def counts(self, condition_id: int) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]":
         """Per problem with at least one rollout: index, rollouts n, correct ones c; three (P,) int64 arrays.
@@ -200,16 +187,14 @@ class RolloutStore:
         with self.reading() as connection:
             sound_problems(connection, self.path)
             recorded = _recorded(connection, condition_id)
+            keys, values = keys_of(connection, RolloutFilter([condition_id], problem_index), condition_id)
             query = (
                 f"SELECT {checksum_column(connection)}, problem_index, seed, text, reward, correct, answer, failure, "
-                "token_count, finish_reason FROM rollout JOIN problem ON problem.id = problem_id "
-                "JOIN completion ON completion.id = completion_id "
-                "WHERE condition_id = :condition AND (:problem IS NULL OR problem_index = :problem) "
-                "ORDER BY seed, problem_id"
+                f"token_count, finish_reason FROM ({keys}) CROSS JOIN problem ON problem.id = problem_id "
+                "CROSS JOIN completion ON completion.id = completion_id ORDER BY seed, problem_id"
             )
-            values = {"condition": condition_id, "problem": problem_index}
             read = 0
-            for checksum, *row in connection.execute(text(query), values, execution_options={"yield_per": 1000}):
+            for checksum, *row in connection.execute(query, values):
                 found = self._as_written(condition_id, checksum, row)
                 read += 1
                 yield found
@@ -236,7 +221,7 @@ class RolloutStore:
                 "JOIN problem ON problem.id = problem_id JOIN completion ON completion.id = completion_id"
             )
             values = {"condition": condition_id, "wanted": json.dumps(wanted)}
-            for checksum, *row in connection.execute(text(query), values):
+            for checksum, *row in connection.execute(query, values):
                 yield self._as_written(condition_id, checksum, row)
 
     def _as_written(self, condition_id: int, checksum: int | None, row: Sequence[Any]) -> StoredRollout:
@@ -260,29 +245,19 @@ def _rollout(row: Sequence[Any]) -> StoredRollout:
     return StoredRollout(index, seed, completion, reward, bool(correct), *rest)
 
 
-def _condition(path: Path, row: ConditionRow) -> StoredCondition:
-    with parsed(path, f"condition {row.id}"):
-        identity = {k: v for k, v in json.loads(row.identity).items() if k != "kind"}
+def _condition(path: Path, id_: int, model: str, identity_json: str, digest: str) -> StoredCondition:
+    with parsed(path, f"condition {id_}"):
+        identity = {k: v for k, v in json.loads(identity_json).items() if k != "kind"}
         unknown = identity.keys() - {field.name for field in fields(Condition)}
-        condition = None if unknown else Condition(model=row.model, **identity)
+        condition = None if unknown else Condition(model=model, **identity)
     if condition is None:
         raise StoreError(
-            f"{path} was written by a newer esprobe (condition {row.id} has {', '.join(sorted(unknown))}, unknown "
+            f"{path} was written by a newer esprobe (condition {id_} has {', '.join(sorted(unknown))}, unknown "
             f"here), so this one could misread it; update this one: git pull in its checkout, then pip install . there"
         )
-    if condition.digest != row.digest:
-        raise StoreError(damaged(path, f"condition {row.id} is not what its digest says"))
-    assert row.id is not None
-    return StoredCondition(row.id, condition)
-
-
-@contextmanager
-def parsed(path: Path, what: str) -> Iterator[None]:
-    """Around the reading of JSON that esprobe wrote: if it cannot be read, the file has changed."""
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, AttributeError) as err:
-        raise StoreError(damaged(path, f"{what} cannot be read: {err}")) from err
+    if condition.digest != digest:
+        raise StoreError(damaged(path, f"condition {id_} is not what its digest says"))
+    return StoredCondition(id_, condition)
 
 
 def _problems(connection: Connection, path: Path, ids: Sequence[int]) -> list[StoredProblem]:
@@ -300,25 +275,5 @@ def _recorded(connection: Connection, condition_id: int) -> Totals | None:
     if "m002_totals" not in migrations.applied(connection):
         return None
     query = "SELECT rollouts, correct, tokens, cut_off, checksum FROM totals WHERE condition_id = ?"
-    row = connection.exec_driver_sql(query, (condition_id,)).first()
+    row = connection.execute(query, (condition_id,)).fetchone()
     return Totals(0, 0, 0, 0, 0) if row is None else Totals(*row)
-
-
-def _session(path: Path, row: SessionRow, scorer: str) -> SessionRecord:
-    assert row.id is not None
-    with parsed(path, f"session {row.id}"):
-        return SessionRecord(
-            id=row.id,
-            command=row.command,
-            scorer=scorer,
-            started_utc=row.started_utc,
-            ended_utc=row.ended_utc,
-            outcome=row.outcome,
-            host=row.host,
-            pid=row.pid,
-            rollouts=row.rollouts,
-            tokens=row.tokens,
-            engine=json.loads(row.engine),
-            versions=json.loads(row.versions),
-            hardware=json.loads(row.hardware),
-        )

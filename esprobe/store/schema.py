@@ -78,6 +78,8 @@ class SessionRow(SQLModel, table=True):
     engine: str = Field(sa_type=Text)
     versions: str = Field(sa_type=Text)
     hardware: str = Field(sa_type=Text)
+    shard: str | None = Field(default=None, sa_type=Text)
+    rescored: str | None = Field(default=None, sa_type=Text)
 
 
 class WorkRow(SQLModel, table=True):

@@ -8,12 +8,11 @@ import json
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-from sqlalchemy import Connection
+from sqlite3 import Connection
 
 from esprobe.spec import Problem, Score
-from esprobe.store.database import translated
-from esprobe.store.reader import RolloutStore, parsed
+from esprobe.store.database import parsed, translated
+from esprobe.store.reader import RolloutStore
 from esprobe.store.texts import sound_problems
 from esprobe.store.writer import RolloutWriter
 
@@ -63,15 +62,15 @@ class VerdictReader(RolloutStore):
             "SELECT DISTINCT json_extract(identity, '$.task') FROM work JOIN condition ON condition.id = condition_id "
             "WHERE session_id = ?"
         )
-        with translated(self.path), self._engine.begin() as connection:
-            return {task for (task,) in connection.exec_driver_sql(query, (session_id,))}
+        with translated(self.path), self._database.transaction() as connection:
+            return {task for (task,) in connection.execute(query, (session_id,))}
 
     def scored_texts(self, session_id: int) -> Generator[list[ScoredText]]:
         """A session's rollouts in batches, by condition, seed and problem; one state of the file throughout.
 
         A transaction is open until the last batch; close the generator if you leave it before.
         """
-        with translated(self.path), self._engine.begin() as connection:
+        with translated(self.path), self._database.transaction() as connection:
             yield from _batches(connection, session_id)
 
 
@@ -81,7 +80,7 @@ class VerdictWriter(RolloutWriter, VerdictReader):
     @contextmanager
     def replacing(self, session_id: int) -> "Iterator[SessionVerdicts]":
         """One transaction on a session's verdicts: committed at the end of the block, undone if it raises."""
-        with translated(self.path), self._engine.begin() as connection:
+        with translated(self.path), self._database.transaction() as connection:
             yield SessionVerdicts(connection, session_id)
 
 
@@ -103,7 +102,7 @@ class SessionVerdicts:
             for old, new in verdicts
         ]
         if rows:
-            self._connection.exec_driver_sql(
+            self._connection.executemany(
                 "UPDATE rollout SET reward = ?, correct = ?, answer = ?, failure = ? "
                 "WHERE condition_id = ? AND seed = ? AND problem_id = ?",
                 rows,
@@ -111,11 +110,11 @@ class SessionVerdicts:
 
     def name_scorer(self, scorer: str, remark: str) -> None:
         """Record that all verdicts of the session are ``scorer``'s now, and a remark on how that came about."""
-        run = self._connection.exec_driver_sql
+        run = self._connection.execute
         run("INSERT INTO scorer (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (scorer,))
         run(
-            "UPDATE session SET scorer_id = (SELECT id FROM scorer WHERE name = ?), versions = json_set(versions, "
-            "'$.rescored', coalesce(json_extract(versions, '$.rescored') || '; ', '') || ?) WHERE id = ?",
+            "UPDATE session SET scorer_id = (SELECT id FROM scorer WHERE name = ?), "
+            "rescored = coalesce(rescored || '; ', '') || ? WHERE id = ?",
             (scorer, remark, self._session_id),
         )
 
@@ -128,12 +127,12 @@ def _batches(connection: Connection, session_id: int) -> Iterator[list[ScoredTex
         "ORDER BY seed, problem_id LIMIT ?) CROSS JOIN completion ON completion.id = completion_id "
         "ORDER BY seed, problem_id"
     )
-    conditions = connection.exec_driver_sql(
+    conditions = connection.execute(
         "SELECT condition_id FROM work WHERE session_id = ? ORDER BY condition_id", (session_id,)
     )
-    for (condition_id,) in conditions.all():
+    for (condition_id,) in conditions.fetchall():
         last = (-1, -1)
-        while rows := connection.exec_driver_sql(query, (condition_id, *last, session_id, BATCH)).all():
+        while rows := connection.execute(query, (condition_id, *last, session_id, BATCH)).fetchall():
             yield [
                 ScoredText(condition_id, seed, problem_id, text, Score(reward, bool(correct), answer, failure))
                 for seed, problem_id, text, reward, correct, answer, failure in rows

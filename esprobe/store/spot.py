@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 
 from esprobe.spec import Score
+from esprobe.store.database import scalars
 from esprobe.store.reader import RolloutStore
 from esprobe.store.session_verdicts import ScoredText
 
@@ -11,18 +12,16 @@ from esprobe.store.session_verdicts import ScoredText
 def spot_texts(store: RolloutStore, condition_id: int, at_least: int) -> Iterator[tuple[int, ScoredText]]:
     """(session id, rollout) of randomly chosen seeds of a condition, until there are ``at_least`` rollouts."""
     with store.reading() as connection:
-        seeds = connection.exec_driver_sql(
-            "SELECT seed FROM rollout WHERE condition_id = ? GROUP BY seed", (condition_id,)
-        ).scalars()
+        seeds = scalars(connection, "SELECT seed FROM rollout WHERE condition_id = ? GROUP BY seed", (condition_id,))
         drawn = 0
-        for seed in random.sample(found := list(seeds), len(found)):
+        for seed in random.sample(seeds, len(seeds)):
             if drawn >= at_least:
                 return
-            rows = connection.exec_driver_sql(
+            rows = connection.execute(
                 "SELECT session_id, problem_id, text, reward, correct, answer, failure FROM rollout "
                 "JOIN completion ON completion.id = completion_id WHERE condition_id = ? AND seed = ?",
                 (condition_id, seed),
-            ).all()
+            ).fetchall()
             for session_id, problem_id, text, reward, correct, answer, failure in rows:
                 score = Score(reward, bool(correct), answer, failure)
                 yield session_id, ScoredText(condition_id, seed, problem_id, text, score)

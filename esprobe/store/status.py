@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-
-from sqlalchemy import Connection
+from sqlite3 import Connection
 
 from esprobe.records import ConditionStatus, Extent, StoredCondition
+from esprobe.store.database import scalars
 from esprobe.store.reader import RolloutStore
 
 _LAST_WORK = (
@@ -56,7 +56,7 @@ def _status(store: RolloutStore, stored: StoredCondition, extents: list[Extent])
             counts = _counts(connection, stored.id)
             incomplete = _incomplete(connection, stored.id, counts, segments, everything)
             seeds = _runs(s for run, problems in segments for s in run if counts.get(s, 0) < len(problems))
-        last = connection.exec_driver_sql(_LAST_WORK, (stored.id,)).first()
+        last = connection.execute(_LAST_WORK, (stored.id,)).fetchone()
     session_id, rate = (last[0], _rate(*last[1:])) if last is not None else (None, None)
     return ConditionStatus(stored, planned, totals, len(everything), len(incomplete), seeds, session_id, rate)
 
@@ -73,7 +73,7 @@ def _runs(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
 def _counts(connection: Connection, condition_id: int) -> dict[int, int]:
     """Rollouts by seed."""
     by_seed = "SELECT seed, count(*) FROM rollout WHERE condition_id = ? GROUP BY seed"
-    return {seed: count for seed, count in connection.exec_driver_sql(by_seed, (condition_id,))}
+    return {seed: count for seed, count in connection.execute(by_seed, (condition_id,))}
 
 
 def _segments(extents: list[Extent]) -> list[tuple[range, set[int]]]:
@@ -108,8 +108,7 @@ def _incomplete(
             if incomplete >= everything:
                 return incomplete
             if 0 < counts.get(seed, 0) < len(problems):
-                found = connection.exec_driver_sql(under_seed, (condition_id, seed)).scalars()
-                incomplete |= problems - set(found)
+                incomplete |= problems - set(scalars(connection, under_seed, (condition_id, seed)))
     return incomplete
 
 

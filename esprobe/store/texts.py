@@ -8,12 +8,11 @@ import json
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from sqlite3 import Connection
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from esprobe.errors import StoreError
-from esprobe.store.database import damaged
+from esprobe.store.database import damaged, scalars
 
 PROBLEM = "task, task_digest, problem_index, problem_group, inputs, prompt, prompt_digest"
 """What a problem's checksum is of: every other column but its id, which is another one in another file."""
@@ -40,8 +39,8 @@ class WrittenProblem(NamedTuple):
 
 def checksum_column(connection: Connection, table: str = "completion") -> str:
     """The SQL of a row's checksum; NULL in a file that no migration has given one yet."""
-    names = connection.exec_driver_sql(f"SELECT name FROM pragma_table_info('{table}')").scalars()
-    return f"{table}.checksum" if "checksum" in set(names) else "NULL"
+    names = scalars(connection, f"SELECT name FROM pragma_table_info('{table}')")
+    return f"{table}.checksum" if "checksum" in names else "NULL"
 
 
 def has_changed(text: str, checksum: int | None) -> bool:
@@ -60,7 +59,7 @@ def problem_checksum(values: Sequence[object]) -> int:
 def written_problems(connection: Connection) -> Iterator[WrittenProblem]:
     """Every problem of the file, by id, whatever has become of it."""
     query = f"SELECT id, {PROBLEM}, {checksum_column(connection, 'problem')} FROM problem ORDER BY id"
-    return (WrittenProblem(*row) for row in connection.exec_driver_sql(query))
+    return (WrittenProblem(*row) for row in connection.execute(query))
 
 
 def sound_problems(connection: Connection, path: Path, ids: Collection[int] | None = None) -> list[WrittenProblem]:

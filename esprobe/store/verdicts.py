@@ -8,11 +8,13 @@ One row's change is always seen; a random change of many escapes with a chance o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from sqlite3 import Connection
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection
+
+from esprobe.store.database import scalar
 
 if TYPE_CHECKING:
     from esprobe.records import Totals
@@ -96,7 +98,7 @@ def read_verdicts(connection: Connection, condition_id: int, recorded: "Totals |
 def _read_exactly(connection: Connection, condition_id: int) -> Verdicts | None:
     known: dict[str, NDArray[np.int64]] = {}  # complete seeds all name the same problems
     columns = []
-    for seed, digits, ids in connection.exec_driver_sql(_EXACT, (condition_id,)):
+    for seed, digits, ids in connection.execute(_EXACT, (condition_id,)):
         if ids not in known:
             known[ids] = _numbers(ids)
         columns.append((seed, digits, known[ids]))
@@ -105,7 +107,7 @@ def _read_exactly(connection: Connection, condition_id: int) -> Verdicts | None:
 
 def _read_quickly(connection: Connection, condition_id: int) -> Verdicts | None:
     """The verdicts, if all seeds with the most problems name the same ones; the caller has to check that."""
-    found: Sequence[tuple[int, str]] = [(s, d) for s, d in connection.exec_driver_sql(_DIGITS, (condition_id,))]
+    found: Sequence[tuple[int, str]] = [(s, d) for s, d in connection.execute(_DIGITS, (condition_id,))]
     most = max((len(digits) for _, digits in found), default=0)
     if sum(len(digits) < most for _, digits in found) > len(found) // 4:
         return None  # each would be asked for by itself; the other way is quicker
@@ -114,7 +116,7 @@ def _read_quickly(connection: Connection, condition_id: int) -> Verdicts | None:
     for seed, digits in found:
         ids = shared if len(digits) == most else None
         if ids is None:
-            ids = _numbers(connection.exec_driver_sql(_IDS, (condition_id, seed)).scalar_one() or "")
+            ids = _numbers(scalar(connection, _IDS, (condition_id, seed)) or "")
             shared = ids if len(digits) == most else shared
         columns.append((seed, digits, ids))
     return _assembled(columns)

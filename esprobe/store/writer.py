@@ -8,23 +8,19 @@ import json
 import os
 import socket
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from sqlite3 import Connection, IntegrityError
 from typing import Any, NamedTuple, Self
-
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, select
 
 from esprobe.errors import RolloutConflictError
 from esprobe.records import Extent
 from esprobe.spec import Completion, Condition, Problem, Prompt, Score
-from esprobe.store.database import Mode, check_path, open_database, translated
+from esprobe.store.database import Database, Mode, check_path, open_database, scalar, translated
 from esprobe.store.lock import WriterLock
 from esprobe.store.reader import RolloutStore
-from esprobe.store.schema import ConditionRow, ScorerRow, SessionRow, WorkRow
 from esprobe.store.texts import PROBLEM, problem_checksum, sound_problems
 
 
@@ -49,7 +45,7 @@ class NewRollout(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cost:
+class EngineTime:
     """Seconds an engine spent on a condition: generating, and switching weights."""
 
     generate_s: float = 0.0
@@ -61,8 +57,8 @@ class RolloutWriter(RolloutStore):
 
     _mode: Mode = "write"
 
-    def __init__(self, path: Path, engine: Engine, lock: WriterLock) -> None:
-        super().__init__(path, engine)
+    def __init__(self, path: Path, database: Database, lock: WriterLock) -> None:
+        super().__init__(path, database)
         self._lock = lock
 
     @classmethod
@@ -89,21 +85,15 @@ class RolloutWriter(RolloutStore):
 
     def register_condition(self, condition: Condition) -> int:
         """The id of a condition, stored if it is new."""
-        with translated(self.path), Session(self._engine) as session:
-            row = session.exec(select(ConditionRow).where(ConditionRow.digest == condition.digest)).first()
-            if row is None:
-                row = ConditionRow(
-                    kind=condition.kind,
-                    temperature=condition.temperature,
-                    sigma=condition.sigma,
-                    model=condition.model,
-                    identity=json.dumps(condition.identity),
-                    digest=condition.digest,
-                )
-                session.add(row)
-                session.commit()
-            assert row.id is not None
-            return row.id
+        values = (condition.kind.value, condition.temperature, condition.sigma, condition.model)
+        with self.reading() as connection:
+            id_: int | None = scalar(connection, "SELECT id FROM condition WHERE digest = ?", (condition.digest,))
+            return id_ or scalar(
+                connection,
+                "INSERT INTO condition (kind, temperature, sigma, model, identity, digest) VALUES (?, ?, ?, ?, ?, ?) "
+                "RETURNING id",
+                (*values, json.dumps(condition.identity), condition.digest),
+            )
 
     def register_problems(
         self, task: str, task_digest: str, problems: Iterable[tuple[Problem, Prompt]]
@@ -122,50 +112,44 @@ class RolloutWriter(RolloutStore):
                 given = (problem.index, problem.group, json.dumps(dict(problem.inputs)))
                 asked = json.dumps({"messages": prompt.messages, "begun": prompt.assistant_prefix})
                 values = (task, task_digest, *given, asked, prompt.digest)
-                known[problem.index] = connection.exec_driver_sql(
+                known[problem.index] = scalar(
+                    connection,
                     f"INSERT INTO problem ({PROBLEM}, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
                     (*values, problem_checksum(values)),
-                ).scalar_one()
+                )
             return known
 
-    def plan_problems(self, problem_ids: Sequence[int]) -> None:
-        """Name the problems, in their order, that ``stored_by_seed`` and ``owed`` speak of from now on."""
-        with translated(self.path), self._engine.begin() as connection:
-            connection.exec_driver_sql("DROP TABLE IF EXISTS temp.planned")
-            connection.exec_driver_sql(
-                "CREATE TEMP TABLE planned (problem_id INTEGER PRIMARY KEY, position INTEGER NOT NULL) STRICT"
-            )
-            if problem_ids:
-                rows = [(id_, position) for position, id_ in enumerate(problem_ids)]
-                connection.exec_driver_sql("INSERT INTO planned VALUES (?, ?)", rows)
-
-    def stored_by_seed(self, condition_id: int, first_seed: int, samples: int) -> dict[int, int]:
-        """How many of the planned problems have a rollout under each seed; seeds without one are absent."""
-        bounds = "SELECT count(*), coalesce(min(problem_id), 0), coalesce(max(problem_id), -1) FROM planned"
+    def stored_by_seed(
+        self, condition_id: int, problem_ids: Collection[int], first_seed: int, samples: int
+    ) -> dict[int, int]:
+        """How many of some problems have a rollout under each of some seeds; seeds without one are absent."""
+        first, last = min(problem_ids, default=0), max(problem_ids, default=-1)
+        # Ids that were given in one go have no gaps, and a comparison is several times quicker than a look-up.
+        gaps = last - first + 1 > len(problem_ids)
+        among = " AND problem_id IN (SELECT value FROM json_each(:ids))" if gaps else ""
         query = (
-            "SELECT seed, count(*) FROM rollout WHERE condition_id = ? AND seed BETWEEN ? AND ? "
-            "AND problem_id BETWEEN ? AND ?{rest} GROUP BY seed"
+            "SELECT seed, count(*) FROM rollout WHERE condition_id = :condition AND seed BETWEEN :first AND :last "
+            f"AND problem_id BETWEEN :lowest AND :highest{among} GROUP BY seed"
         )
-        with translated(self.path), self._engine.begin() as connection:
-            count, first, last = connection.exec_driver_sql(bounds).one()
-            # Ids that were given in one go have no gaps, and a comparison is several times quicker than a look-up.
-            gaps = last - first + 1 > count
-            query = query.format(rest=" AND problem_id IN (SELECT problem_id FROM planned)" if gaps else "")
-            values = (condition_id, first_seed, first_seed + samples - 1, first, last)
-            return {seed: count for seed, count in connection.exec_driver_sql(query, values)}
+        values = {"condition": condition_id, "first": first_seed, "last": first_seed + samples - 1}
+        values |= {"lowest": first, "highest": last}
+        with self.reading() as connection:
+            return dict(connection.execute(query, values | ({"ids": json.dumps(list(problem_ids))} if gaps else {})))
 
-    def owed(self, condition_id: int, first_seed: int, samples: int) -> list[tuple[int, int]]:
-        """(problem id, seed) of the planned rollouts that are not stored, by problem in plan order, then by seed."""
+    def owed(
+        self, condition_id: int, problem_ids: Collection[int], first_seed: int, samples: int
+    ) -> list[tuple[int, int]]:
+        """(problem id, seed) of the rollouts that are not stored, by problem in the given order, then by seed."""
         query = (
             "WITH RECURSIVE wanted (seed) AS "
             "(VALUES (:first) UNION ALL SELECT seed + 1 FROM wanted WHERE seed < :last) "
-            "SELECT planned.problem_id, wanted.seed FROM planned CROSS JOIN wanted WHERE NOT EXISTS "
+            "SELECT planned.value, wanted.seed FROM json_each(:ids) AS planned CROSS JOIN wanted WHERE NOT EXISTS "
             "(SELECT 1 FROM rollout WHERE rollout.condition_id = :condition AND rollout.seed = wanted.seed "
-            "AND rollout.problem_id = planned.problem_id) ORDER BY planned.position, wanted.seed"
+            "AND rollout.problem_id = planned.value) ORDER BY planned.key, wanted.seed"
         )
         values = {"condition": condition_id, "first": first_seed, "last": first_seed + samples - 1}
-        with translated(self.path), self._engine.begin() as connection:
-            return [(problem_id, seed) for problem_id, seed in connection.execute(text(query), values)]
+        with self.reading() as connection:
+            return connection.execute(query, values | {"ids": json.dumps(list(problem_ids))}).fetchall()
 
     def begin_session(
         self,
@@ -175,43 +159,48 @@ class RolloutWriter(RolloutStore):
         engine: Mapping[str, Any],
         versions: Mapping[str, str],
         hardware: Mapping[str, Any],
+        shard: str | None = None,
     ) -> int:
-        """Record that a command starts to sample; ``extents`` says what it was asked for, by condition id."""
-        with translated(self.path), Session(self._engine) as session:
-            scorer_row = session.exec(select(ScorerRow).where(ScorerRow.name == scorer)).first()
-            if scorer_row is None:
-                scorer_row = ScorerRow(name=scorer)
-                session.add(scorer_row)
-                session.flush()
-            assert scorer_row.id is not None
-            row = SessionRow(
-                command=command,
-                scorer_id=scorer_row.id,
-                started_utc=_now(),
-                updated_utc=_now(),
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                engine=json.dumps(dict(engine)),
-                versions=json.dumps(dict(versions)),
-                hardware=json.dumps(dict(hardware)),
+        """Record that a command starts to sample; returns the session's id.
+
+        Args:
+            command: as it was typed.
+            scorer: whose verdicts its rollouts get.
+            extents: what it was asked for, by condition id.
+            engine: what was loaded, and how it runs.
+            versions: of esprobe and the libraries that compute.
+            hardware: what it runs on.
+            shard: the share of the plan, such as "3/16"; None for all of it.
+        """
+        now = _now()
+        described = tuple(json.dumps(dict(facts)) for facts in (engine, versions, hardware))
+        with self.reading() as connection:
+            connection.execute("INSERT INTO scorer (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (scorer,))
+            scorer_id = scalar(connection, "SELECT id FROM scorer WHERE name = ?", (scorer,))
+            session_id: int = scalar(
+                connection,
+                "INSERT INTO session (command, scorer_id, started_utc, updated_utc, host, pid, rollouts, tokens, "
+                "engine, versions, hardware, shard) VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?) RETURNING id",
+                (command, scorer_id, now, now, socket.gethostname(), os.getpid(), *described, shard),
             )
-            session.add(row)
-            session.flush()
-            assert row.id is not None
-            for condition_id, extent in extents.items():
-                session.add(WorkRow(session_id=row.id, condition_id=condition_id, **vars(extent)))
-            session_id = row.id
-            session.commit()
+            connection.executemany(
+                "INSERT INTO work (session_id, condition_id, first_index, stop_index, first_seed, samples, problems, "
+                "rollouts, tokens, generate_s, switch_s) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0.0, 0.0)",
+                [
+                    (session_id, id_, e.first_index, e.stop_index, e.first_seed, e.samples, e.problems)
+                    for id_, e in extents.items()
+                ],
+            )
             return session_id
 
     def end_session(self, session_id: int, outcome: str) -> None:
         """Record how a session ended: "done", "stopped" or "failed"."""
-        with translated(self.path), self._engine.begin() as connection:
-            connection.exec_driver_sql(
+        with self.reading() as connection:
+            connection.execute(
                 "UPDATE session SET ended_utc = ?, outcome = ? WHERE id = ?", (_now(), outcome, session_id)
             )
 
-    def add(self, session_id: int, rollouts: Sequence[NewRollout], costs: Mapping[int, Cost]) -> int:
+    def add(self, session_id: int, rollouts: Sequence[NewRollout], costs: Mapping[int, EngineTime]) -> int:
         """Store rollouts, all or none, and what they cost by condition id; returns how many were new.
 
         A rollout that is stored already with the same content is left as it is.
@@ -222,11 +211,11 @@ class RolloutWriter(RolloutStore):
         """
         with translated(self.path):
             try:
-                with self._engine.begin() as connection:
+                with self._database.transaction() as connection:
                     _insert(connection, session_id, rollouts, costs)
                 return len(rollouts)
             except IntegrityError:
-                with self._engine.begin() as connection:
+                with self._database.transaction() as connection:
                     new = [rollout for rollout in rollouts if not _is_stored(connection, rollout)]
                     if len(new) == len(rollouts):
                         raise  # no key was stored: another constraint was broken, and that is a bug
@@ -234,8 +223,10 @@ class RolloutWriter(RolloutStore):
                 return len(new)
 
 
-def _insert(connection: Connection, session_id: int, rollouts: Sequence[NewRollout], costs: Mapping[int, Cost]) -> None:
-    last: int = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM completion").scalar_one()
+def _insert(
+    connection: Connection, session_id: int, rollouts: Sequence[NewRollout], costs: Mapping[int, EngineTime]
+) -> None:
+    last: int = scalar(connection, "SELECT coalesce(max(id), 0) FROM completion")
     texts, rows = [], []
     work = {condition_id: [0, 0, cost.generate_s, cost.switch_s] for condition_id, cost in costs.items()}
     for id_, rollout in enumerate(rollouts, last + 1):
@@ -246,15 +237,15 @@ def _insert(connection: Connection, session_id: int, rollouts: Sequence[NewRollo
         done[0] += 1
         done[1] += rollout.completion.token_count
     if rows:
-        connection.exec_driver_sql("INSERT INTO completion VALUES (?, ?, ?)", texts)
-        connection.exec_driver_sql(f"INSERT INTO rollout VALUES ({', '.join('?' * 11)})", rows)
+        connection.executemany("INSERT INTO completion VALUES (?, ?, ?)", texts)
+        connection.executemany(f"INSERT INTO rollout VALUES ({', '.join('?' * 11)})", rows)
     for condition_id, done in work.items():
-        connection.exec_driver_sql(
+        connection.execute(
             "UPDATE work SET rollouts = rollouts + ?, tokens = tokens + ?, generate_s = generate_s + ?, "
             "switch_s = switch_s + ? WHERE session_id = ? AND condition_id = ?",
             (*done, session_id, condition_id),
         )
-    connection.exec_driver_sql(
+    connection.execute(
         "UPDATE session SET rollouts = rollouts + ?, tokens = tokens + ?, updated_utc = ? WHERE id = ?",
         (len(rows), sum(rollout.completion.token_count for rollout in rollouts), _now(), session_id),
     )
@@ -265,7 +256,7 @@ def _is_stored(connection: Connection, rollout: NewRollout) -> bool:
         "SELECT reward, correct, answer, failure, token_count, finish_reason, text FROM rollout JOIN completion "
         "ON completion.id = completion_id WHERE condition_id = ? AND seed = ? AND problem_id = ?"
     )
-    row = connection.exec_driver_sql(query, rollout.key).first()
+    row = connection.execute(query, rollout.key).fetchone()
     if row is None:
         return False
     if tuple(row) != rollout.content:

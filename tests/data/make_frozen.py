@@ -10,7 +10,7 @@ from pathlib import Path
 from esprobe.records import Extent
 from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score
 from esprobe.store import NewRollout, RolloutWriter
-from esprobe.store.writer import Cost
+from esprobe.store.writer import EngineTime
 
 WARM = Condition(
     task="countdown",
@@ -59,7 +59,7 @@ def make(path: Path) -> None:
         )
         for condition in conditions:
             drawn = [rollout(condition, (ids[i], i), seed) for seed in range(42, 46) for i in sorted(ids)]
-            writer.add(session, drawn, {condition: Cost(generate_s=1.5, switch_s=0.25)})
+            writer.add(session, drawn, {condition: EngineTime(generate_s=1.5, switch_s=0.25)})
         writer.end_session(session, "done")
 
 

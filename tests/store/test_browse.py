@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esprobe.store import RolloutWriter
-from esprobe.store.browse import RolloutBrowser, Selection, _keys
+from esprobe.store.browse import RolloutBrowser
+from esprobe.store.filters import RolloutFilter, keys_of
 from tests.store.material import GREEDY, NOISY, WARM, begin, problems, rollout
 
 
@@ -30,7 +31,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def plain_sql(path: Path, selection: Selection) -> list[tuple[int, int, int, str]]:
+def plain_sql(path: Path, selection: RolloutFilter) -> list[tuple[int, int, int, str]]:
     with sqlite3.connect(path) as connection:
         everything = connection.execute(
             "SELECT condition_id, seed, problem_index, text, correct FROM rollout "
@@ -49,13 +50,15 @@ def plain_sql(path: Path, selection: Selection) -> list[tuple[int, int, int, str
     ]
 
 
-def browsed(store: RolloutBrowser, selection: Selection, limit: int, offset: int) -> list[tuple[int, int, int, str]]:
+def browsed(
+    store: RolloutBrowser, selection: RolloutFilter, limit: int, offset: int
+) -> list[tuple[int, int, int, str]]:
     found = store.browse(selection, limit, offset)
     return [(one.condition_id, one.rollout.seed, one.rollout.problem, one.rollout.completion) for one in found]
 
 
 selections = st.builds(
-    Selection,
+    RolloutFilter,
     condition_ids=st.lists(st.integers(1, 4), unique=True, max_size=4),
     problem=st.none() | st.integers(0, 6),
     seed=st.none() | st.integers(38, 50),
@@ -66,7 +69,7 @@ selections = st.builds(
 @settings(max_examples=200, deadline=None)
 @given(selections, st.integers(1, 300), st.integers(0, 300))
 def test_any_page_of_any_selection_is_what_plain_sql_finds(
-    path: Path, selection: Selection, limit: int, offset: int
+    path: Path, selection: RolloutFilter, limit: int, offset: int
 ) -> None:
     with RolloutBrowser.open(path) as store:
         assert browsed(store, selection, limit, offset) == plain_sql(path, selection)[offset : offset + limit]
@@ -74,8 +77,8 @@ def test_any_page_of_any_selection_is_what_plain_sql_finds(
 
 def test_a_problem_is_found_without_reading_the_others(path: Path) -> None:
     """One look-up a seed: the query may not scan the table, however the file grows."""
-    with RolloutBrowser.open(path) as store, store._engine.begin() as connection:
-        keys, values = _keys(connection, Selection([2], problem=3), 2)
-        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {keys}", values)]
+    with RolloutBrowser.open(path) as store, store._database.transaction() as connection:
+        keys, values = keys_of(connection, RolloutFilter([2], problem=3), 2)
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {keys}", values)]
     assert "SEARCH rollout USING PRIMARY KEY (condition_id=? AND seed=? AND problem_id=?)" in plan, plan
     assert not [step for step in plan if step.startswith("SCAN rollout")], plan

@@ -7,7 +7,8 @@ import pytest
 
 from esprobe.errors import StoreError
 from esprobe.store import RolloutStore, RolloutWriter
-from esprobe.store.browse import RolloutBrowser, Selection
+from esprobe.store.browse import RolloutBrowser
+from esprobe.store.filters import RolloutFilter
 from esprobe.store.merging import merge
 from esprobe.store.migrations import MIGRATIONS
 from esprobe.store.session_verdicts import VerdictReader
@@ -54,8 +55,7 @@ def test_a_frozen_file_still_says_what_was_written(frozen: Path, access: type[Ro
 
 def test_a_frozen_file_can_be_added_to(frozen: Path) -> None:
     with RolloutWriter.open(frozen) as writer:
-        writer.plan_problems([1, 2, 3])
-        assert writer.owed(1, 42, 5) == [(1, 46), (2, 46), (3, 46)]
+        assert writer.owed(1, [1, 2, 3], 42, 5) == [(1, 46), (2, 46), (3, 46)]
         assert writer.add(1, [rollout(1, 2, 46)], {}) == 1
     with RolloutStore.open(frozen) as store:
         assert store.totals(1).rollouts == 13
@@ -88,7 +88,7 @@ def test_a_frozen_file_is_read_as_it_is_by_whoever_reads_problems(frozen: Path, 
     with VerdictReader.open(frozen) as store:
         assert [given.problem.index for given in store.task_problems().values()] == [200, 201, 202]
     with RolloutBrowser.open(frozen) as browser:
-        (shown,) = browser.browse(Selection([1], problem=201, seed=43), limit=2)
+        (shown,) = browser.browse(RolloutFilter([1], problem=201, seed=43), limit=2)
         assert shown.inputs == {"numbers": [1, 2, 201], "target": "201"}
     merge([frozen], tmp_path / "merged.db")
     kept = "SELECT checksum FROM problem ORDER BY id"

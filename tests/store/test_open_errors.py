@@ -179,9 +179,8 @@ def test_a_database_that_another_program_has_locked_says_so(tmp_path: Path) -> N
         browser = sqlite3.connect(path)
         browser.execute("BEGIN IMMEDIATE")
         try:
-            raw = writer._engine.raw_connection()
-            raw.cursor().execute("PRAGMA busy_timeout = 50")
-            raw.close()
+            (connection,) = writer._database._idle
+            connection.execute("PRAGMA busy_timeout = 50")
             with pytest.raises(StoreError, match="locked by another program"):
                 writer.add(1, [rollout(1, 1, 50)], {})
         finally:

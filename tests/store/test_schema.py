@@ -124,9 +124,9 @@ def test_the_view_joins_rollouts_with_what_they_are_of(migrated: sqlite3.Connect
 
 
 def test_a_writer_has_write_ahead_log_normal_sync_and_foreign_keys(tmp_path: Path) -> None:
-    with RolloutWriter.open(tmp_path / "e.db") as writer, writer._engine.connect() as connection:
+    with RolloutWriter.open(tmp_path / "e.db") as writer, writer.reading() as connection:
         pragmas = {
-            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            name: connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "foreign_keys", "query_only")
         }
         assert pragmas == {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1, "query_only": 0}

@@ -5,17 +5,17 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from sqlite3 import IntegrityError, OperationalError
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy.exc import IntegrityError, OperationalError
 
 from esprobe.errors import RolloutConflictError
 from esprobe.records import Extent, Totals
 from esprobe.store import NewRollout, RolloutStore, RolloutWriter
-from esprobe.store.writer import Cost
+from esprobe.store.writer import EngineTime
 from tests.store.material import GREEDY, NOISY, WARM, begin, problems, rollout
 
 PROBLEMS = 6
@@ -34,16 +34,16 @@ class Bench:
         self.session = begin(self.writer, self.condition)
         self.fresh = itertools.count(1)
 
-    def add(self, *rollouts: NewRollout, costs: dict[int, Cost] | None = None) -> int:
+    def add(self, *rollouts: NewRollout, costs: dict[int, EngineTime] | None = None) -> int:
         return self.writer.add(self.session, rollouts, costs or {})
 
     def state(self) -> tuple[int, int, int, int]:
         """Rollouts, completions, and the counters of the session and of its work."""
-        with self.writer._engine.begin() as connection:
-            row = connection.exec_driver_sql(
+        with self.writer._database.transaction() as connection:
+            row = connection.execute(
                 "SELECT (SELECT count(*) FROM rollout), (SELECT count(*) FROM completion), "
                 "(SELECT sum(rollouts) FROM session), (SELECT sum(rollouts) FROM work)"
-            ).one()
+            ).fetchone()
         return row[0], row[1], row[2], row[3]
 
 
@@ -136,7 +136,7 @@ def test_another_content_under_one_key_is_a_conflict_and_stores_nothing(bench: B
         rollout(bench.condition, 3, FIRST_SEED),
     ]
     with pytest.raises(RolloutConflictError, match=rf"problem 1, seed {FIRST_SEED} of condition {bench.condition} "):
-        bench.add(*batch, costs={bench.condition: Cost(1.0)})
+        bench.add(*batch, costs={bench.condition: EngineTime(1.0)})
     assert bench.state() == before
     assert [drawn.completion for drawn in bench.writer.rollouts(bench.condition)] == ["a"]
 
@@ -158,11 +158,10 @@ def test_a_batch_with_one_impossible_rollout_leaves_nothing_behind(bench: Bench,
 
 def test_the_greatest_seed_can_be_planned_and_stored(bench: Bench) -> None:
     last = 2**63 - 1
-    bench.writer.plan_problems(bench.ids[:1])
-    assert bench.writer.owed(bench.condition, last, 1) == [(bench.ids[0], last)]
+    assert bench.writer.owed(bench.condition, bench.ids[:1], last, 1) == [(bench.ids[0], last)]
     bench.add(rollout(bench.condition, bench.ids[0], last))
-    assert bench.writer.owed(bench.condition, last - 1, 2) == [(bench.ids[0], last - 1)]
-    assert bench.writer.stored_by_seed(bench.condition, last, 1) == {last: 1}
+    assert bench.writer.owed(bench.condition, bench.ids[:1], last - 1, 2) == [(bench.ids[0], last - 1)]
+    assert bench.writer.stored_by_seed(bench.condition, bench.ids[:1], last, 1) == {last: 1}
 
 
 cells = st.sets(st.tuples(st.integers(1, PROBLEMS), st.integers(40, 50)))
@@ -177,11 +176,10 @@ def test_owed_is_planned_minus_stored(
     first, samples = data.draw(st.integers(38, 50)), data.draw(st.integers(1, 12))
     condition = shared.writer.register_condition(replace(WARM, max_tokens=next(shared.fresh)))
     shared.add(*(rollout(condition, *key) for key in stored))
-    shared.writer.plan_problems(planned)
     naive = [(id_, seed) for id_ in planned for seed in range(first, first + samples) if (id_, seed) not in stored]
-    assert shared.writer.owed(condition, first, samples) == naive
+    assert shared.writer.owed(condition, planned, first, samples) == naive
     counts = {seed: sum((id_, seed) in stored for id_ in planned) for seed in range(first, first + samples)}
-    assert shared.writer.stored_by_seed(condition, first, samples) == {s: n for s, n in counts.items() if n}
+    assert shared.writer.stored_by_seed(condition, planned, first, samples) == {s: n for s, n in counts.items() if n}
 
 
 @settings(max_examples=60, deadline=None)
@@ -208,10 +206,10 @@ def test_matrix_and_counts_equal_naive_ones_whatever_is_missing(
 
 def test_costs_and_counts_add_up_over_batches(bench: Bench) -> None:
     for seed in (42, 43):
-        bench.add(rollout(bench.condition, 1, seed, tokens=5), costs={bench.condition: Cost(1.5, 0.25)})
-    bench.add(costs={bench.condition: Cost(0.0, 0.5)})
-    with bench.writer._engine.begin() as connection:
-        row = connection.exec_driver_sql("SELECT rollouts, tokens, generate_s, switch_s FROM work").one()
+        bench.add(rollout(bench.condition, 1, seed, tokens=5), costs={bench.condition: EngineTime(1.5, 0.25)})
+    bench.add(costs={bench.condition: EngineTime(0.0, 0.5)})
+    with bench.writer._database.transaction() as connection:
+        row = connection.execute("SELECT rollouts, tokens, generate_s, switch_s FROM work").fetchone()
     assert tuple(row) == (2, 10, 3.0, 1.0)
     (session,) = bench.writer.sessions()
     assert (session.rollouts, session.tokens, session.outcome) == (2, 10, None)
@@ -245,19 +243,17 @@ def test_a_reader_may_ask_while_it_iterates(bench: Bench) -> None:
 
 
 def test_a_reader_cannot_write(bench: Bench) -> None:
-    with RolloutStore.open(bench.path) as store, store._engine.begin() as connection:  # noqa: SIM117
+    with RolloutStore.open(bench.path) as store, store._database.transaction() as connection:  # noqa: SIM117
         with pytest.raises(OperationalError, match="attempt to write a readonly database"):
-            connection.exec_driver_sql("DELETE FROM work")
+            connection.execute("DELETE FROM work")
 
 
 def test_reading_needs_no_parameter_per_problem(bench: Bench) -> None:
     """SQLite takes 32,766 parameters in its own build, 250,000 in Debian's; here it takes five."""
     bench.add(*(rollout(bench.condition, id_, FIRST_SEED) for id_ in bench.ids))
     with RolloutStore.open(bench.path) as store:
-        raw = store._engine.raw_connection()
-        assert isinstance(raw.driver_connection, sqlite3.Connection)
-        raw.driver_connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, PROBLEMS - 1)
-        raw.close()
+        with store.snapshot(), store.reading() as connection:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, PROBLEMS - 1)
         assert len(store.verdicts(bench.condition)[1]) == PROBLEMS
         assert store.correctness(bench.condition).stored.sum() == PROBLEMS
 

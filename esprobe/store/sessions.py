@@ -1,0 +1,70 @@
+"""Reading sessions, also from files that no migration has given the newest columns."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+from esprobe.records import SessionRecord
+from esprobe.store.database import parsed, scalars
+
+_OLD = {
+    "engine": "json_remove(engine, '$.shard')",
+    "versions": "json_remove(versions, '$.rescored')",
+    "shard": "json_extract(engine, '$.shard')",
+    "rescored": "json_extract(versions, '$.rescored')",
+}
+"""Before migration m004 two columns were keys of JSON objects."""
+
+
+def session_column(connection: Connection, name: str) -> str:
+    """The SQL of one of the columns that migration m004 split, in a file of any schema."""
+    names = scalars(connection, "SELECT name FROM pragma_table_info('session')")
+    return f"session.{name}" if "shard" in names else _OLD[name]
+
+
+def read_sessions(connection: Connection, path: Path, condition_id: int | None) -> list[SessionRecord]:
+    """Every session, oldest first; with ``condition_id`` those that were asked for that condition."""
+    mine = "" if condition_id is None else "WHERE session.id IN (SELECT session_id FROM work WHERE condition_id = ?)"
+    rows = connection.execute(
+        f"{_query(connection)} {mine} ORDER BY session.id", () if condition_id is None else (condition_id,)
+    )
+    return [_session(path, row) for row in rows]
+
+
+def read_last_session(connection: Connection, path: Path) -> SessionRecord | None:
+    """The session that began last; None if there is none."""
+    row = connection.execute(f"{_query(connection)} ORDER BY session.id DESC LIMIT 1").fetchone()
+    return None if row is None else _session(path, row)
+
+
+def _query(connection: Connection) -> str:
+    split = ", ".join(session_column(connection, name) for name in _OLD)
+    return (
+        "SELECT session.id, command, scorer.name, started_utc, ended_utc, outcome, host, pid, rollouts, tokens, "
+        f"hardware, {split} FROM session JOIN scorer ON scorer.id = scorer_id"
+    )
+
+
+def _session(path: Path, row: Iterable[Any]) -> SessionRecord:
+    id_, command, scorer, started, ended, outcome, host, pid, rollouts, tokens, hardware, engine, versions, *rest = row
+    with parsed(path, f"session {id_}"):
+        shard, rescored = rest
+        return SessionRecord(
+            id=id_,
+            command=command,
+            scorer=scorer,
+            started_utc=started,
+            ended_utc=ended,
+            outcome=outcome,
+            host=host,
+            pid=pid,
+            rollouts=rollouts,
+            tokens=tokens,
+            engine=json.loads(engine),
+            versions=json.loads(versions),
+            hardware=json.loads(hardware),
+            shard=shard,
+            rescored=rescored,
+        )
