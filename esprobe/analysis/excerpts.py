@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from esprobe.records import Correctness, StoredProblem, StoredRollout
-from esprobe.results.explorer import COMPLETIONS, LONGEST, Excerpt, ExploredProblem, Explorer, clipped
+from esprobe.results.explorer import COMPLETIONS, LONGEST, Excerpt, ExploredProblem, Explorer
 from esprobe.results.results import Results
 from esprobe.store import RolloutStore
 
@@ -109,3 +109,13 @@ def _excerpt(id_: int, found: StoredRollout, longest: int) -> Excerpt:
 def _asked(inputs: Mapping[str, Any]) -> str:
     spelled = ((name, value if isinstance(value, str) else json.dumps(value)) for name, value in inputs.items())
     return "; ".join(f"{name} {value}" for name, value in spelled if len(value) <= LONGEST_INPUT)
+
+
+def clipped(text: str, longest: int) -> str:
+    """A text, or the beginning and the end of a longer one with the number of characters between them."""
+    left_out = len(text) - longest
+    if left_out <= 0:
+        return text
+    half = longest // 2
+    end = text[len(text) - (longest - half) :]
+    return f"{text[:half]}\n[... {left_out:,} characters are not in this page ...]\n{end}"

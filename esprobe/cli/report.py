@@ -110,11 +110,12 @@ def _pictured(output: Path | None, wanted: bool | None) -> bool:
 
 def _with_pictures(results: "Results", stem: str) -> tuple[str, dict[str, bytes]]:
     from esprobe.report import markdown
-    from esprobe.report.charts import figures
     from esprobe.report.pictures import pictures
+    from esprobe.report.sections import draw
 
-    drawn = figures(results)
-    return markdown.as_report(results, drawn, stem), dict(_files(pictures(stem, drawn)))
+    drawn = draw(results)
+    every = [figure for figures in drawn.values() for figure in figures]
+    return markdown.as_report(results, drawn, stem), dict(_files(pictures(stem, every)))
 
 
 def _files(drawn: "Iterator[Picture]") -> Iterator[tuple[str, bytes]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from esprobe.report.charts.model import Chart, Figure
-from esprobe.report.text import markdown
+from esprobe.safe_text import markdown
 
 FORMS = ("png", "svg")
 

@@ -3,11 +3,11 @@
 A library does the drawing; these values only say what there is to be seen, so that both libraries show the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
-Kind = Literal["lines", "bars", "stacked", "points"]
+ChartKind = Literal["lines", "bars", "stacked", "points"]
 Scale = Literal["linear", "log", "category"]
 Dash = Literal["solid", "dash", "dot", "dashdot"]
 
@@ -99,7 +99,7 @@ class Chart:
 
     x: Axis
     y: Axis
-    kind: Kind = "lines"
+    kind: ChartKind = "lines"
     series: tuple[Series, ...] = ()
     references: tuple[Reference, ...] = ()
     absent: str = ""
@@ -138,3 +138,7 @@ class Figure:
     def first(self) -> Chart:
         """The chart that is seen before anything is picked."""
         return self.charts[tuple(choice.first for choice in self.choices)]
+
+
+Drawn: TypeAlias = Mapping[str, Sequence[Figure]]
+"""Figures by the heading of the report's section in which they stand."""

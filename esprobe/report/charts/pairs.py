@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from esprobe.report.charts.model import Axis, Chart, Choice, Figure, Reference, Series, Style
 from esprobe.report.charts.style import PARTS
-from esprobe.report.text import count, gap, plural, share, within
+from esprobe.report.text import TARGETS, count, gap, plural, share, within
 from esprobe.results.detail import Comparison
 from esprobe.results.results import ConditionResult, Results
 from esprobe.spec import Kind
@@ -25,7 +25,7 @@ def difference(results: Results) -> Figure:
     names = [results.labels[r.id] for r in conditions]
     known = {(pair.label_a, pair.label_b): pair for pair in (*results.pairs, *results.against_null)}
     firsts = [*names, *dict.fromkeys(pair.label_a for pair in results.against_null)]
-    targets = ("problems like these", "these problems")
+    targets = tuple(TARGETS.values())
     if not known:
         return Figure(name="difference", title=TITLE, reading=READING, charts={(): Chart(x=x, y=y, absent=NO_PAIR)})
     charts: dict[tuple[int, ...], Chart] = {}
@@ -61,7 +61,7 @@ def best_of_arms(results: Results) -> tuple[int, int]:
     def height(result: ConditionResult) -> float:
         return result.curve.points[-1].estimate if result.curve.points else -1.0
 
-    arms = [[r for r in results.sampled if r.kind == kind] for kind in (Kind.TEMPERATURE, Kind.PERTURBATION)]
+    arms = [[r for r in results.sampled if r.kind is kind] for kind in Kind if kind.parameter is not None]
     if all(arms):
         a, b = (max(arm, key=height) for arm in arms)
     else:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from esprobe.report.text import plain
-
 
 def as_data(value: Any) -> str:
     """JSON that may stand inside a script element: ASCII, and without the characters that end one or begin markup.
@@ -19,12 +17,6 @@ def as_data(value: Any) -> str:
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     # In JSON these three occur inside strings only, where an escape means the same.
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def readable(text: str) -> str:
-    """Text as it may be shown: its lines kept, and whatever cannot be seen or would act spelled out."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    return "\n".join("\t".join(map(plain, line.split("\t"))) for line in lines)
 
 
 def asset(name: str) -> str:
