@@ -95,6 +95,15 @@ def test_only_the_store_speaks_sql() -> None:
     assert "execute" not in (PACKAGE / "workers" / "provenance.py").read_text()
 
 
+@pytest.mark.parametrize("room", ["report", "results"])
+def test_what_is_shown_is_not_computed_there(room: str) -> None:
+    """From ``stats`` come classes and constants, which have capitals, and no functions."""
+    for path in (PACKAGE / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("esprobe.stats"):
+                assert not [alias.name for alias in node.names if alias.name[0].islower()], path.name
+
+
 KIND_NAMES = {"greedy", "temperature", "perturbation", "imported"}
 
 

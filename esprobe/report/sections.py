@@ -91,7 +91,7 @@ class Part:
         return self.heading.lstrip("# ")
 
 
-def draw(results: Results) -> Drawn:
+def figures_by_section(results: Results) -> Drawn:
     """Every figure by the heading of its section; figures without data say so in words."""
     return {section.heading: tuple(make(results) for make in section.figures) for section in SECTIONS}
 
@@ -101,7 +101,7 @@ def arranged(results: Results, drawn: Drawn) -> list[Part]:
 
     Args:
         results: all numbers.
-        drawn: figures to show, as ``draw`` makes them.
+        drawn: figures to show, as ``figures_by_section`` makes them.
     """
     texts = {section.heading: section.text(results) for section in SECTIONS}
     moved = tuple(figure for heading, figures in drawn.items() if not texts[heading] for figure in figures)

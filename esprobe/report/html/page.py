@@ -11,7 +11,7 @@ from esprobe.report.charts.model import Figure
 from esprobe.report.charts.pairs import best_of_arms
 from esprobe.report.html.embed import as_data, asset, policy
 from esprobe.report.plotly_figures import as_plotly
-from esprobe.report.sections import Part, arranged, draw
+from esprobe.report.sections import Part, arranged, figures_by_section
 from esprobe.report.text import count, plural
 from esprobe.results.explorer import Excerpt, Explorer
 from esprobe.results.results import Results
@@ -31,7 +31,7 @@ def as_page(results: Results, explorer: Explorer, plotly: str) -> str:
         explorer: the problems with their completions.
         plotly: the text of plotly.min.js.
     """
-    drawn = draw(results)
+    drawn = figures_by_section(results)
     parts = arranged(results, drawn)
     titles = [part.title for part in parts[1:]] + ["Problems"]
     body = [_section(part) for part in parts]
