@@ -1,4 +1,4 @@
-"""What a task found in its data, as a table for a terminal and as JSON."""
+"""The audit of a task's data, as a table for a terminal and as JSON."""
 
 import json
 from collections import Counter

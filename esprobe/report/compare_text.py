@@ -14,14 +14,14 @@ from esprobe.stats.overlap import Overlap
 from esprobe.tables import boxed
 
 NOTES: dict[DifferenceNote, str] = {
-    "one problem": "how much problems differ cannot be seen from one",
-    "one perturbation": "the luck of a single perturbation is shared by all problems and cannot be estimated",
-    "one rollout": "the luck of a single rollout per problem cannot be estimated",
-    "no spread": "the two differ by as much on every problem, so nothing tells how sure that is",
-    "no luck": "the difference is the same whichever draw is left out, so how far luck moves it cannot be seen",
-    "both fixed": "neither side varies if the same problems are asked again",
+    "one problem": "the variance between problems cannot be estimated from one",
+    "one perturbation": "all problems share the single perturbation, so its variance cannot be estimated",
+    "one rollout": "the variance between rollouts cannot be estimated from one per problem",
+    "no spread": "the two differ by as much on every problem, so the variance cannot be estimated",
+    "no luck": "the difference does not change if a draw is left out, so the variance cannot be estimated",
+    "both fixed": "neither side varies if the same problems are sampled again",
 }
-"""Why a difference stands without an interval."""
+"""Why a difference has no interval."""
 
 HEAD = ("k", "A", "B", "B - A", "all k at once", TARGETS["these problems"], "p", "p (Holm)", "p (sign flips)")
 COLUMNS = (
@@ -87,12 +87,12 @@ def overlap_sentence(overlap: Overlap, a: str, b: str) -> str:
         drawn = f"{drawn} (A) and {span(*overlap.samples_b)} (B)"
     return (
         f"Problems solved at least once in {drawn} rollouts by {a} (A) and {b} (B); McNemar's exact p "
-        f"{p_value(overlap.mcnemar)}, which takes problems for independent."
+        f"{p_value(overlap.mcnemar)}, which assumes independent problems."
     )
 
 
 def note_lines(comparison: Comparison, escape: Callable[[str], str]) -> list[str]:
-    """What must be said of the comparison, and why intervals are missing."""
+    """Notes on the comparison, and why intervals are missing."""
     lines = [sentence(escape(pair_note(note))) for note in comparison.notes]
     for difference in (comparison.difference, comparison.same_problems):
         for note in dict.fromkeys(point.note for point in difference.points if point.note is not None):
@@ -106,7 +106,7 @@ def _heading(comparison: Comparison, escape: Callable[[str], str]) -> list[str]:
     head += f"{plural(difference.problems, 'problem')} that both have"
     lines = [head]
     if comparison.shared_seeds:
-        lines.append("One seed is the same noise on both sides, and is paired as such.")
+        lines.append("One seed is the same noise on both sides, so seeds are paired.")
     if (summary := band_sentence(difference)) is not None:
         lines.append(summary)
     return lines

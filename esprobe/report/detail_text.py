@@ -22,9 +22,9 @@ def depth_section(results: Results) -> list[str]:
         return []
     lines = [
         "Coverage is the share of problems solved at least once in all rollouts, depth the mean share of correct "
-        "rollouts among those. Effective draws are as many independent ones as would tell as much, from the mean "
-        "correlation of verdicts over pairs of draws. Distinct answers are counted among the first correct rollouts "
-        "of each problem, as many for every condition.",
+        "rollouts among those. Effective draws are the number of independent draws with as much information, from "
+        "the mean correlation of verdicts over pairs of draws. Distinct answers are counted among the first correct "
+        "rollouts of each problem, as many for every condition.",
         "",
     ]
     columns: tuple[tuple[str, Cell], ...] = (
@@ -67,10 +67,10 @@ def vote_section(results: Results) -> list[str]:
     if not ks:
         return []
     lines = [
-        "The chance that the commonest value of k rollouts is right; rollouts without a value do not vote, ties count "
-        "in part. Secondary where the right answer can be checked, as then pass@k can be had. Empty where a condition "
-        "has fewer rollouts, or right ones whose answers were not recorded; without an interval where fewer than three "
-        "groups of k can be made of them.",
+        "The chance that the most common value of k rollouts is right; rollouts without a value do not vote, and ties "
+        "count in part. Secondary for tasks whose answers can be checked, because there pass@k can be deployed. Empty "
+        "for conditions with fewer rollouts, or with correct ones whose answers were not recorded; without an interval "
+        "if the rollouts make fewer than three groups of k.",
         "",
     ]
     rows = [("condition", "no value", *map(count, ks))]
@@ -121,7 +121,7 @@ def extrapolation_section(results: Results) -> list[str]:
     for result, e in fitted:
         assert e.fit is not None
         forecasts = "; ".join(f"pass@{count(f.k)} {rate(f.estimate, f.ci_low, f.ci_high)}" for f in e.forecasts)
-        errors = "; ".join(f"pass@{count(v.k)} {points(v.error)} points" for v in e.validations) or "not to be had"
+        errors = "; ".join(f"pass@{count(v.k)} {points(v.error)} points" for v in e.validations) or "none"
         rows.append((markdown(results.labels[result.id]), rate(e.fit.never), forecasts, errors))
     lines += markdown_table(rows) if fitted else []
     absent = [f"- {markdown(results.labels[r.id])}: no forecast, {e.note}." for r, e in found if e.note is not None]

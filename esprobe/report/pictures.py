@@ -1,4 +1,4 @@
-"""Figures as picture files beside a Markdown report: which there are, and the lines that show them."""
+"""Figures as picture files beside a Markdown report, and the lines that show them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -16,14 +16,14 @@ TARGETS: dict[Target, str] = {
 """How the two targets of intervals are named in print; JSON keeps the stored names."""
 
 NOTES: dict[Note, str] = {
-    "one problem": "how much problems differ cannot be seen from one",
-    "one perturbation": "the luck of a single perturbation is shared by all problems and cannot be estimated",
-    "one rollout": "the luck of a single rollout per problem cannot be estimated",
-    "no spread": "every problem has the same pass@k, so how much problems differ cannot be seen",
-    "no luck": "no problem's pass@k moves whichever rollout is left out, so how far luck moves it cannot be seen",
+    "one problem": "the variance between problems cannot be estimated from one",
+    "one perturbation": "all problems share the single perturbation, so its variance cannot be estimated",
+    "one rollout": "the variance between rollouts cannot be estimated from one per problem",
+    "no spread": "every problem has the same pass@k, so the variance between problems cannot be estimated",
+    "no luck": "no problem's pass@k changes if a rollout is left out, so the variance cannot be estimated",
     "greedy is fixed": "greedy decoding of the same problems gives the same answers again",
 }
-"""Why a value stands without an interval; the notes that come with a bound need no words."""
+"""Why a value has no interval; notes on bounds need no explanation."""
 
 
 def count(number: int) -> str:

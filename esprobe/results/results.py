@@ -25,9 +25,9 @@ class ConditionResult:
     Attributes:
         id: the condition's id in its database.
         condition: what decides the distribution its rollouts are drawn from.
-        extent: the smallest rectangle of problems and seeds that holds all that was asked for; None if that is not
+        extent: the smallest rectangle of problems and seeds that contains everything planned; None if the plan is not
             recorded.
-        planned: rollouts that any session asked for; None if that is not recorded.
+        planned: rollouts planned by any session; None if the plan is not recorded.
         missing: planned rollouts that are not stored; None if the plan is not recorded.
         problems: problems with at least one rollout.
         samples_min: the fewest rollouts of any such problem; 0 without rollouts.
@@ -35,8 +35,8 @@ class ConditionResult:
         totals: sums over its stored rollouts.
         curve: pass@k with intervals for new problems (random set); without points if nothing is stored.
         same_problems: the same estimates with intervals for the same problems (fixed set).
-        scorers: whose verdicts its rollouts have, sorted; several where they were mixed.
-        detail: what only a report shows; None where a table of pass@k was asked for.
+        scorers: names of the scorers of its verdicts, sorted; several if they are mixed.
+        detail: shown only by reports; None for a table of pass@k.
         by_group: the curve by problem class, sorted; empty likewise.
     """
 
@@ -57,13 +57,13 @@ class ConditionResult:
 
     @property
     def kind(self) -> Kind:
-        """How its rollouts were drawn."""
+        """How its rollouts were sampled."""
         return self.condition.kind
 
 
 @dataclass(frozen=True)
 class NullResult:
-    """What answering without any model would reach, such as random expressions over the given numbers.
+    """pass@k of random guessing without any model, such as random expressions over the given numbers.
 
     Attributes:
         label: how tables name it.
@@ -82,7 +82,7 @@ class NullResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """All that one table or report shows.
+    """Everything that one table or report shows.
 
     Attributes:
         task: the task's name.
@@ -91,13 +91,13 @@ class Results:
         nulls: curves of guessing, shown beside the conditions.
         published: figures from elsewhere about this task.
         sessions: the invocations that stored the rollouts.
-        asked_ks: the k that were asked for; None where they are powers of two.
-        pairs: every two conditions, the earlier one first; empty where a table of pass@k was asked for.
+        asked_ks: the k given by the user; None for the default, powers of two.
+        pairs: every two conditions, the earlier one first; empty for a table of pass@k.
         against_null: every sampled condition against every null; empty likewise.
         arms: the solved sets of the temperature arm (A) and the perturbation arm (B), each the union of its
             conditions; None without both arms.
-        selection: the best conditions, judged on held-out problems; None where it was not asked for.
-        verdict: the outcomes of the pre-declared contrasts; None where it was not asked for.
+        selection: the best conditions, judged on held-out problems; None for a table of pass@k.
+        verdict: the outcomes of the pre-declared contrasts; None for a table of pass@k.
         cost_matched: pass@k at equal tokens, then at equal engine-seconds where they are recorded.
         mixed_scorers: the scorers of each condition, if they differ; else None.
         unavailable_tasks: tasks of the conditions that could not be loaded.
@@ -131,7 +131,7 @@ class Results:
 
     @cached_property
     def labels(self) -> dict[int, str]:
-        """A label for each condition id, no two alike."""
+        """A unique label for each condition id."""
         return distinct_labels({c.id: c.condition for c in self.conditions})
 
     @property

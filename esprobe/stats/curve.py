@@ -23,7 +23,7 @@ class Point:
     """pass@k at one k.
 
     Attributes:
-        k: rollouts that may be drawn.
+        k: rollouts per problem.
         estimate: mean over problems of the unbiased pass@k.
         ci_low: lower end of the interval, None if there is none.
         ci_high: upper end of the interval, None if there is none.
@@ -45,7 +45,7 @@ class Curve:
 
     Attributes:
         points: in ascending k; empty if nothing is stored.
-        target: what the intervals speak about.
+        target: what the intervals are for.
         level: the share of intervals that should cover the truth.
     """
 
@@ -83,9 +83,9 @@ def estimate_curve(
 
     Args:
         outcomes: the verdicts; without problems the curve has no points.
-        kind: how rollouts were drawn, and so what they share.
+        kind: how rollouts were sampled, which decides what they share.
         ks: in any order; powers of two up to the fewest rollouts of any problem if None.
-        target: what the intervals speak about.
+        target: what the intervals are for.
         level: the share of intervals that should cover the truth.
 
     Raises:
@@ -95,8 +95,7 @@ def estimate_curve(
         return Curve((), target, level)
     ks = default_ks(outcomes.n_min) if ks is None else sorted(set(ks))
     values = pass_at_k_curve(outcomes.n, outcomes.c, ks)
-    found = intervals(outcomes, ks, kind, target, level)
-    return Curve(_points(values, ks, found), target, level)
+    return Curve(_points(values, ks, intervals(outcomes, ks, kind, target, level)), target, level)
 
 
 def expected_curve(chances: NDArray[np.float64], ks: Sequence[int], level: float = 0.95) -> Curve:
@@ -123,10 +122,10 @@ def expected_curve(chances: NDArray[np.float64], ks: Sequence[int], level: float
     values[chances == 0] = 0.0
     p = chances.size
     if p == 1:
-        found = [Interval(None, None, "one problem")] * len(ks)
+        around = [Interval(None, None, "one problem")] * len(ks)
     else:
-        found = [interval(f, float(v), p, level) for f, v in zip(values.T, spread(values), strict=True)]
-    return Curve(_points(values, ks, found), "problems like these", level)
+        around = [interval(f, float(v), p, level) for f, v in zip(values.T, spread(values), strict=True)]
+    return Curve(_points(values, ks, around), "problems like these", level)
 
 
 def _points(values: NDArray[np.float64], ks: Sequence[int], found: Sequence[Interval]) -> tuple[Point, ...]:

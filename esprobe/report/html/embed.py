@@ -1,4 +1,4 @@
-"""How data and scripts are put into a page so that nothing in them can act, and nothing outside is asked for."""
+"""Embeds data and scripts in the page so that data cannot run as code and the page makes no network request."""
 
 import base64
 import hashlib
