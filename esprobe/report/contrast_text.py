@@ -40,7 +40,7 @@ def null_section(results: Results) -> list[str]:
 
 
 def pairs_section(results: Results) -> list[str]:
-    """Every pair of conditions at the primary k, or at those asked for."""
+    """Every pair of conditions at the primary k, or at those of ``--k``."""
     pairs = [pair for pair in results.pairs if pair.difference.points]
     if not pairs:
         return []
@@ -91,7 +91,7 @@ def _across_arms(a: Kind, b: Kind) -> bool:
 
 
 def _shown(pairs: Sequence[Comparison], asked: Sequence[int] | None) -> list[int]:
-    """The k asked for; else the primary ones, and the largest of all where 256 is out of reach."""
+    """The k of ``--k``; else the primary ones, and the largest of all if that is below 256."""
     known = {p.k for pair in pairs for p in pair.difference.points}
     if asked is not None:
         return sorted(known.intersection(asked))

@@ -18,7 +18,7 @@ COLUMNS = (
 )  # fmt: skip
 
 HEADER_WIDTH = 22
-"""Longer column heads are folded: model names can be long, values never are."""
+"""Longer column names are folded: model names can be long, values never are."""
 
 Column = list[str]
 """A head, a value for each k, and the values of the closing rows."""
@@ -60,7 +60,7 @@ def as_csv(results: Results) -> str:
 
 
 def baseline_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
-    """A sentence for each greedy baseline; ``escape`` makes labels harmless where they are shown."""
+    """A sentence for each greedy baseline; ``escape`` makes labels safe to print."""
     lines = []
     for result in results.greedy:
         value = percent(result.curve.points[0]) if result.curve.points else "nothing stored yet"
@@ -71,7 +71,7 @@ def baseline_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
 
 
 def value_columns(results: Results, escape: Callable[[str], str]) -> list[Column]:
-    """The key column, then one for each sampled condition and each null; ``escape`` makes heads harmless."""
+    """The key column, then one for each sampled condition and each null; ``escape`` makes names safe to print."""
     closing: tuple[tuple[str, Callable[[ConditionResult], str]], ...] = (
         ("problems", lambda r: count(r.problems)),
         ("samples", lambda r: span(r.samples_min, r.samples_max)),
@@ -96,13 +96,13 @@ def same_problems_columns(results: Results, escape: Callable[[str], str]) -> lis
 
 
 _SHARED = {
-    "data_digest": "their data",
-    "prompt": "the style of prompt",
-    "max_tokens": "the most new tokens",
-    "dtype": "the number type",
-    "engine": "the engine",
+    "data_digest": "data",
+    "prompt": "prompt style",
+    "max_tokens": "max new tokens",
+    "dtype": "dtype",
+    "engine": "engine",
 }
-"""What arms that are compared should have in common, and how it is called in words."""
+"""What conditions to compare should have in common, and its name in print."""
 
 
 def note_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
@@ -113,26 +113,26 @@ def note_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
 
 
 def why_lines(curves: Sequence[Curve]) -> list[str]:
-    """Why values stand without an interval, for the reasons that occur."""
+    """Why values have no interval, for the reasons that occur."""
     notes = {point.note for curve in curves for point in curve.points}
     return [f"({note}): no interval, because {why}." for note, why in NOTES.items() if note in notes]
 
 
 def _mismatches(results: Results, escape: Callable[[str], str]) -> list[str]:
-    """Differences beside the decoding that two arms are meant to differ in: what a forgotten option leaves behind."""
+    """Differences other than the decoding, such as a forgotten option leaves between two arms."""
     conditions = results.conditions
     lines = []
-    asked = {(c.extent.first_index, c.extent.stop_index) for c in conditions if c.extent is not None}
+    planned = {(c.extent.first_index, c.extent.stop_index) for c in conditions if c.extent is not None}
     if len({c.problems for c in conditions if c.problems}) > 1:
         lines.append("Conditions cover different numbers of problems: compare only those that cover the same ones.")
-    elif len(asked) > 1:
+    elif len(planned) > 1:
         lines.append("Conditions cover different problems: compare only those that cover the same ones.")
     for key, words in _SHARED.items():
         # Rollouts made elsewhere come without a limit of tokens that is known: 0.
         values = dict.fromkeys(value for c in conditions if (value := getattr(c.condition, key)))
         if len(values) > 1:
-            told = " and ".join(escape(str(value)[:12]) for value in values)
-            lines.append(f"Conditions differ in {words} ({told}), so a gap between them may come from that.")
+            shown = " and ".join(escape(str(value)[:12]) for value in values)
+            lines.append(f"Conditions differ in {words} ({shown}), so a gap between them may come from that.")
     if results.mixed_scorers is not None:
         lines.append(escape(sentence(mixed_scorers_note(results.mixed_scorers))))
     return lines

@@ -17,7 +17,7 @@ BAND = 0.16
 """How opaque an interval's band is; the band that holds everywhere at once is half of that."""
 WORD_WIDTH = 18
 INK = "#555555"
-"""Where the text's own colour is asked for; the page puts in that of the reader's colour scheme."""
+"""Stands for the text colour; the page replaces it by that of the reader's colour scheme."""
 
 
 def safe(text: str) -> str:

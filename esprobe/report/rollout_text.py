@@ -1,6 +1,6 @@
 """Rollouts to be read: prompt, completion and verdict as text, and the same as JSON.
 
-Completions and prompts are shown as they are and never obeyed: line breaks stay, every other character that a terminal
+Completions and prompts never act on the terminal: line breaks stay, every other character that a terminal
 could act on (escapes, carriage returns, marks that turn the direction of text) is spelled out, and nothing is markup.
 """
 
@@ -22,7 +22,7 @@ _TAB = "    "
 def as_text(shown: ShownRollout, label: str) -> Text:
     """One rollout; ``label`` names its condition. Styled for a terminal; its plain form loses nothing.
 
-    What the model wrote stands behind the assistant prefix, in bold where there is bold.
+    The completion follows the assistant prefix, in bold if the terminal has it.
     """
     rollout = shown.rollout
     verdict = "correct" if rollout.correct else f"wrong: {plain(rollout.failure or 'no reason given')}"

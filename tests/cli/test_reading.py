@@ -251,7 +251,7 @@ def test_arms_that_differ_by_an_option_are_not_set_side_by_side_in_silence(
     assert (
         esprobe("sample-temp", *again, "--problems", "200:300", "--samples", "1", "--max-tokens", "7").returncode == 0
     )
-    assert "differ in the most new tokens (1024 and 7)" in esprobe("passk", "--db", copied).stdout
+    assert "differ in max new tokens (1024 and 7)" in esprobe("passk", "--db", copied).stdout
     assert "differ in" not in esprobe("passk", "--db", database).stdout
 
 
