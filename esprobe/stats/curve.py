@@ -5,17 +5,14 @@ Does not know the store: outcomes come in as arrays, points go out as numbers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esprobe.spec import Kind
 from esprobe.stats.intervals import Interval, Note, Target, interval, intervals, spread
 from esprobe.stats.outcomes import Outcomes
 from esprobe.stats.passk import pass_at_k_curve
-
-if TYPE_CHECKING:
-    from esprobe.spec import Kind
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def default_ks(n_min: int) -> tuple[int, ...]:
 
 def estimate_curve(
     outcomes: Outcomes,
-    kind: "Kind",
+    kind: Kind | str,
     ks: Sequence[int] | None = None,
     target: Target = "problems like these",
     level: float = 0.95,
@@ -83,14 +80,15 @@ def estimate_curve(
 
     Args:
         outcomes: the verdicts; without problems the curve has no points.
-        kind: how rollouts were sampled, which decides what they share.
+        kind: how rollouts were sampled, which decides what they share; a ``Kind`` or its value.
         ks: in any order; powers of two up to the fewest rollouts of any problem if None.
         target: what the intervals are for.
         level: the share of intervals that should cover the truth.
 
     Raises:
-        ValueError: not 1 <= k <= min n for every k, or not 0 < level < 1.
+        ValueError: not 1 <= k <= min n for every k, not 0 < level < 1, or an unknown kind.
     """
+    kind = Kind(kind)
     if outcomes.problems == 0:
         return Curve((), target, level)
     ks = default_ks(outcomes.n_min) if ks is None else sorted(set(ks))
