@@ -16,7 +16,7 @@ from esprobe.analysis.pairs import all_pairs, arms_overlap, compare_null, with_h
 from esprobe.analysis.parallel import details
 from esprobe.analysis.planned import planned_extent
 from esprobe.errors import StoreError, UsageError
-from esprobe.records import StoredCondition
+from esprobe.records import SessionRecord, StoredCondition
 from esprobe.results.labels import distinct_labels
 from esprobe.results.results import ConditionResult, Results
 from esprobe.stats.cost import CostMatched, cost_matched
@@ -61,20 +61,28 @@ def load_results(
         if whole:
             conditions = _detailed(store, conditions, loaded, ks, workers)
         sessions = {s.id: s for condition in chosen for s in store.sessions(condition.id)}
-    tasks = tuple(dict.fromkeys(condition.condition.task for condition in chosen))
-    results = Results(
-        task=", ".join(tasks),
-        scorer=", ".join(dict.fromkeys(session.scorer for session in sessions.values())),
-        conditions=conditions,
-        published=tuple(point for task in tasks for point in published_points(task)),
-        sessions=tuple(sessions[id_] for id_ in sorted(sessions)),
-        asked_ks=None if ks is None else tuple(ks),
-        mixed_scorers=mixed_scorers({one.label: one.scorers for one in loaded}),
-        unavailable_tasks=unavailable_tasks(loaded),
+    results = replace(
+        _assembled(loaded, conditions, list(sessions.values())), asked_ks=None if ks is None else tuple(ks)
     )
     null_ks = results.ks or (1,)
     results = replace(results, nulls=tuple(null.result(null_ks) for null in nulls))
     return _with_comparisons(results, loaded, nulls, ks) if whole else results
+
+
+def _assembled(
+    loaded: Sequence[Loaded], conditions: tuple[ConditionResult, ...], sessions: Sequence[SessionRecord]
+) -> Results:
+    """The results of single conditions with their task, scorers and sessions."""
+    tasks = tuple(dict.fromkeys(one.condition.task for one in loaded))
+    return Results(
+        task=", ".join(tasks),
+        scorer=", ".join(dict.fromkeys(session.scorer for session in sessions)),
+        conditions=conditions,
+        published=tuple(point for task in tasks for point in published_points(task)),
+        sessions=tuple(sorted(sessions, key=lambda session: session.id)),
+        mixed_scorers=mixed_scorers({one.label: one.scorers for one in loaded}),
+        unavailable_tasks=unavailable_tasks(loaded),
+    )
 
 
 def known_conditions(store: RolloutStore, database: Path) -> list[StoredCondition]:

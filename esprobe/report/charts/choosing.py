@@ -1,5 +1,7 @@
 """The best candidates on the selection half and on held-out problems."""
 
+from collections.abc import Sequence
+
 from esprobe.report.charts.curves import SHARE
 from esprobe.report.charts.model import Axis, Chart, Figure, Reference, Series, Style
 from esprobe.report.charts.style import GREY
@@ -16,8 +18,27 @@ def selection(results: Results) -> Figure:
     """Each winner on the half it was selected on and on the held-out half."""
     made = results.selection
     chosen = [] if made is None else _chosen(results, made)
-    x = Axis("winner", "category")
-    absent = "" if chosen else "There was nothing to select among: see the notes of the verdict."
+    lines = () if made is None else made.lines
+    return Figure(
+        name="selection",
+        title="Best condition on held-out problems",
+        reading="Each winner was selected on one half of the problems and judged on the other. The distance between "
+        "triangle and circle is the optimism of the selection; grey lines are levels to compare a single perturbation "
+        "with.",
+        charts={
+            (): Chart(
+                x=Axis("winner", "category"),
+                y=SHARE,
+                kind="points",
+                series=_series(chosen) if chosen else (),
+                references=tuple(Reference(line_label(line), line.estimate, Style(GREY, "dot")) for line in lines),
+                absent="" if chosen else "There was nothing to select among: see the notes of the verdict.",
+            )
+        },
+    )
+
+
+def _series(chosen: Sequence[tuple[str, Chosen]]) -> tuple[Series, ...]:
     names = tuple(name for name, _ in chosen)
     selection_half = Series(
         label="selection half (biased upwards)",
@@ -44,24 +65,7 @@ def selection(results: Results) -> Figure:
             f"{name}: {count(c.candidates)} candidates, mean {within(c.mean, None, None)}" for name, c in chosen
         ),
     )
-    lines = (
-        ()
-        if made is None
-        else tuple(Reference(line_label(line), line.estimate, Style(GREY, "dot")) for line in made.lines)
-    )
-    return Figure(
-        name="selection",
-        title="Best condition on held-out problems",
-        reading="Each winner was selected on one half of the problems and judged on the other. The distance between "
-        "triangle and circle is the optimism of the selection; grey lines are levels to compare a single perturbation "
-        "with.",
-        charts={
-            (): Chart(
-                x=x, y=SHARE, kind="points", series=(selection_half, held_out, mean) if chosen else (),
-                references=lines, absent=absent,
-            )
-        },
-    )  # fmt: skip
+    return selection_half, held_out, mean
 
 
 def _chosen(results: Results, made: Selection) -> list[tuple[str, Chosen]]:
