@@ -14,16 +14,16 @@ ROOMS: dict[str, set[str]] = {
     "__main__": {"cli", "sampling"},
     "cli": {
         *("analysis", "maintenance", "report", "results", "sampling", "workers", "scan", "doctor", "store", "engines"),
-        *("tasks", "noise", "records", "spec", "errors", ""),
+        *("tasks", "noise", "records", "spec", "errors", "tables", "safe_text", ""),
     },
-    "report": {"results", "stats", "records", "spec"},
+    "report": {"results", "stats", "records", "spec", "tables", "safe_text"},
     "analysis": {"results", "stats", "store", "tasks", "records", "spec", "errors"},
     "results": {"stats", "records", "spec"},
     "sampling": {"workers", "engines", "tasks", "store", "noise", "records", "spec", "errors", ""},
-    "scan": {"store", "records", "spec", "errors"},
+    "scan": {"store", "records", "spec", "errors", "tables", "safe_text"},
     "maintenance": {"store", "tasks", "records", "spec", "errors", ""},
     "workers": {"doctor", "engines", "tasks", "spec", "seeds", "errors", ""},
-    "doctor": {"engines", "noise", "spec", "errors"},
+    "doctor": {"engines", "noise", "spec", "errors", "tables", "safe_text"},
     "stats": {"records", "spec"},
     "store": {"records", "spec", "errors"},
     "engines": {"noise", "spec", "seeds", "errors"},
@@ -32,6 +32,8 @@ ROOMS: dict[str, set[str]] = {
     "records": {"spec"},
     "noise": set(),
     "seeds": set(),
+    "tables": set(),
+    "safe_text": set(),
     "spec": set(),
     "errors": set(),
     "": {"stats"},
@@ -91,6 +93,28 @@ def test_only_the_store_speaks_sql() -> None:
     # provenance reads sqlite3's version number and nothing else
     assert speakers == {"store", "workers"}
     assert "execute" not in (PACKAGE / "workers" / "provenance.py").read_text()
+
+
+@pytest.mark.parametrize("room", ["report", "results"])
+def test_what_is_shown_is_not_computed_there(room: str) -> None:
+    """From ``stats`` come classes and constants, which have capitals, and no functions."""
+    for path in (PACKAGE / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("esprobe.stats"):
+                assert not [alias.name for alias in node.names if alias.name[0].islower()], path.name
+
+
+KIND_NAMES = {"greedy", "temperature", "perturbation", "imported"}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.name != "spec.py"], ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_kind_is_compared_as_a_string(path: Path) -> None:
+    """``spec.Kind`` and its traits say what a kind is; ``Kind`` is a string only in databases and documents."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+        compared += [node.pattern] if isinstance(node, ast.match_case) else []
+        literals = {part.value for side in compared for part in ast.walk(side) if isinstance(part, ast.Constant)}
+        assert not literals & KIND_NAMES, f"{path.name}: {ast.unparse(node)}"
 
 
 def test_no_file_outgrows_its_room() -> None:

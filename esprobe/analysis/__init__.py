@@ -1,4 +1,4 @@
-"""From a database to the numbers that tables and reports are made of."""
+"""Reads a database and computes the values that tables and reports show."""
 
 from esprobe.analysis.compare import compare
 from esprobe.analysis.load import load_results

@@ -1,8 +1,9 @@
-"""Two conditions of a database, or one and guessing, side by side."""
+"""Two conditions of a database, or one condition and random guessing, side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from esprobe.analysis.available_tasks import unavailable_tasks
 from esprobe.analysis.load import check_ks, known_conditions, load
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.nulls import known_nulls
@@ -14,7 +15,7 @@ from esprobe.store import RolloutStore
 from esprobe.store.database import stored_problems
 
 NULL = "null"
-"""The name under which guessing is compared with."""
+"""The name of random guessing on the command line."""
 
 
 def compare(database: Path, a: str, b: str, ks: Sequence[int] | None = None) -> Comparison:
@@ -24,19 +25,22 @@ def compare(database: Path, a: str, b: str, ks: Sequence[int] | None = None) -> 
         database: the file.
         a: id or label of the first condition, or "null" for guessing.
         b: id or label of the second.
-        ks: the k to compare at; powers of two up to what both can tell if None.
+        ks: the k to compare at; powers of two up to the smaller n if None.
 
     Raises:
         StoreError: the file cannot be read, or holds no condition.
-        UsageError: a name matches no condition or several; the two cannot be paired; a k cannot be told.
+        UsageError: a name matches no condition or several; the two cannot be paired; a k is above n.
     """
     with RolloutStore.open(database) as store, store.snapshot():
         known = known_conditions(store, database)
         names = [name for name in (a, b) if name != NULL]
         if b == NULL:
-            raise UsageError("the null stands first, so that what is above it is positive: esprobe compare null B")
+            raise UsageError(
+                "null must be the first name, so that a condition above guessing has a positive difference: "
+                "esprobe compare null B"
+            )
         if a == b:
-            raise UsageError(f"{a} is named twice, and nothing differs from itself; name two conditions")
+            raise UsageError(f"{a} is named twice: the difference to itself is always 0; name two different conditions")
         found = load(store, [_named(known, name) for name in names])
         for one in found:
             if not one.outcomes.problems:
@@ -47,21 +51,32 @@ def compare(database: Path, a: str, b: str, ks: Sequence[int] | None = None) -> 
             return _conditions(found[0], found[1], ks)
         with stored_problems(database):
             nulls = known_nulls(found)
-    told = [compare_null(null, found[0], ks) for null in nulls]
-    if not told or told[0] is None:
-        raise UsageError(
-            f"the task {found[0].condition.task} brings no null for these problems (or is not installed here), so "
-            "guessing cannot be compared with"
-        )
-    return told[0]
+    compared = [compare_null(null, found[0], ks) for null in nulls]
+    if not compared or compared[0] is None:
+        raise UsageError(_no_null(found[0]))
+    return compared[0]
+
+
+def _no_null(one: Loaded) -> str:
+    task = one.condition.task
+    missing = unavailable_tasks([one])
+    if not missing:
+        reason = f"the task {task} defines no random guessing for these problems"
+    elif missing[0].reason is None:
+        reason = f"the task {task} is not installed here; install the package that provides it"
+    else:
+        reason = f"the task {task} cannot be loaded ({missing[0].reason})"
+    return f"{one.label} cannot be compared with random guessing: {reason}"
 
 
 def _conditions(a: Loaded, b: Loaded, ks: Sequence[int] | None) -> Comparison:
     if a.id == b.id:
-        raise UsageError(f"both names mean {a.label}, and nothing differs from itself; name two conditions")
+        raise UsageError(
+            f"both names mean {a.label}: the difference to itself is always 0; name two different conditions"
+        )
     if not comparable(a, b):
         raise UsageError(
-            f"{a.label} and {b.label} have no problem in common, so nothing can be paired; compare conditions that "
+            f"{a.label} and {b.label} have no problem in common, so they cannot be paired; compare conditions that "
             "were sampled over the same --problems of the same --data"
         )
     return compare_conditions(a, b, ks)

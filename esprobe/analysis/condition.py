@@ -19,18 +19,18 @@ def condition_result(
     missing: int | None = None,
     ks: Sequence[int] | None = None,
 ) -> ConditionResult:
-    """A condition's result from what the store hands out: its curve is computed here.
+    """A condition's result, its curve included, from what the store returns.
 
     Args:
         stored: the condition and its id.
         correctness: its verdicts.
         totals: sums over its rollouts.
-        scorers: whose verdicts they are.
+        scorers: names of the scorers of the verdicts.
         extent: the rectangle that holds all that was planned, if recorded.
         planned: rollouts planned, where that is not the whole rectangle.
         missing: planned rollouts that are not stored, if recorded.
         ks: powers of two up to the fewest rollouts of any problem if None. A greedy baseline always gets k = 1,
-            the only one that its single rollout can tell.
+            the only one that a single rollout allows.
 
     Raises:
         ValueError: not 1 <= k <= min n for every k.

@@ -1,12 +1,12 @@
-"""One condition beyond its curve: fates, answers, votes, costs and what lies beyond n."""
+"""One condition beyond its curve: failures, answers, votes, costs and extrapolation beyond n."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esprobe.analysis.available_tasks import find_task
 from esprobe.analysis.loaded import Loaded
-from esprobe.analysis.nulls import find_task
 from esprobe.records import Answers, Totals
 from esprobe.results.detail import Detail
 from esprobe.spec import Problem
@@ -24,9 +24,10 @@ from esprobe.store.database import stored_problems
 from esprobe.tasks import AnswerForms
 
 LOOKED_AT = 20_000
-"""Correct completions read per condition to tell how many different answers there are."""
+"""Correct completions read per condition to count distinct answers."""
 
 FEWEST_EACH, MOST_EACH = 4, 64
+"""Bounds on the correct completions read per problem."""
 
 
 def detail(store: RolloutStore, loaded: Loaded, totals: Totals, curve: Curve) -> Detail:
@@ -39,7 +40,7 @@ def detail(store: RolloutStore, loaded: Loaded, totals: Totals, curve: Curve) ->
         curve: its pass@k.
 
     Raises:
-        StoreError: the file cannot be read, or a problem is not one that its task could ask.
+        StoreError: the file cannot be read, or a problem's inputs are not of its task's form.
     """
     outcomes, greedy = loaded.outcomes, not loaded.kind.is_sampled
     spent = tallies.spending(store, loaded.id)
@@ -58,7 +59,7 @@ def detail(store: RolloutStore, loaded: Loaded, totals: Totals, curve: Curve) ->
 
 
 def curves_by_group(loaded: Loaded, ks: Sequence[int] | None = None) -> tuple[GroupCurve, ...]:
-    """Its curve for each problem class alone, at some k or at all that its rollouts can tell."""
+    """Its curve for each problem class alone, at ``ks`` or at every default k."""
     classes = np.array(loaded.correctness.groups, dtype=object)
     ks = (1,) if not loaded.kind.is_sampled else ks or loaded.ks
     return tuple(
@@ -78,7 +79,7 @@ def _vote(store: RolloutStore, loaded: Loaded) -> Vote:
 
 
 def _values(loaded: Loaded, found: Answers) -> NDArray[np.int32]:
-    """(P, S) a code for each rollout's value: what the task says an answer stands for, else the answer itself."""
+    """(P, S) a code for each rollout's answer: equal codes for answers that are equal to the task, else as text."""
     task = find_task(loaded.condition.task)
     if not isinstance(task, AnswerForms):
         return found.codes

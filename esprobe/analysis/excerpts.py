@@ -1,4 +1,4 @@
-"""From a database to the problems and completions that the page's explorer holds."""
+"""The problems and completions in the HTML report's explorer, read from a database."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from esprobe.records import Correctness, StoredProblem, StoredRollout
-from esprobe.results.explorer import COMPLETIONS, LONGEST, Excerpt, ExploredProblem, Explorer, clipped
+from esprobe.results.explorer import COMPLETIONS, LONGEST, Excerpt, ExploredProblem, Explorer
 from esprobe.results.results import Results
 from esprobe.store import RolloutStore
 
@@ -19,8 +19,8 @@ LONGEST_INPUT = 80
 
 
 @dataclass
-class _Found:
-    """One problem while conditions are gone through; the mappings are by condition id."""
+class _Problem:
+    """One problem while its conditions are read; the mappings are by condition id."""
 
     problem: StoredProblem
     n: dict[int, int] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class _Found:
 def load_explorer(database: Path, results: Results, most: int = COMPLETIONS, longest: int = LONGEST) -> Explorer:
     """Every problem of the report's conditions with its counts and at most ``most`` completions.
 
-    Of a completion with more than ``longest`` characters the beginning and the end are taken.
+    Of a completion of more than ``longest`` characters only the beginning and the end are kept.
 
     Of each condition in turn the first correct rollout by seed is taken, then of each the first wrong one, then the
     second ones, and so on.
@@ -41,12 +41,12 @@ def load_explorer(database: Path, results: Results, most: int = COMPLETIONS, lon
         StoreError: the file cannot be read.
     """
     ids = tuple(r.id for r in results.conditions)
-    found: dict[int, _Found] = {}
+    found: dict[int, _Problem] = {}
     with RolloutStore.open(database) as store, store.snapshot():
         for id_ in ids:
             matrix, problems = store.verdicts(id_)
             for row, problem in enumerate(problems):
-                _add(found.setdefault(problem.id, _Found(problem)), id_, matrix, row, most)
+                _add(found.setdefault(problem.id, _Problem(problem)), id_, matrix, row, most)
         chosen = {key: _in_turn(one.seeds, ids, most) for key, one in found.items()}
         texts = {id_: _texts(store, id_, chosen) for id_ in ids}
     digests = {id_: r.condition.data_digest for id_, r in zip(ids, results.conditions, strict=True)}
@@ -55,7 +55,7 @@ def load_explorer(database: Path, results: Results, most: int = COMPLETIONS, lon
         ExploredProblem(
             name=f"{one.problem.index} of {digests[next(iter(one.n))][:8]}" if several else str(one.problem.index),
             group=one.problem.group,
-            inputs=_asked(one.problem.inputs),
+            inputs=_inputs(one.problem.inputs),
             n=tuple(one.n.get(id_, 0) for id_ in ids),
             c=tuple(one.c.get(id_, 0) for id_ in ids),
             excerpts=tuple(_excerpt(id_, texts[id_][one.problem.index, seed], longest) for id_, seed in chosen[key]),
@@ -65,7 +65,7 @@ def load_explorer(database: Path, results: Results, most: int = COMPLETIONS, lon
     return Explorer(ids, tuple(explored), most, longest)
 
 
-def _add(one: _Found, id_: int, matrix: Correctness, row: int, most: int) -> None:
+def _add(one: _Problem, id_: int, matrix: Correctness, row: int, most: int) -> None:
     right = matrix.correct[row]
     wrong = matrix.stored[row] & ~right
     one.n[id_], one.c[id_] = int(matrix.stored[row].sum()), int(right.sum())
@@ -106,6 +106,16 @@ def _excerpt(id_: int, found: StoredRollout, longest: int) -> Excerpt:
     )
 
 
-def _asked(inputs: Mapping[str, Any]) -> str:
+def _inputs(inputs: Mapping[str, Any]) -> str:
     spelled = ((name, value if isinstance(value, str) else json.dumps(value)) for name, value in inputs.items())
     return "; ".join(f"{name} {value}" for name, value in spelled if len(value) <= LONGEST_INPUT)
+
+
+def clipped(text: str, longest: int) -> str:
+    """A text, or the beginning and the end of a longer one with the number of characters between them."""
+    left_out = len(text) - longest
+    if left_out <= 0:
+        return text
+    half = longest // 2
+    end = text[len(text) - (longest - half) :]
+    return f"{text[:half]}\n[... {left_out:,} characters are not in this page ...]\n{end}"

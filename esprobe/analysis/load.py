@@ -1,20 +1,22 @@
-"""All of a database: curves and nulls for a table; comparisons, selection and verdict for a report."""
+"""A whole database: curves and nulls for a table; comparisons, selection and verdict for a report."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from esprobe.analysis.asked import asked_together
+from esprobe.analysis.available_tasks import unavailable_tasks
 from esprobe.analysis.choose import field_of, select
 from esprobe.analysis.condition import condition_result
 from esprobe.analysis.details import curves_by_group
 from esprobe.analysis.judge import judge
 from esprobe.analysis.loaded import Loaded
+from esprobe.analysis.mixed_scorers import mixed_scorers
 from esprobe.analysis.nulls import Null, known_nulls
 from esprobe.analysis.pairs import all_pairs, arms_overlap, compare_null, with_holm
 from esprobe.analysis.parallel import details
+from esprobe.analysis.planned import planned_extent
 from esprobe.errors import StoreError, UsageError
-from esprobe.records import StoredCondition
+from esprobe.records import SessionRecord, StoredCondition
 from esprobe.results.labels import distinct_labels
 from esprobe.results.results import ConditionResult, Results
 from esprobe.stats.cost import CostMatched, cost_matched
@@ -38,7 +40,7 @@ def load_results(
         database: the file.
         filters: ids, labels or kinds of conditions to show; all if empty.
         ks: the k of pass@k; powers of two up to each condition's n if None.
-        whole: whether a report is wanted, with comparisons, selection, verdict and all; else curves and nulls alone.
+        whole: True for a report, with comparisons, selection and verdict; False for curves and nulls alone.
         workers: processes that may work on a report of millions of rollouts. More than one only where the program
             that calls this can be loaded again (``if __name__ == "__main__"``).
 
@@ -49,7 +51,9 @@ def load_results(
     with RolloutStore.open(database) as store, store.snapshot():
         chosen = choose_conditions(known_conditions(store, database), filters)
         if ks is not None and set(ks) != {1} and all(not c.condition.kind.is_sampled for c in chosen):
-            raise UsageError("a greedy baseline has one rollout per problem, so only --k 1 can be told; leave --k out")
+            raise UsageError(
+                "a greedy baseline has one rollout per problem, so only --k 1 can be estimated; leave --k out"
+            )
         loaded = load(store, chosen)
         with stored_problems(database):
             nulls = known_nulls(loaded)
@@ -57,18 +61,28 @@ def load_results(
         if whole:
             conditions = _detailed(store, conditions, loaded, ks, workers)
         sessions = {s.id: s for condition in chosen for s in store.sessions(condition.id)}
-    tasks = tuple(dict.fromkeys(condition.condition.task for condition in chosen))
-    results = Results(
+    results = replace(
+        _assembled(loaded, conditions, list(sessions.values())), asked_ks=None if ks is None else tuple(ks)
+    )
+    null_ks = results.ks or (1,)
+    results = replace(results, nulls=tuple(null.result(null_ks) for null in nulls))
+    return _with_comparisons(results, loaded, nulls, ks) if whole else results
+
+
+def _assembled(
+    loaded: Sequence[Loaded], conditions: tuple[ConditionResult, ...], sessions: Sequence[SessionRecord]
+) -> Results:
+    """The results of single conditions with their task, scorers and sessions."""
+    tasks = tuple(dict.fromkeys(one.condition.task for one in loaded))
+    return Results(
         task=", ".join(tasks),
-        scorer=", ".join(dict.fromkeys(session.scorer for session in sessions.values())),
+        scorer=", ".join(dict.fromkeys(session.scorer for session in sessions)),
         conditions=conditions,
         published=tuple(point for task in tasks for point in published_points(task)),
-        sessions=tuple(sessions[id_] for id_ in sorted(sessions)),
-        asked_ks=None if ks is None else tuple(ks),
+        sessions=tuple(sorted(sessions, key=lambda session: session.id)),
+        mixed_scorers=mixed_scorers({one.label: one.scorers for one in loaded}),
+        unavailable_tasks=unavailable_tasks(loaded),
     )
-    told = results.ks or (1,)
-    results = replace(results, nulls=tuple(null.result(told) for null in nulls))
-    return _with_comparisons(results, loaded, nulls, ks) if whole else results
 
 
 def known_conditions(store: RolloutStore, database: Path) -> list[StoredCondition]:
@@ -77,18 +91,18 @@ def known_conditions(store: RolloutStore, database: Path) -> list[StoredConditio
     Raises:
         StoreError: there is none.
     """
-    # A command that failed before it sampled leaves a condition that nothing speaks of.
+    # A command that failed before it sampled leaves a condition without a plan.
     known = [condition for condition in store.conditions() if store.extents(condition.id)]
     if not known:
         raise StoreError(
-            f"{database} holds no condition yet, so there is nothing to estimate; draw rollouts with: "
+            f"{database} holds no condition yet, so there is nothing to estimate; sample with: "
             f"esprobe sample-temp --db {database}"
         )
     return known
 
 
 def load(store: RolloutStore, chosen: Sequence[StoredCondition]) -> list[Loaded]:
-    """Conditions with their verdicts, under labels of which no two are alike."""
+    """Conditions with their verdicts, each under a unique label."""
     labels = distinct_labels({stored.id: stored.condition for stored in chosen})
     return [
         Loaded(stored, *store.verdicts(stored.id), labels[stored.id], store.scorers(stored.id)) for stored in chosen
@@ -141,11 +155,11 @@ def _detailed(
     """The same with all that a report shows of single conditions."""
     tasks = [(one, result.totals, result.curve) for one, result in zip(loaded, conditions, strict=True)]
     found = zip(conditions, loaded, details(store, tasks, workers), strict=True)
-    return tuple(replace(result, detail=told, by_group=curves_by_group(one, ks)) for result, one, told in found)
+    return tuple(replace(result, detail=made, by_group=curves_by_group(one, ks)) for result, one, made in found)
 
 
 def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> ConditionResult:
-    asked = asked_together(store.extents(one.id), one.correctness)
+    plan = planned_extent(store.extents(one.id), one.correctness)
     if ks is not None and one.outcomes.problems:
         check_ks(ks, one)
     totals = store.totals(one.id)
@@ -154,26 +168,26 @@ def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> Condi
         one.correctness,
         totals,
         scorers=one.scorers,
-        extent=asked.extent if asked else None,
-        planned=asked.planned if asked else None,
-        missing=asked.missing if asked else None,
+        extent=plan.extent if plan else None,
+        planned=plan.planned if plan else None,
+        missing=plan.missing if plan else None,
         ks=ks,
     )
 
 
 def check_ks(ks: Sequence[int], one: Loaded) -> None:
-    """Refuse a k that a condition cannot tell.
+    """Refuse a k at which a condition's pass@k cannot be estimated.
 
     Raises:
         UsageError: a k is below 1 or above the fewest rollouts of any problem.
     """
     if min(ks) < 1:
-        raise UsageError(f"pass@{min(ks)} means nothing: k counts rollouts; use --k 1 or more")
+        raise UsageError(f"--k must be at least 1, got {min(ks)}: k is a number of rollouts")
     n_min = one.outcomes.n_min
     # A baseline always shows its one k beside the conditions that have curves.
     if one.kind.is_sampled and max(ks) > n_min:
         raise UsageError(
-            f"pass@{max(ks)} cannot be told for {one.label}: its problems have as few as {n_min} "
-            f"rollouts, and k may not pass n; use --k {n_min} or less, draw more with --samples, or name other "
+            f"pass@{max(ks)} cannot be estimated for {one.label}: its problems have as few as {n_min} "
+            f"rollouts, and k may not exceed n; use --k {n_min} or less, draw more with --samples, or name other "
             f"conditions"
         )

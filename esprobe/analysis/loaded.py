@@ -1,4 +1,4 @@
-"""One condition as it was read: its verdicts, and its side of every comparison."""
+"""One condition as read from a database: its verdicts, and its side of every comparison."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,10 +19,10 @@ class Loaded:
 
     Attributes:
         stored: the condition and its id.
-        correctness: its verdicts as the store hands them out.
+        correctness: its verdicts as the store returns them.
         problems: its problems, in the order of the rows.
         label: how tables name it.
-        scorers: whose verdicts they are, sorted; several where they were mixed.
+        scorers: names of the scorers of its verdicts, sorted; several if they are mixed.
     """
 
     stored: StoredCondition
@@ -47,12 +47,12 @@ class Loaded:
 
     @property
     def kind(self) -> Kind:
-        """How its rollouts were drawn."""
+        """How its rollouts were sampled."""
         return self.condition.kind
 
     @property
     def ks(self) -> tuple[int, ...]:
-        """The k that its rollouts can tell; a greedy answer is the same at every k and limits nothing."""
+        """Powers of two up to its smallest n; for a greedy baseline the caller ignores them."""
         return default_ks(self.outcomes.n_min)
 
     @property
@@ -61,7 +61,7 @@ class Loaded:
         return (self.outcomes.n_min, int(self.outcomes.n.max())) if self.outcomes.problems else (0, 0)
 
     def rows(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where problems stand; all of them must be there."""
+        """Rows of problems, all of which it must have."""
         return np.searchsorted(self.correctness.problems, indices)
 
     def solved(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -69,7 +69,7 @@ class Loaded:
         return self.outcomes.c[self.rows(indices)] > 0
 
     def side(self, indices: NDArray[np.int64], ks: Sequence[int]) -> Side:
-        """Its side of a comparison over some of its problems; worked out once for each choice of them."""
+        """Its side of a comparison over some of its problems, cached."""
         key = (indices.tobytes(), tuple(ks))
         if key not in self._sides:
             whole = len(indices) == self.outcomes.problems

@@ -1,30 +1,30 @@
-"""Curves of guessing, for the problems that a database holds."""
+"""Curves of random guessing, for the problems of a database."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esprobe.analysis.available_tasks import find_task
 from esprobe.analysis.loaded import Loaded
-from esprobe.errors import EsprobeError
 from esprobe.results.results import NullResult
 from esprobe.spec import Condition, Problem
 from esprobe.stats.curve import GroupCurve, expected_curve
-from esprobe.tasks import Guessable, Task, load_task
+from esprobe.tasks import Guessable
 
 
 @dataclass(frozen=True, eq=False)
 class Null:
-    """The chances of guessing on one data set.
+    """The chance that random guessing solves each problem of one data set.
 
     Attributes:
         task: name of the task.
         data_digest: of its data.
         label: how tables name it.
-        description: its definition in one sentence, and over which problems it was worked out.
-        indices: (P,) the problems it is known for, ascending.
+        definition: how guesses are drawn, in one sentence.
+        left_out: problems for which it is not known.
+        indices: (P,) the problems for which it is known, ascending.
         groups: their classes.
         chances: (P,) chance that one guess is right.
     """
@@ -32,13 +32,14 @@ class Null:
     task: str
     data_digest: str
     label: str
-    description: str
+    definition: str
+    left_out: int
     indices: NDArray[np.int64]
     groups: tuple[str, ...]
     chances: NDArray[np.float64]
 
-    def speaks_of(self, condition: Condition) -> bool:
-        """Whether a condition was asked problems of this data set."""
+    def covers(self, condition: Condition) -> bool:
+        """Whether a condition was sampled on this data set."""
         return (self.task, self.data_digest) == (condition.task, condition.data_digest)
 
     def result(self, ks: Sequence[int]) -> NullResult:
@@ -47,17 +48,16 @@ class Null:
         by_group = tuple(
             GroupCurve(group, expected_curve(self.chances[classes == group], ks)) for group in sorted(set(self.groups))
         )
-        return NullResult(self.label, self.description, expected_curve(self.chances, ks), by_group)
+        return NullResult(self.label, self.definition, expected_curve(self.chances, ks), by_group, self.left_out)
 
 
 def known_nulls(loaded: Sequence[Loaded]) -> tuple[Null, ...]:
-    """A null for each data set of the conditions, where its task brings one.
+    """A null for each data set of the conditions, if its task defines one.
 
-    A task that is not installed here, or whose own data cannot be read, brings none: a database is analysed all the
-    same.
+    There is none for a task that cannot be loaded; see ``unavailable_tasks``.
 
     Raises:
-        DataError: a problem is not of its task's form.
+        DataError: a problem's inputs are not of its task's form.
     """
     sets: dict[tuple[str, str], list[Loaded]] = {}
     for one in loaded:
@@ -73,15 +73,6 @@ def known_nulls(loaded: Sequence[Loaded]) -> tuple[Null, ...]:
     return tuple(found)
 
 
-@cache
-def find_task(name: str) -> Task | None:
-    """The task of that name with its default data; None where it cannot be had."""
-    try:
-        return load_task(name)
-    except EsprobeError:
-        return None
-
-
 def _null(task: Guessable, name: str, digest: str, conditions: Sequence[Loaded]) -> Null | None:
     problems = {p.index: Problem(p.index, p.inputs, p.group) for c in conditions for p in c.problems}
     ordered = [problems[index] for index in sorted(problems)]
@@ -89,12 +80,12 @@ def _null(task: Guessable, name: str, digest: str, conditions: Sequence[Loaded])
     known = [(p, chance) for p, chance in zip(ordered, chances, strict=True) if chance is not None]
     if not known:
         return None
-    left_out = f"; not worked out for {len(ordered) - len(known)} more" if len(known) < len(ordered) else ""
     return Null(
         task=name,
         data_digest=digest,
         label=task.null_label,
-        description=f"{task.null_description}; over {len(known):,} problems{left_out}",
+        definition=task.null_description,
+        left_out=len(ordered) - len(known),
         indices=np.array([p.index for p, _ in known], np.int64),
         groups=tuple(p.group for p, _ in known),
         chances=np.array([chance for _, chance in known]),

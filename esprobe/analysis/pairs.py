@@ -8,10 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esprobe.analysis.loaded import Loaded
+from esprobe.analysis.mixed_scorers import mixed_scorers
 from esprobe.analysis.nulls import Null
 from esprobe.results.detail import Comparison
-from esprobe.results.scorers import mixed_scorers
-from esprobe.spec import Kind
+from esprobe.results.notes import (
+    DifferentModels,
+    GreedyRepeated,
+    PairNote,
+    ProblemsLeftOut,
+    UnequalRollouts,
+)
 from esprobe.stats.curve import default_ks
 from esprobe.stats.difference import Difference, paired_difference
 from esprobe.stats.multiplicity import holm
@@ -20,7 +26,7 @@ from esprobe.stats.side import Side, known_side
 
 
 def comparable(a: Loaded, b: Loaded) -> bool:
-    """Whether two conditions were asked the same problems, so that they can be paired at all."""
+    """Whether two conditions have problems of the same data set in common, so that they can be paired."""
     same = (a.condition.task, a.condition.data_digest) == (b.condition.task, b.condition.data_digest)
     return same and bool(len(common_problems(a, b)))
 
@@ -38,10 +44,10 @@ def compare_conditions(a: Loaded, b: Loaded, ks: Sequence[int] | None = None) ->
     Args:
         a: the first condition.
         b: the second; ``comparable`` with the first.
-        ks: powers of two up to what both can tell if None.
+        ks: powers of two up to the smaller n if None.
 
     Raises:
-        ValueError: a k cannot be told for both.
+        ValueError: a k is above n of one of them.
     """
     indices = common_problems(a, b)
     ks = _ks(a, b, indices) if ks is None else tuple(sorted(set(ks)))
@@ -61,9 +67,9 @@ def compare_conditions(a: Loaded, b: Loaded, ks: Sequence[int] | None = None) ->
 
 
 def compare_null(null: Null, b: Loaded, ks: Sequence[int] | None = None) -> Comparison | None:
-    """A condition against guessing; None if the null does not speak of its problems."""
+    """A condition against guessing; None if the null covers none of its problems."""
     indices = np.intersect1d(b.correctness.problems, null.indices)
-    if not null.speaks_of(b.condition) or not len(indices):
+    if not null.covers(b.condition) or not len(indices):
         return None
     if ks is None:
         ks = b.ks if b.kind.is_sampled else (1,)
@@ -86,7 +92,7 @@ def null_side(null: Null, indices: NDArray[np.int64], ks: Sequence[int]) -> Side
 
 
 def all_pairs(loaded: Sequence[Loaded], ks: Sequence[int] | None = None) -> tuple[Comparison, ...]:
-    """Every two conditions that can be paired, the earlier one first, at some k or as ``compare_conditions`` has it."""
+    """Every two conditions that can be paired, the earlier one first, at ``ks`` or at the default k of each pair."""
     return tuple(compare_conditions(a, b, ks) for a, b in combinations(loaded, 2) if comparable(a, b))
 
 
@@ -95,7 +101,7 @@ def arms_overlap(loaded: Sequence[Loaded]) -> Overlap | None:
 
     Over the problems that all of them have.
     """
-    temperatures = [c for c in loaded if c.kind is Kind.TEMPERATURE]
+    temperatures = [c for c in loaded if c.kind.has_token_noise]
     sigmas = [c for c in loaded if c.kind.shares_noise and c.condition.sigma]
     if not temperatures or not sigmas:
         return None
@@ -127,7 +133,7 @@ def solved_sets(a: Sequence[Loaded], b: Sequence[Loaded], indices: NDArray[np.in
 def shares_seeds(a: Loaded, b: Loaded) -> bool:
     """Whether one seed names the same noise in both: perturbations of one scheme and scope.
 
-    Sigma 0 has no noise: its seeds tell repetitions of one answer apart.
+    Sigma 0 has no noise: its seeds only number repetitions of one answer.
     """
     one, other = a.condition, b.condition
     both = a.kind.shares_noise and b.kind.shares_noise and bool(one.sigma) and bool(other.sigma)
@@ -140,24 +146,21 @@ def _samples(conditions: Sequence[Loaded], indices: NDArray[np.int64]) -> tuple[
 
 
 def _ks(a: Loaded, b: Loaded, indices: NDArray[np.int64]) -> tuple[int, ...]:
-    told = [int(c.outcomes.n[c.rows(indices)].min()) for c in (a, b) if c.kind.is_sampled]
-    return default_ks(min(told, default=1))
+    smallest = [int(c.outcomes.n[c.rows(indices)].min()) for c in (a, b) if c.kind.is_sampled]
+    return default_ks(min(smallest, default=1))
 
 
-def _notes(a: Loaded, b: Loaded, indices: NDArray[np.int64]) -> tuple[str, ...]:
-    notes = []
+def _notes(a: Loaded, b: Loaded, indices: NDArray[np.int64]) -> tuple[PairNote, ...]:
+    notes: list[PairNote] = []
     for one in (a, b):
-        if left := one.outcomes.problems - len(indices):
-            notes.append(f"{left} problems of {one.label} are left out, because the other one does not have them")
+        if left_out := one.outcomes.problems - len(indices):
+            notes.append(ProblemsLeftOut(one.label, left_out))
     if not a.kind.is_sampled or not b.kind.is_sampled:
-        notes.append("a greedy answer repeated is the same answer, so its pass@k is that of k = 1 at every k")
-    if a.kind.is_sampled and b.kind.is_sampled and a.samples != b.samples:
-        notes.append(
-            "the two have different numbers of rollouts: differences are at equal k, but the solved sets are not at "
-            "equal n"
-        )
+        notes.append(GreedyRepeated())
+    elif a.samples != b.samples:
+        notes.append(UnequalRollouts())
     if a.condition.model_fingerprint != b.condition.model_fingerprint:
-        notes.append(f"different models: {a.condition.model} and {b.condition.model}")
+        notes.append(DifferentModels(a.condition.model, b.condition.model))
     if mixed := mixed_scorers({a.label: a.scorers, b.label: b.scorers}):
         notes.append(mixed)
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""The details of many conditions, worked out by several processes where that is worth their start."""
+"""The details of many conditions, computed by several processes if there are enough rollouts."""
 
 import multiprocessing
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from esprobe.stats.curve import Curve
 from esprobe.store import RolloutStore
 
 WORTH_IT = 1_000_000
-"""Rollouts from which on a second process pays: a condition of two million takes seconds, a process one to start."""
+"""Rollouts above which more processes pay: two million take seconds, and starting a process takes about one."""
 
 Task = tuple[Loaded, Totals, Curve]
 """A condition, the sums over its rollouts, and its pass@k."""

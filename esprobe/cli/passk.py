@@ -28,6 +28,8 @@ def passk(
     """Unbiased pass@k with 95 % intervals, for every condition stored."""
     from esprobe.analysis import load_results
     from esprobe.report import passk_json, passk_table
+    from esprobe.report.notes_text import unavailable_task
+    from esprobe.safe_text import plain
 
     results = load_results(db, condition or (), k)
     match format:
@@ -39,4 +41,7 @@ def passk(
             text = passk_table.as_csv(results)
         case Format.json:
             text = passk_json.as_json(results)
+    if format in (Format.csv, Format.json):  # which have no notes
+        for task in results.unavailable_tasks:
+            typer.echo(f"note: {plain(unavailable_task(task))}", err=True)
     typer.echo(text, nl=False)

@@ -53,11 +53,16 @@ def report(
     """All that a database says: verdict, curves, comparisons, selection, costs, what is incomplete, provenance."""
     from esprobe.analysis import load_results
     from esprobe.report import markdown, report_csv, report_json
+    from esprobe.report.notes_text import unavailable_task
+    from esprobe.safe_text import plain
 
     # What is missing is said before minutes are spent on numbers.
     plotly = _plotly() if format is Format.html else ""
     pictured = format is Format.markdown and _pictured(output, figures)
     results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
+    if format in (Format.csv, Format.json):  # which have no notes
+        for task in results.unavailable_tasks:
+            typer.echo(f"note: {plain(unavailable_task(task))}", err=True)
     beside: dict[str, bytes] = {}
     if format is Format.json:
         text = report_json.as_report_json(results)
@@ -110,11 +115,12 @@ def _pictured(output: Path | None, wanted: bool | None) -> bool:
 
 def _with_pictures(results: "Results", stem: str) -> tuple[str, dict[str, bytes]]:
     from esprobe.report import markdown
-    from esprobe.report.charts import figures
     from esprobe.report.pictures import pictures
+    from esprobe.report.sections import figures_by_section
 
-    drawn = figures(results)
-    return markdown.as_report(results, drawn, stem), dict(_files(pictures(stem, drawn)))
+    drawn = figures_by_section(results)
+    every = [figure for figures in drawn.values() for figure in figures]
+    return markdown.as_report(results, drawn, stem), dict(_files(pictures(stem, every)))
 
 
 def _files(drawn: "Iterator[Picture]") -> Iterator[tuple[str, bytes]]:

@@ -1,1 +1,1 @@
-"""Tables and reports from numbers. Does not know the store: what is shown is handed in."""
+"""Tables, figures and documents from results. Computes nothing and does not know the store."""

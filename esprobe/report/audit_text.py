@@ -1,12 +1,13 @@
-"""What a task found in its data, as a table for a terminal and as JSON."""
+"""The audit of a task's data, as a table for a terminal and as JSON."""
 
 import json
 from collections import Counter
 from collections.abc import Sequence
 
 from esprobe.records import Audit, Finding
-from esprobe.report.plain_table import plain_table
-from esprobe.report.text import count, plain
+from esprobe.report.text import count
+from esprobe.safe_text import plain
+from esprobe.tables import boxed
 
 SCHEMA = 1
 SHOWN = 6
@@ -24,7 +25,7 @@ def as_table(audit: Audit) -> str:
     head = ["finding", *map(plain, groups), "all", "which"]
     title = f"{plain(audit.task)}, data {plain(audit.data)}; training problems {_slice(audit.training)}\n\n"
     notes = "".join(f"{note}\n" for note in audit.notes)
-    return title + plain_table(head, rows, left=frozenset({0, len(head) - 1})) + "\n" + notes
+    return title + boxed(head, rows, left=(0, len(head) - 1)) + "\n" + notes
 
 
 def as_json(audit: Audit) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from esprobe.report.notes_text import pair_note
 from esprobe.report.passk_json import SCHEMA, dump
 from esprobe.results.detail import Comparison
 from esprobe.stats.difference import Difference
@@ -23,7 +24,7 @@ def comparison_entry(comparison: Comparison) -> dict[str, Any]:
         "shared_seeds": comparison.shared_seeds,
         "differences": [difference_entry(d) for d in (comparison.difference, comparison.same_problems)],
         "overlap": None if comparison.overlap is None else overlap_entry(comparison.overlap),
-        "notes": list(comparison.notes),
+        "notes": [pair_note(note) for note in comparison.notes],
     }
 
 

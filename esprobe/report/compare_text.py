@@ -4,24 +4,26 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 
-from esprobe.report.passk_table import markdown_table
-from esprobe.report.plain_table import plain_table
-from esprobe.report.text import count, csv_text, markdown, p_value, plain, plural, points, points_between, span
+from esprobe.report.markdown_table import markdown_table
+from esprobe.report.notes_text import pair_note
+from esprobe.report.text import TARGETS, count, p_value, plural, points, points_between, rate, sentence, span
 from esprobe.results.detail import Comparison
+from esprobe.safe_text import csv_text, markdown, plain
 from esprobe.stats.difference import Difference, DifferenceNote, DifferencePoint
 from esprobe.stats.overlap import Overlap
+from esprobe.tables import boxed
 
 NOTES: dict[DifferenceNote, str] = {
-    "one problem": "how much problems differ cannot be seen from one",
-    "one perturbation": "the luck of a single perturbation is shared by all problems and cannot be estimated",
-    "one rollout": "the luck of a single rollout per problem cannot be estimated",
-    "no spread": "the two differ by as much on every problem, so nothing tells how sure that is",
-    "no luck": "the difference is the same whichever draw is left out, so how far luck moves it cannot be seen",
-    "both fixed": "neither side varies if the same problems are asked again",
+    "one problem": "the variance between problems cannot be estimated from one",
+    "one perturbation": "all problems share the single perturbation, so its variance cannot be estimated",
+    "one rollout": "the variance between rollouts cannot be estimated from one per problem",
+    "no spread": "the two differ by as much on every problem, so the variance cannot be estimated",
+    "no luck": "the difference does not change if a draw is left out, so the variance cannot be estimated",
+    "both fixed": "neither side varies if the same problems are sampled again",
 }
-"""Why a difference stands without an interval."""
+"""Why a difference has no interval."""
 
-HEAD = ("k", "A", "B", "B - A", "all k at once", "these problems", "p", "p (Holm)", "p (sign flips)")
+HEAD = ("k", "A", "B", "B - A", "all k at once", TARGETS["these problems"], "p", "p (Holm)", "p (sign flips)")
 COLUMNS = (
     "a", "b", "k", "pass_a", "pass_b", "difference", "ci_low", "ci_high", "band_low", "band_high", "these_low",
     "these_high", "p", "p_holm", "p_flip", "problems",
@@ -31,14 +33,12 @@ COLUMNS = (
 def as_table(comparison: Comparison) -> str:
     """For people at a terminal; ASCII but for names."""
     lines = [*_heading(comparison, plain), ""]
-    body = plain_table(HEAD, difference_rows(comparison)) if comparison.difference.points else ""
+    body = boxed(HEAD, difference_rows(comparison)) if comparison.difference.points else ""
     tail = [*note_lines(comparison, plain)]
     text = "\n".join(lines) + "\n" + body + "".join(f"{line}\n" for line in tail)
     if comparison.overlap is not None:
         text += f"\n{overlap_sentence(comparison.overlap, plain(comparison.label_a), plain(comparison.label_b))}\n"
-        text += plain_table(
-            ("problems", "only A", "only B", "both", "neither"), overlap_rows(comparison.overlap, plain)
-        )
+        text += boxed(("problems", "only A", "only B", "both", "neither"), overlap_rows(comparison.overlap, plain))
     return text
 
 
@@ -87,16 +87,16 @@ def overlap_sentence(overlap: Overlap, a: str, b: str) -> str:
         drawn = f"{drawn} (A) and {span(*overlap.samples_b)} (B)"
     return (
         f"Problems solved at least once in {drawn} rollouts by {a} (A) and {b} (B); McNemar's exact p "
-        f"{p_value(overlap.mcnemar)}, which takes problems for independent."
+        f"{p_value(overlap.mcnemar)}, which assumes independent problems."
     )
 
 
 def note_lines(comparison: Comparison, escape: Callable[[str], str]) -> list[str]:
-    """What must be said of the comparison, and why intervals are missing."""
-    lines = [f"{escape(note[0].upper() + note[1:])}." for note in comparison.notes]
+    """Notes on the comparison, and why intervals are missing."""
+    lines = [sentence(escape(pair_note(note))) for note in comparison.notes]
     for difference in (comparison.difference, comparison.same_problems):
         for note in dict.fromkeys(point.note for point in difference.points if point.note is not None):
-            lines.append(f"({note}): no interval for {difference.target}, because {NOTES[note]}.")
+            lines.append(f"({note}): no interval for {TARGETS[difference.target]}, because {NOTES[note]}.")
     return lines
 
 
@@ -106,7 +106,7 @@ def _heading(comparison: Comparison, escape: Callable[[str], str]) -> list[str]:
     head += f"{plural(difference.problems, 'problem')} that both have"
     lines = [head]
     if comparison.shared_seeds:
-        lines.append("One seed is the same noise on both sides, and is paired as such.")
+        lines.append("One seed is the same noise on both sides, so seeds are paired.")
     if (summary := band_sentence(difference)) is not None:
         lines.append(summary)
     return lines
@@ -114,11 +114,11 @@ def _heading(comparison: Comparison, escape: Callable[[str], str]) -> list[str]:
 
 def band_sentence(difference: Difference) -> str | None:
     """Where the band that covers all k at once lies wholly to one side of 0; None without a band."""
-    told = [p for p in difference.points if p.band_low is not None and p.band_high is not None]
-    if not told:
+    banded = [p for p in difference.points if p.band_low is not None and p.band_high is not None]
+    if not banded:
         return None
-    above = [p.k for p in told if p.band_low is not None and p.band_low > 0]
-    below = [p.k for p in told if p.band_high is not None and p.band_high < 0]
+    above = [p.k for p in banded if p.band_low is not None and p.band_low > 0]
+    below = [p.k for p in banded if p.band_high is not None and p.band_high < 0]
     if not above and not below:
         return "All k at once, neither is ahead anywhere."
     sides = [f"{name} is ahead at {_ks(ks)}" for name, ks in (("B", above), ("A", below)) if ks]
@@ -129,8 +129,8 @@ def _row(point: DifferencePoint, same: DifferencePoint) -> tuple[str, ...]:
     around = points_between(point.ci_low, point.ci_high) or f"({point.note})"
     return (
         count(point.k),
-        f"{100 * point.a:.1f} %",
-        f"{100 * point.b:.1f} %",
+        rate(point.a),
+        rate(point.b),
         f"{points(point.estimate)} {around}",
         points_between(point.band_low, point.band_high) or "none",
         points_between(same.ci_low, same.ci_high) or f"({same.note})",

@@ -1,11 +1,12 @@
-"""The report's tables on single conditions: how deep, how reliable, how alike, why not, and at what cost."""
+"""The report's tables on single conditions: coverage, reliability, diversity, failures, votes, cost, extrapolation."""
 
 from collections.abc import Callable
 
-from esprobe.report.passk_table import markdown_table
-from esprobe.report.text import count, markdown, share
+from esprobe.report.markdown_table import markdown_table
+from esprobe.report.text import count, points, rate, share
 from esprobe.results.detail import Detail
 from esprobe.results.results import ConditionResult, Results
+from esprobe.safe_text import markdown
 from esprobe.stats.cost import CostMatched
 from esprobe.stats.cover import TAUS
 
@@ -20,21 +21,19 @@ def depth_section(results: Results) -> list[str]:
     if not _detailed(results):
         return []
     lines = [
-        "## How deep, how reliable, how alike",
-        "",
         "Coverage is the share of problems solved at least once in all rollouts, depth the mean share of correct "
-        "rollouts among those. Effective draws are as many independent ones as would tell as much, from the mean "
-        "correlation of verdicts over pairs of draws. Distinct answers are counted among the first correct rollouts "
-        "of each problem, as many for every condition.",
+        "rollouts among those. Effective draws are the number of independent draws with as much information, from "
+        "the mean correlation of verdicts over pairs of draws. Distinct answers are counted among the first correct "
+        "rollouts of each problem, as many for every condition.",
         "",
     ]
     columns: tuple[tuple[str, Cell], ...] = (
-        ("coverage", lambda d: _percent(d.counts.coverage)),
-        ("depth", lambda d: _percent(d.counts.depth)),
+        ("coverage", lambda d: rate(d.counts.coverage)),
+        ("depth", lambda d: rate(d.counts.depth)),
         ("correlation", lambda d: _number(d.independence.correlation if d.independence else None, 3)),
         ("effective draws", lambda d: _number(d.independence.effective if d.independence else None, 1)),
         ("distinct correct answers", lambda d: _number(d.diversity.mean_distinct, 2)),
-        ("repeats among correct", lambda d: _percent(d.diversity.duplicate_share)),
+        ("repeats among correct", lambda d: rate(d.diversity.duplicate_share)),
     )
     lines += _table(results, columns)
     lines += [
@@ -49,13 +48,13 @@ def depth_section(results: Results) -> list[str]:
 
 
 def taxonomy_section(results: Results) -> list[str]:
-    """What became of rollouts, and the format bonus against the answer."""
+    """Correct rollouts, failures by reason, and the format bonus against the answer."""
     found = _detailed(results)
     if not found:
         return []
     words = list(dict.fromkeys(fate.word for _, detail in found for fate in detail.taxonomy.fates))
     columns: tuple[tuple[str, Cell], ...] = tuple((markdown(word), _fate(word)) for word in words)
-    lines = ["## What became of rollouts", "", *_table(results, columns)]
+    lines = _table(results, columns)
     bonuses = sorted({cell.bonus for _, detail in found for cell in detail.taxonomy.formats}, reverse=True)
     lines += ["", "Format against answer: share of rollouts by reward beyond the answer's own, right / wrong:", ""]
     return [*lines, *_table(results, tuple((f"{bonus:g}", _formats(bonus)) for bonus in bonuses))]
@@ -68,23 +67,20 @@ def vote_section(results: Results) -> list[str]:
     if not ks:
         return []
     lines = [
-        "## Majority vote",
-        "",
-        "The chance that the commonest value of k rollouts is right; rollouts without a value do not vote, ties count "
-        "in part. Secondary where the right answer can be checked, as then pass@k can be had. Empty where a condition "
-        "has fewer rollouts, or right ones whose answers were not recorded; without an interval where fewer than three "
-        "groups of k can be made of them.",
+        "The chance that the most common value of k rollouts is right; rollouts without a value do not vote, and ties "
+        "count in part. Secondary for tasks whose answers can be checked, because there pass@k can be deployed. Empty "
+        "for conditions with fewer rollouts, or with correct ones whose answers were not recorded; without an interval "
+        "if the rollouts make fewer than three groups of k.",
         "",
     ]
     rows = [("condition", "no value", *map(count, ks))]
     for result, vote in votes:
-        told = {p.k: p for p in vote.points}
+        by_k = {p.k: p for p in vote.points}
         cells = []
         for k in ks:
-            p = told.get(k)
-            around = "" if p is None or p.ci_low is None or p.ci_high is None else _between(p.ci_low, p.ci_high)
-            cells.append("" if p is None else f"{_percent(p.estimate)}{around}")
-        rows.append((markdown(results.labels[result.id]), _percent(vote.without_value), *cells))
+            p = by_k.get(k)
+            cells.append("" if p is None else rate(p.estimate, p.ci_low, p.ci_high))
+        rows.append((markdown(results.labels[result.id]), rate(vote.without_value), *cells))
     return [*lines, *markdown_table(rows)]
 
 
@@ -98,7 +94,7 @@ def cost_section(results: Results) -> list[str]:
         ("engine-seconds per 1,000 rollouts", lambda d: _number(_thousand(d.cost.seconds_per_rollout), 2)),
         ("switching weights adds", lambda d: _number(_thousand(d.cost.switch_seconds_per_rollout), 2)),
     )
-    lines = ["## Cost", "", *_table(results, columns)]
+    lines = _table(results, columns)
     for matched in results.cost_matched:
         lines += [
             "",
@@ -113,36 +109,30 @@ def cost_section(results: Results) -> list[str]:
 def extrapolation_section(results: Results) -> list[str]:
     """Forecasts beyond n beside the method's error on the data themselves."""
     found = [(r, r.detail.extrapolation) for r in results.sampled if r.detail is not None and r.detail.extrapolation]
-    told = [(r, e) for r, e in found if e.fit is not None]
+    fitted = [(r, e) for r, e in found if e.fit is not None]
     if not found:
         return []
     lines = [
-        "## Beyond n",
-        "",
         "By a zero-inflated beta-binomial fitted to the counts. The error is the same method's, fitted on the first "
         "quarter of the rollouts, against what all of them show: read the forecasts by it.",
         "",
     ]
     rows = [("condition", "never solved (fit)", "forecasts", "error on the data")]
-    for result, e in told:
+    for result, e in fitted:
         assert e.fit is not None
-        forecasts = "; ".join(
-            f"pass@{count(f.k)} {_percent(f.estimate)}"
-            + (_between(f.ci_low, f.ci_high) if f.ci_low is not None and f.ci_high is not None else "")
-            for f in e.forecasts
-        )
-        errors = "; ".join(f"pass@{count(v.k)} {100 * v.error:+.1f} points" for v in e.validations) or "not to be had"
-        rows.append((markdown(results.labels[result.id]), _percent(e.fit.never), forecasts, errors))
-    lines += markdown_table(rows) if told else []
+        forecasts = "; ".join(f"pass@{count(f.k)} {rate(f.estimate, f.ci_low, f.ci_high)}" for f in e.forecasts)
+        errors = "; ".join(f"pass@{count(v.k)} {points(v.error)} points" for v in e.validations) or "none"
+        rows.append((markdown(results.labels[result.id]), rate(e.fit.never), forecasts, errors))
+    lines += markdown_table(rows) if fitted else []
     absent = [f"- {markdown(results.labels[r.id])}: no forecast, {e.note}." for r, e in found if e.note is not None]
-    return [*lines, *([""] if told and absent else []), *absent]
+    return [*lines, *([""] if fitted and absent else []), *absent]
 
 
 def _matched(results: Results, matched: CostMatched) -> list[str]:
     rows = [(matched.unit, *(markdown(results.labels[i]) for i in matched.conditions))]
     for budget in matched.budgets:
         cells = [
-            "none fits" if k is None or value is None else f"{_percent(value)} (k = {k:,.3g})"
+            "none fits" if k is None or value is None else f"{rate(value)} (k = {k:,.3g})"
             for k, value in zip(budget.ks, budget.estimates, strict=True)
         ]
         rows.append((f"{budget.amount:,.3g}" if budget.amount < 100 else f"{budget.amount:,.0f}", *cells))
@@ -163,7 +153,7 @@ def _table(results: Results, columns: tuple[tuple[str, Cell], ...], *, sampled: 
 
 def _cover(position: int) -> Cell:
     def cell(detail: Detail) -> str:
-        return _percent(detail.cover[position].estimate)
+        return rate(detail.cover[position].estimate)
 
     return cell
 
@@ -186,14 +176,6 @@ def _formats(bonus: float) -> Cell:
         return f"{share(right, taxonomy.rollouts)} / {share(wrong, taxonomy.rollouts)}"
 
     return cell
-
-
-def _percent(value: float | None) -> str:
-    return "none" if value is None else f"{100 * value:.1f} %"
-
-
-def _between(low: float, high: float) -> str:
-    return f" [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _number(value: float | None, decimals: int) -> str:

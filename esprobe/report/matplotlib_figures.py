@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 from esprobe.report.charts.model import Axis, Chart, Series
-from esprobe.report.text import plain
+from esprobe.safe_text import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from esprobe.report.notes_text import null_description
 from esprobe.results.results import ConditionResult, Results
 from esprobe.stats.curve import Curve
 
@@ -45,7 +46,7 @@ def null_entries(results: Results) -> list[dict[str, Any]]:
     return [
         {
             "label": null.label,
-            "description": null.description,
+            "description": null_description(null),
             "pass_at_k": point_entries(null.curve),
             "by_group": {part.group: point_entries(part.curve) for part in null.by_group},
         }

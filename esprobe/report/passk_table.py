@@ -4,16 +4,13 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 
-from rich.box import ASCII2
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from esprobe.report.text import NOTES, count, csv_text, markdown, percent, plain, plural, span
+from esprobe.report.markdown_table import markdown_table
+from esprobe.report.notes_text import mixed_scorers_note, unavailable_task
+from esprobe.report.text import NOTES, count, percent, plural, sentence, span
 from esprobe.results.results import ConditionResult, Results
-from esprobe.results.scorers import mixed_scorers
+from esprobe.safe_text import csv_text, markdown, plain
 from esprobe.stats.curve import Curve
+from esprobe.tables import boxed, width
 
 COLUMNS = (
     "condition", "kind", "sigma", "temperature", "k", "estimate", "ci_low", "ci_high", "problems", "samples_min",
@@ -21,20 +18,20 @@ COLUMNS = (
 )  # fmt: skip
 
 HEADER_WIDTH = 22
-"""Longer column heads are folded: model names can be long, values never are."""
+"""Longer column names are folded: model names can be long, values never are."""
 
 Column = list[str]
 """A head, a value for each k, and the values of the closing rows."""
 
 
-def as_table(results: Results, width: int) -> str:
-    """A table for people: k down, conditions across, in as many blocks as the width asks for; ASCII but for names."""
+def as_table(results: Results, columns: int) -> str:
+    """A table for people: k down, conditions across, in blocks that fit ``columns`` characters; ASCII but for names."""
     if not results.conditions:
         return f"{plain(results.task)}: nothing is stored yet\n"
     lines = [f"{plain(results.task)}: pass@k with {_level(results)} intervals, scored by {plain(results.scorer)}"]
     lines += baseline_lines(results, plain)
-    keys, *columns = value_columns(results, plain)
-    blocks = [_block(keys, group, len(results.ks)) for group in _packed(keys, columns, width)]
+    keys, *values = value_columns(results, plain)
+    blocks = [_block(keys, group, len(results.ks)) for group in _packed(keys, values, columns)]
     return "\n".join([*lines, "", *blocks, *note_lines(results, plain)]).rstrip("\n") + "\n"
 
 
@@ -63,7 +60,7 @@ def as_csv(results: Results) -> str:
 
 
 def baseline_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
-    """A sentence for each greedy baseline; ``escape`` makes labels harmless where they are shown."""
+    """A sentence for each greedy baseline; ``escape`` makes labels safe to print."""
     lines = []
     for result in results.greedy:
         value = percent(result.curve.points[0]) if result.curve.points else "nothing stored yet"
@@ -74,7 +71,7 @@ def baseline_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
 
 
 def value_columns(results: Results, escape: Callable[[str], str]) -> list[Column]:
-    """The key column, then one for each sampled condition and each null; ``escape`` makes heads harmless."""
+    """The key column, then one for each sampled condition and each null; ``escape`` makes names safe to print."""
     closing: tuple[tuple[str, Callable[[ConditionResult], str]], ...] = (
         ("problems", lambda r: count(r.problems)),
         ("samples", lambda r: span(r.samples_min, r.samples_max)),
@@ -91,7 +88,7 @@ def value_columns(results: Results, escape: Callable[[str], str]) -> list[Column
 
 
 def same_problems_columns(results: Results, escape: Callable[[str], str]) -> list[Column]:
-    """The key column and one for each sampled condition, with intervals that speak about these very problems."""
+    """The key column and one for each sampled condition, with intervals for the same problems."""
     columns = [["k", *map(count, results.ks)]]
     for r in results.sampled:
         columns.append([escape(results.labels[r.id]), *_values(r.same_problems, results.ks)])
@@ -99,51 +96,46 @@ def same_problems_columns(results: Results, escape: Callable[[str], str]) -> lis
 
 
 _SHARED = {
-    "data_digest": "their data",
-    "prompt": "the style of prompt",
-    "max_tokens": "the most new tokens",
-    "dtype": "the number type",
-    "engine": "the engine",
+    "data_digest": "data",
+    "prompt": "prompt style",
+    "max_tokens": "max new tokens",
+    "dtype": "dtype",
+    "engine": "engine",
 }
-"""What arms that are compared should have in common, and how it is called in words."""
+"""What conditions to compare should have in common, and its name in print."""
 
 
 def note_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
-    """Why values stand without an interval, for the reasons that occur, and what must not be compared."""
+    """Why values have no interval, which tasks are not available, and what must not be compared."""
     curves = [c.curve for c in results.conditions] + [n.curve for n in results.nulls]
-    return why_lines(curves) + _mismatches(results, escape)
+    unavailable = [escape(unavailable_task(task)) for task in results.unavailable_tasks]
+    return why_lines(curves) + unavailable + _mismatches(results, escape)
 
 
 def why_lines(curves: Sequence[Curve]) -> list[str]:
-    """Why values stand without an interval, for the reasons that occur."""
+    """Why values have no interval, for the reasons that occur."""
     notes = {point.note for curve in curves for point in curve.points}
     return [f"({note}): no interval, because {why}." for note, why in NOTES.items() if note in notes]
 
 
 def _mismatches(results: Results, escape: Callable[[str], str]) -> list[str]:
-    """Differences beside the decoding that two arms are meant to differ in: what a forgotten option leaves behind."""
+    """Differences other than the decoding, such as a forgotten option leaves between two arms."""
     conditions = results.conditions
     lines = []
-    asked = {(c.extent.first_index, c.extent.stop_index) for c in conditions if c.extent is not None}
+    planned = {(c.extent.first_index, c.extent.stop_index) for c in conditions if c.extent is not None}
     if len({c.problems for c in conditions if c.problems}) > 1:
         lines.append("Conditions cover different numbers of problems: compare only those that cover the same ones.")
-    elif len(asked) > 1:
+    elif len(planned) > 1:
         lines.append("Conditions cover different problems: compare only those that cover the same ones.")
     for key, words in _SHARED.items():
         # Rollouts made elsewhere come without a limit of tokens that is known: 0.
         values = dict.fromkeys(value for c in conditions if (value := getattr(c.condition, key)))
         if len(values) > 1:
-            told = " and ".join(escape(str(value)[:12]) for value in values)
-            lines.append(f"Conditions differ in {words} ({told}), so a gap between them may come from that.")
-    if mixed := mixed_scorers({results.labels[c.id]: c.scorers for c in results.conditions}):
-        lines.append(escape(f"{mixed[0].upper()}{mixed[1:]}."))
+            shown = " and ".join(escape(str(value)[:12]) for value in values)
+            lines.append(f"Conditions differ in {words} ({shown}), so a gap between them may come from that.")
+    if results.mixed_scorers is not None:
+        lines.append(escape(sentence(mixed_scorers_note(results.mixed_scorers))))
     return lines
-
-
-def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table, the first row its head; foreign text must be escaped already."""
-    rule = ["---"] * len(rows[0])
-    return [f"| {' | '.join(row)} |" for row in [rows[0], rule, *rows[1:]]]
 
 
 def _values(curve: Curve, ks: tuple[int, ...], absent: str = "n too small") -> list[str]:
@@ -157,35 +149,21 @@ def _level(results: Results) -> str:
     return f"{100 * results.conditions[0].curve.level:g} %"
 
 
-def _width(column: Column) -> int:
-    return max(min(cell_len(column[0]), HEADER_WIDTH), *(cell_len(cell) for cell in column[1:]))
-
-
-def _packed(keys: Column, columns: list[Column], width: int) -> list[list[Column]]:
+def _packed(keys: Column, columns: list[Column], space: int) -> list[list[Column]]:
     """Columns in groups that fit beside the keys; at least one in each, however narrow the terminal."""
     groups: list[list[Column]] = []
     used = 0
     for column in columns:
         # A border and a space on either side of each cell.
-        needed = _width(column) + 3
-        if not groups or used + needed > width:
+        needed = width(column, HEADER_WIDTH) + 3
+        if not groups or used + needed > space:
             groups.append([])
-            used = _width(keys) + 4
+            used = width(keys, HEADER_WIDTH) + 4
         groups[-1].append(column)
         used += needed
     return groups
 
 
 def _block(keys: Column, columns: list[Column], values: int) -> str:
-    table = Table(box=ASCII2, show_edge=True, pad_edge=True)
-    for number, column in enumerate([keys, *columns]):
-        # Text, for a plain string would have its square brackets read as markup.
-        table.add_column(Text(column[0]), justify="left" if number else "right", min_width=_width(column))
-    for number, row in enumerate(list(zip(keys, *columns, strict=True))[1:], start=1):
-        table.add_row(*(Text(cell, no_wrap=True) for cell in row), end_section=number == values)
-    total = sum(_width(column) + 3 for column in [keys, *columns]) + 1
-    console = Console(
-        file=(buffer := io.StringIO()), width=total, no_color=True, color_system=None, legacy_windows=False
-    )
-    console.print(table)
-    return buffer.getvalue()
+    head, *rows = zip(keys, *columns, strict=True)
+    return boxed(head, rows, left=range(1, len(head)), head_width=HEADER_WIDTH, rule_after=values)

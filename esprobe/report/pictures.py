@@ -1,11 +1,11 @@
-"""Figures as picture files beside a Markdown report: which there are, and the lines that show them."""
+"""Figures as picture files beside a Markdown report, and the lines that show them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from esprobe.report.charts.model import Chart, Figure
-from esprobe.report.text import markdown
+from esprobe.safe_text import markdown
 
 FORMS = ("png", "svg")
 

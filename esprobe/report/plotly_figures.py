@@ -1,11 +1,10 @@
 """Charts as Plotly's figure JSON, for the page. Needs nothing of Plotly to do so."""
 
 import textwrap
-from html import escape
 from typing import Any
 
 from esprobe.report.charts.model import Axis, Chart, Reference, Series, Style
-from esprobe.report.text import plain
+from esprobe.safe_text import html
 
 MARKERS = {
     "circle": "circle", "square": "square", "triangle": "triangle-up", "cross": "x", "diamond": "diamond",
@@ -18,12 +17,12 @@ BAND = 0.16
 """How opaque an interval's band is; the band that holds everywhere at once is half of that."""
 WORD_WIDTH = 18
 INK = "#555555"
-"""Where the text's own colour is asked for; the page puts in that of the reader's colour scheme."""
+"""Stands for the text colour; the page replaces it by that of the reader's colour scheme."""
 
 
 def safe(text: str) -> str:
     """Text that Plotly shows as it is: it reads a small part of HTML, links included, in whatever it writes."""
-    shown = escape(plain(text), quote=False)
+    shown = html(text, quote=False)
     # Plotly keeps what it has drawn under its name in plain objects, where this one name is their prototype.
     return f"{shown} " if shown == "__proto__" else shown
 

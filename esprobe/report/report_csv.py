@@ -4,9 +4,9 @@ import csv
 import io
 from collections.abc import Iterator
 
-from esprobe.report.text import csv_text
 from esprobe.results.detail import Comparison, Detail
 from esprobe.results.results import Results
+from esprobe.safe_text import csv_text
 from esprobe.stats.curve import Curve
 
 COLUMNS = ("quantity", "condition", "against", "group", "at", "estimate", "ci_low", "ci_high")

@@ -5,6 +5,7 @@ from typing import Any
 
 from esprobe.report.compare_json import comparison_entry, overlap_entry
 from esprobe.report.passk_json import SCHEMA, condition_entry, dump, null_entries, point_entries
+from esprobe.report.verdict_json import selection_entry, verdict_entry
 from esprobe.results.results import ConditionResult, Results
 
 
@@ -17,8 +18,8 @@ def as_report_json(results: Results) -> str:
             "scorer": results.scorer,
             "conditions": [_entry(results, condition) for condition in results.conditions],
             "nulls": null_entries(results),
-            "verdict": None if results.verdict is None else asdict(results.verdict),
-            "selection": None if results.selection is None else asdict(results.selection),
+            "verdict": None if results.verdict is None else verdict_entry(results.verdict),
+            "selection": None if results.selection is None else selection_entry(results.selection),
             "against_null": [comparison_entry(pair) for pair in results.against_null],
             "pairs": [comparison_entry(pair) for pair in results.pairs],
             "arms": None if results.arms is None else overlap_entry(results.arms),

@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 
 from esprobe.records import VerdictChanges
-from esprobe.report.plain_table import plain_table
-from esprobe.report.text import count, plain
+from esprobe.report.text import count
+from esprobe.safe_text import plain
+from esprobe.tables import boxed
 
 SCHEMA = 1
 _COUNTS = ("rollouts", "correct", "correct now", "right to wrong", "wrong to right", "reward", "answer", "failure")
@@ -23,7 +24,7 @@ def as_table(changes: Sequence[VerdictChanges]) -> str:
         rows.append([label, count(c.rollouts), *map(count, counts)])
     old, new = ({plain(s) for c in changes for s in c.before}, {plain(c.scorer) for c in changes})
     title = f"scored by {', '.join(sorted(old))}, now by {', '.join(sorted(new))}; verdicts that change:\n\n"
-    return title + plain_table(("condition", *_COUNTS), rows)
+    return title + boxed(("condition", *_COUNTS), rows)
 
 
 def as_json(changes: Sequence[VerdictChanges], written: bool) -> str:

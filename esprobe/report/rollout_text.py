@@ -1,6 +1,6 @@
 """Rollouts to be read: prompt, completion and verdict as text, and the same as JSON.
 
-Completions and prompts are shown as they are and never obeyed: line breaks stay, every other character that a terminal
+Completions and prompts never act on the terminal: line breaks stay, every other character that a terminal
 could act on (escapes, carriage returns, marks that turn the direction of text) is spelled out, and nothing is markup.
 """
 
@@ -10,22 +10,19 @@ from collections.abc import Mapping
 from rich.text import Text
 
 from esprobe.records import ShownRollout
-from esprobe.report.text import count, plain
+from esprobe.report.text import count
+from esprobe.safe_text import multiline, plain
 
 SCHEMA = 1
 
 _LONGEST_INPUT = 80
-
-
-def harmless(text: str) -> str:
-    """Text with its line breaks, tabs as spaces, and every other control and format character spelled out."""
-    return "\n".join(plain(line.replace("\t", "    ")) for line in text.split("\n"))
+_TAB = "    "
 
 
 def as_text(shown: ShownRollout, label: str) -> Text:
     """One rollout; ``label`` names its condition. Styled for a terminal; its plain form loses nothing.
 
-    What the model wrote stands behind the assistant prefix, in bold where there is bold.
+    The completion follows the assistant prefix, in bold if the terminal has it.
     """
     rollout = shown.rollout
     verdict = "correct" if rollout.correct else f"wrong: {plain(rollout.failure or 'no reason given')}"
@@ -46,10 +43,10 @@ def as_text(shown: ShownRollout, label: str) -> Text:
     text.append(f"{', '.join(given for given in inputs if len(given) <= _LONGEST_INPUT)}\n", style="dim")
     for role, content in shown.prompt.messages:
         text.append(f"--- {plain(role)}\n", style="cyan")
-        text.append(harmless(content).rstrip("\n") + "\n")
+        text.append(multiline(content, _TAB).rstrip("\n") + "\n")
     text.append("--- completion\n", style="cyan")
-    text.append(harmless(shown.prompt.assistant_prefix), style="dim")
-    text.append(harmless(rollout.completion).rstrip("\n") + "\n", style="bold")
+    text.append(multiline(shown.prompt.assistant_prefix, _TAB), style="dim")
+    text.append(multiline(rollout.completion, _TAB).rstrip("\n") + "\n", style="bold")
     return text
 
 

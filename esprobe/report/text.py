@@ -1,44 +1,29 @@
-"""How numbers are worded, and how text that came from elsewhere is made harmless.
-
-Model names, paths and labels may hold anything: line breaks, terminal escapes, table pipes, HTML.
-"""
+"""How numbers are formatted for people."""
 
 import math
-import re
+from collections.abc import Sequence
 
+from esprobe.safe_text import plain as plain  # cli imports it from here
 from esprobe.stats.curve import Point
-from esprobe.stats.intervals import Note
+from esprobe.stats.intervals import Note, Target
 
 MOST_DECIMALS = 6
 
-MARKUP = str.maketrans({ch: f"\\{ch}" for ch in "\\`*_[]#|~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"})
+TARGETS: dict[Target, str] = {
+    "problems like these": "new problems (random set)",
+    "these problems": "same problems (fixed set)",
+}
+"""How the two targets of intervals are named in print; JSON keeps the stored names."""
 
 NOTES: dict[Note, str] = {
-    "one problem": "how much problems differ cannot be seen from one",
-    "one perturbation": "the luck of a single perturbation is shared by all problems and cannot be estimated",
-    "one rollout": "the luck of a single rollout per problem cannot be estimated",
-    "no spread": "every problem has the same pass@k, so how much problems differ cannot be seen",
-    "no luck": "no problem's pass@k moves whichever rollout is left out, so how far luck moves it cannot be seen",
+    "one problem": "the variance between problems cannot be estimated from one",
+    "one perturbation": "all problems share the single perturbation, so its variance cannot be estimated",
+    "one rollout": "the variance between rollouts cannot be estimated from one per problem",
+    "no spread": "every problem has the same pass@k, so the variance between problems cannot be estimated",
+    "no luck": "no problem's pass@k changes if a rollout is left out, so the variance cannot be estimated",
     "greedy is fixed": "greedy decoding of the same problems gives the same answers again",
 }
-"""Why a value stands without an interval; the notes that come with a bound need no words."""
-
-
-def plain(text: str) -> str:
-    """Text on one line with every control, format and line-breaking character spelled out as an escape."""
-    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in text)
-
-
-def csv_text(text: str) -> str:
-    """``plain`` text for a CSV; what a spreadsheet would compute gets the apostrophe that makes it text."""
-    told = plain(text)
-    return f"'{told}" if told.startswith(("=", "+", "-", "@")) else told
-
-
-def markdown(text: str) -> str:
-    """Text that a Markdown renderer shows as it is: no markup, no HTML, no links, no mentions, no table cells."""
-    # Bare addresses become links even without markup.
-    return re.sub(r"(?i)(https?|ftp|www)([:.])", _unlinked, plain(text).translate(MARKUP))
+"""Why a value has no interval; notes on bounds need no explanation."""
 
 
 def count(number: int) -> str:
@@ -78,6 +63,25 @@ def within(estimate: float, low: float | None, high: float | None) -> str:
     return f"{_digits(estimate, scale)} % [{_digits(low, scale)}, {_digits(high, scale)}]"
 
 
+def rate(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """A share in per cent with one decimal, and its interval if it has one; "none" without a value."""
+    if value is None:
+        return "none"
+    interval = "" if low is None or high is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * value:.1f} %{interval}"
+
+
+def sentence(text: str) -> str:
+    """A clause as a sentence: capital letter and full stop."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def k_list(ks: Sequence[int]) -> str:
+    """Several k, "k = 1, 16 and 256"."""
+    *first, last = map(str, ks)
+    return f"k = {', '.join(first)} and {last}" if first else f"k = {last}"
+
+
 def gap(estimate: float, low: float | None, high: float | None) -> str:
     """A difference of shares in percentage points with its interval, "+2.3 points [-0.4, +5.1]"."""
     value = f"{100 * estimate:+.1f} points"
@@ -97,10 +101,6 @@ def points_between(low: float | None, high: float | None) -> str | None:
 def p_value(p: float) -> str:
     """A p to two digits, "<0.001" below what anybody should read more from."""
     return "<0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
-
-
-def _unlinked(found: "re.Match[str]") -> str:
-    return f"{found[1]}&#{ord(found[2])};"
 
 
 def _digits(value: float, scale: float) -> str:

@@ -1,99 +1,186 @@
-"""The report's answer: the verdict in words, and the best of many judged on problems no choice has seen."""
+"""The verdict in words: the report's section, and the sentences that its JSON has too."""
 
-from esprobe.report.passk_table import markdown_table
-from esprobe.report.text import count, markdown, p_value, plural, points
+from collections.abc import Sequence
+
+from esprobe.report.selection_text import selection_note, too_few_problems
+from esprobe.report.text import gap, k_list, p_value, plural, rate, sentence
 from esprobe.results.results import Results
-from esprobe.stats.selection import Chosen, Selection
+from esprobe.safe_text import markdown
+from esprobe.spec import Kind
+from esprobe.stats.verdict import (
+    ArmTooFewProblems,
+    ArmTooFewRollouts,
+    ContrastResult,
+    Missing,
+    NoArm,
+    NoNull,
+    NoSigma0,
+    Outcome,
+    Reference,
+    Verdict,
+)
 
 FEW_PROBLEMS = 100
-"""Problems to judge on, below which intervals are rough."""
+"""Held-out problems below which intervals are rough."""
 
 
 def verdict_section(results: Results) -> list[str]:
-    """The verdict; nothing where none was asked for."""
+    """The summary, every contrast, and what is missing; nothing without a verdict."""
     verdict = results.verdict
     if verdict is None:
         return []
-    lines = ["## Verdict", "", markdown(verdict.summary), ""]
-    lines.append(
-        "By the rule of docs/statistics.md, fixed before any data were seen: the best temperature and the best sigma "
-        "are chosen on one half of the problems and compared on the other at k = 1, 16 and 256."
-    )
-    selection = results.selection
-    if selection is not None:
-        judged = [c.judged_on for c in (*selection.temperatures, *selection.sigmas)]
-        if judged:
-            lines[-1] += f" The other half is {plural(max(judged), 'problem')}."
-            if max(judged) < FEW_PROBLEMS:
-                lines[-1] += " On so few, intervals and p are rough."
-        lines += [line for note in selection.notes for line in ("", f"{markdown(note[0].upper() + note[1:])}.")]
-    for title, findings in (
+    lines = [markdown(summary(verdict)), "", _rule(results)]
+    if results.selection is not None:
+        lines += [line for note in results.selection.notes for line in ("", sentence(markdown(selection_note(note))))]
+    for title, contrasts in (
         ("The two arms", verdict.primary),
         ("Against guessing", verdict.against_null),
         ("Against greedy decoding of the unperturbed model", verdict.against_greedy),
         ("Against sigma 0, which is numerical noise alone", verdict.against_zero),
     ):
-        if findings:
+        if contrasts:
             lines += ["", f"{title}:", ""]
-            lines += [f"- {markdown(f.sentence)}{_p(f.p_holm)}" for f in findings]
+            lines += [f"- {markdown(contrast_sentence(c))}{_p(c.p_holm)}" for c in contrasts]
     if verdict.missing:
         lines += ["", "What could not be judged:", ""]
-        lines += [f"- {markdown(line)}." for line in verdict.missing]
+        lines += [f"- {markdown(missing_clause(reason))}." for reason in verdict.missing]
     return lines
 
 
-def selection_section(results: Results) -> list[str]:
-    """The best single perturbation and the best of each arm; nothing where none was chosen."""
-    selection = results.selection
-    if selection is None:
-        return []
-    lines = ["## The best of many, on problems it was not chosen on", ""]
-    chosen = selection.perturbation
-    lines += _single(results, chosen, selection) if chosen is not None else ["No single perturbation could be chosen."]
-    rows = [("chosen among", "k", "winner", "looked", "is", "average", "optimism")]
-    for arm, winners in (("temperatures", selection.temperatures), ("sigmas", selection.sigmas)):
-        for c in winners:
-            label = markdown(results.labels[c.condition])
-            values = (_percent(c.looked), _judged(c), _percent(c.average), f"{points(c.optimism)} points")
-            rows.append((f"{c.candidates} {arm}", count(c.k), label, *values))
-    if len(rows) > 1:
-        lines += ["", *markdown_table(rows)]
-    return lines
-
-
-def _single(results: Results, c: Chosen, selection: Selection) -> list[str]:
-    label = markdown(results.labels[c.condition])
-    expected = (
-        ""
-        if c.expected_optimism is None
-        else (f"; {points(c.expected_optimism)} would be expected of a choice among equally good ones")
+def _rule(results: Results) -> str:
+    rule = (
+        "By the rule of docs/statistics.md, fixed before any data were seen: the best temperature and the best sigma "
+        "are chosen on one half of the problems and compared on the other at k = 1, 16 and 256."
     )
-    lines = [
-        f"Of {count(c.candidates)} perturbations, seed {c.seed} of {label} solves most of the "
-        f"{plural(c.selected_on, 'problem')} to choose on, {_percent(c.looked)}. On the other "
-        f"{count(c.judged_on)}, decoded greedily, it solves **{_judged(c)}**; the average perturbation solves "
-        f"{_percent(c.average)} of those. Optimism {points(c.optimism)} points{expected}.",
-        "",
+    selection = results.selection
+    judged_on = [] if selection is None else [c.judged_on for c in (*selection.temperatures, *selection.sigmas)]
+    if judged_on:
+        rule += f" The other half is {plural(max(judged_on), 'problem')}."
+        if max(judged_on) < FEW_PROBLEMS:
+            rule += " On so few, intervals and p are rough."
+    return rule
+
+
+def question(contrast: ContrastResult) -> str:
+    """Which contrast it is, such as "best sigma against best temperature"."""
+    references = {
+        Reference.BEST_TEMPERATURE: "best temperature",
+        Reference.GUESSING: contrast.a,
+        Reference.GREEDY: "the greedy baseline",
+        Reference.SIGMA_0: "sigma 0",
+    }
+    return f"{_best(contrast.arm)} against {references[contrast.reference]}"
+
+
+def contrast_sentence(contrast: ContrastResult) -> str:
+    """Both values, their difference and the outcome."""
+    a, b = contrast.a, contrast.b
+    values = f"At k = {contrast.k}, {b} reaches {rate(contrast.pass_b)} against {rate(contrast.pass_a)} of {a}"
+    if contrast.ci_low is None or contrast.ci_high is None:
+        return f"{values}; how sure that is cannot be told from these data."
+    outcomes: dict[Outcome | None, str] = {
+        "B ahead": f"{b} is ahead",
+        "A ahead": f"{a} is ahead",
+        "alike": "the two are alike to within 2 points",
+        "not told apart": "the data do not tell the two apart",
+        None: "how sure that is cannot be told",
+    }
+    difference = gap(contrast.estimate, contrast.ci_low, contrast.ci_high)
+    return f"{values}, {difference}: {outcomes[contrast.outcome]}."
+
+
+def summary(verdict: Verdict) -> str:
+    """A few sentences on all contrasts."""
+    if {reason.arm for reason in verdict.missing if isinstance(reason, NoArm)} == {Kind.TEMPERATURE, Kind.PERTURBATION}:
+        return "Neither arm is among these conditions, so there is nothing to judge."
+    parts = [
+        _arms_sentence(verdict.primary),
+        *_greedy_sentences(verdict.against_greedy),
+        *_guessing_sentences(verdict.against_null),
     ]
-    rows = [("to read it against", "solved")]
-    for line in selection.lines:
-        around = "" if line.ci_low is None or line.ci_high is None else _between(line.ci_low, line.ci_high)
-        about = "" if line.measured else "about "
-        rows.append((markdown(line.label), f"{about}{_percent(line.estimate)}{around}"))
-    return lines + markdown_table(rows) if len(rows) > 1 else lines
+    if verdict.against_zero:
+        ahead = [c.k for c in verdict.against_zero if c.outcome == "B ahead"]
+        if ahead:
+            parts.append(f"Perturbing weights reaches more than numerical noise alone at {k_list(ahead)}.")
+        else:
+            parts.append("Nothing shows that perturbing weights reaches more than numerical noise alone does.")
+    return " ".join(parts)
 
 
-def _judged(c: Chosen) -> str:
-    around = "" if c.ci_low is None or c.ci_high is None else _between(c.ci_low, c.ci_high)
-    return _percent(c.estimate) + around
+def _arms_sentence(primary: Sequence[ContrastResult]) -> str:
+    if not primary:
+        return "The two arms cannot be compared."
+    words: dict[Outcome | None, str] = {
+        "B ahead": "weight space reaches more than token space",
+        "A ahead": "token space reaches more than weight space",
+        "alike": "the two arms reach the same to within 2 points",
+        "not told apart": "the data do not tell the two arms apart",
+        None: "nothing can be said of the two arms",
+    }
+    by_outcome: dict[Outcome | None, list[int]] = {}
+    for contrast in primary:
+        by_outcome.setdefault(contrast.outcome, []).append(contrast.k)
+    return sentence("; ".join(f"at {k_list(ks)} {words[outcome]}" for outcome, ks in by_outcome.items()))
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+def _greedy_sentences(against_greedy: Sequence[ContrastResult]) -> list[str]:
+    """One sentence for each arm of which one rollout differs from the unperturbed model's greedy answer."""
+    words: dict[Outcome | None, str] = {
+        "A ahead": "solves less than",
+        "B ahead": "solves more than",
+        "alike": "solves as much as",
+    }
+    return [
+        f"One rollout of the {_best(c.arm)} {words[c.outcome]} greedy decoding of the unperturbed model."
+        for c in against_greedy
+        if c.outcome in words
+    ]
 
 
-def _between(low: float, high: float) -> str:
-    return f" [{100 * low:.1f}, {100 * high:.1f}]"
+def _guessing_sentences(against_null: Sequence[ContrastResult]) -> list[str]:
+    """One sentence for each arm, on whether it reaches more than guessing."""
+    parts = []
+    for arm in dict.fromkeys(c.arm for c in against_null):
+        of_arm = [c for c in against_null if c.arm is arm]
+        name, null = _best(arm), of_arm[0].a
+        above = [c.k for c in of_arm if c.outcome == "B ahead"]
+        below = [c.k for c in of_arm if c.outcome == "A ahead"]
+        if above:
+            text = f"The {name} is above {null} at {k_list(above)}"
+        elif any(c.outcome for c in of_arm):
+            text = f"The {name} is nowhere shown to be above {null}"
+        else:
+            text = f"Whether the {name} is above {null} cannot be told"
+        if below:
+            text += f" and below it at {k_list(below)}, where solving a problem once says nothing about ability"
+        parts.append(f"{text}.")
+    return parts
+
+
+def missing_clause(reason: Missing) -> str:
+    """Why a contrast is missing, without a full stop."""
+    match reason:
+        case NoArm(arm):
+            return f"no {_arm(arm)} is among these conditions"  # which need not be all that were sampled
+        case ArmTooFewProblems(arm, problems):
+            return f"the {_arm(arm)} arm: {too_few_problems(problems)}"
+        case ArmTooFewRollouts(arm, ks):
+            return f"{k_list(ks)} of the {_arm(arm)} arm: too few rollouts"
+        case NoNull():
+            return "no null: the task brings none for all of these problems, so guessing is not known"
+        case NoSigma0():
+            return (
+                "no sigma 0 is among these conditions over all of these problems, so numerical noise is not known; "
+                "sample it with: sample-perturb --sigma 0"
+            )
+
+
+def _best(arm: Kind) -> str:
+    return f"best {arm.parameter}"
+
+
+def _arm(arm: Kind) -> str:
+    return "sigma above 0" if arm.shares_noise else str(arm.parameter)
 
 
 def _p(p: float | None) -> str:

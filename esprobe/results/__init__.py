@@ -1,1 +1,1 @@
-"""What analysis hands to report: frozen values. Nothing is computed or worded here."""
+"""Frozen values that analysis returns and report prints. Computes nothing and contains no text for people."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from esprobe.results.notes import PairNote
 from esprobe.stats.cost import Cost
 from esprobe.stats.cover import CoverPoint
 from esprobe.stats.difference import Difference
@@ -21,7 +22,7 @@ class Detail:
     Attributes:
         counts: how often its problems are solved.
         cover: share of problems solved reliably, one point for each tau; empty without problems.
-        taxonomy: what became of its rollouts.
+        taxonomy: how its rollouts failed or succeeded.
         cost: its curve against tokens and engine-seconds.
         vote: majority vote; None for a greedy baseline.
         diversity: distinct correct answers.
@@ -41,18 +42,18 @@ class Detail:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two conditions, problem by problem over the problems that both have. Differences are B minus A.
+    """Two conditions, paired by problem over the problems that both have. Differences are B minus A.
 
     Attributes:
         a: id of the first; None where ``label_a`` names a null.
         b: id of the second.
         label_a: how tables name it.
         label_b: likewise.
-        difference: intervals that speak about problems like these.
-        same_problems: intervals that speak about these very problems.
+        difference: with intervals for new problems (random set).
+        same_problems: with intervals for the same problems (fixed set).
         overlap: their solved sets; None against a null.
         shared_seeds: whether both are perturbations of the same noise, so that one seed moves both alike.
-        notes: what is unusual about the pair, in words.
+        notes: what is unusual about the pair.
     """
 
     a: int | None
@@ -63,4 +64,4 @@ class Comparison:
     same_problems: Difference
     overlap: Overlap | None
     shared_seeds: bool
-    notes: tuple[str, ...] = ()
+    notes: tuple[PairNote, ...] = ()

@@ -1,15 +1,12 @@
-"""What the page's explorer shows: every problem with its counts, and some of its completions.
-
-Does not know the store: texts are handed in.
-"""
+"""What the HTML report's explorer shows: every problem with its counts, and some of its completions."""
 
 from dataclasses import dataclass
 
 COMPLETIONS = 8
-"""Completions of each problem that a page holds where nothing else is asked for."""
+"""Default number of completions of each problem in the page."""
 
 LONGEST = 1000
-"""Characters of a completion that a page holds where nothing else is asked for."""
+"""Default number of characters of each completion in the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +21,7 @@ class Excerpt:
         failure: a word of the scorer's failure taxonomy; None if correct.
         tokens: generated.
         finish: why it ended.
-        text: its beginning and its end, and a sentence where something between them is left out.
+        text: the completion; of a long one the beginning and the end, with a sentence in place of the middle.
     """
 
     condition: int
@@ -47,7 +44,7 @@ class ExploredProblem:
         inputs: what is asked, in a line.
         n: stored rollouts of each condition, in the order of ``Explorer.conditions``.
         c: correct ones of each.
-        excerpts: in the order in which they are leafed through.
+        excerpts: in the order of display.
     """
 
     name: str
@@ -65,21 +62,11 @@ class Explorer:
     Attributes:
         conditions: ids, in the order of every problem's counts.
         problems: by index.
-        most: completions of one problem that were let in.
-        longest: characters of a completion that were let in.
+        most: largest number of completions of one problem.
+        longest: largest number of characters of a completion.
     """
 
     conditions: tuple[int, ...]
     problems: tuple[ExploredProblem, ...]
     most: int
     longest: int = LONGEST
-
-
-def clipped(text: str, longest: int) -> str:
-    """A text, or the beginning and the end of a longer one with the number of characters between them."""
-    left_out = len(text) - longest
-    if left_out <= 0:
-        return text
-    half = longest // 2
-    end = text[len(text) - (longest - half) :]
-    return f"{text[:half]}\n[... {left_out:,} characters are not in this page ...]\n{end}"

@@ -1,22 +1,21 @@
-"""Labels that tell the conditions of one table apart."""
+"""Unique labels for the conditions of one table."""
 
 from collections import Counter
 from collections.abc import Mapping
 
 from esprobe.spec import Condition
 
-TELLING = (
+DISTINGUISHING = (
     "model_fingerprint", "data_digest", "prompt", "prompt_digest", "dtype", "engine", "max_tokens", "stop_loops",
     "top_p", "top_k", "noise", "scope", "temperature", "sigma",
 )  # fmt: skip
-"""What can tell two conditions of one label apart, in the order in which people would look."""
+"""Fields that distinguish conditions with the same label, the most telling first."""
 
 
 def distinct_labels(conditions: Mapping[int, Condition]) -> dict[int, str]:
-    """A label for each condition id, no two alike.
+    """A unique label for each condition id.
 
-    The model is named wherever conditions of several models stand side by side; whatever else differs is named only
-    between conditions that would share a label.
+    The model is named if there are several; other fields are named only for conditions that would share a label.
     """
     several = len({condition.model for condition in conditions.values()}) > 1
     plain = {i: _label(condition, several) for i, condition in conditions.items()}
@@ -24,10 +23,12 @@ def distinct_labels(conditions: Mapping[int, Condition]) -> dict[int, str]:
     labels = dict(plain)
     for label in (label for label, uses in shared.items() if uses > 1):
         group = {i: condition for i, condition in conditions.items() if plain[i] == label}
-        telling = [key for key in TELLING if len({getattr(condition, key) for condition in group.values()}) > 1]
+        differing = [
+            key for key in DISTINGUISHING if len({getattr(condition, key) for condition in group.values()}) > 1
+        ]
         for i, condition in group.items():
-            if telling:
-                labels[i] = f"{label} ({', '.join(_short(key, condition) for key in telling)})"
+            if differing:
+                labels[i] = f"{label} ({', '.join(_short(key, condition) for key in differing)})"
     uses = Counter(labels.values())
     return {i: label if uses[label] == 1 else f"{label} #{i}" for i, label in labels.items()}
 

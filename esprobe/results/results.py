@@ -1,6 +1,6 @@
-"""What the tables and reports are made from: one frozen value per condition, null and published point.
+"""What tables and reports are made from: one frozen value per condition, null and published point.
 
-Does not know how anything is printed, nor the database.
+Knows neither the database nor how anything is printed.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from functools import cached_property
 from esprobe.records import Extent, PublishedPoint, SessionRecord, Totals
 from esprobe.results.detail import Comparison, Detail
 from esprobe.results.labels import distinct_labels
+from esprobe.results.notes import MixedScorers, UnavailableTask
 from esprobe.spec import Condition, Kind
 from esprobe.stats.cost import CostMatched
 from esprobe.stats.curve import Curve, GroupCurve
@@ -24,18 +25,18 @@ class ConditionResult:
     Attributes:
         id: the condition's id in its database.
         condition: what decides the distribution its rollouts are drawn from.
-        extent: the smallest rectangle of problems and seeds that holds all that was asked for; None if that is not
+        extent: the smallest rectangle of problems and seeds that contains everything planned; None if the plan is not
             recorded.
-        planned: rollouts that any session asked for; None if that is not recorded.
+        planned: rollouts planned by any session; None if the plan is not recorded.
         missing: planned rollouts that are not stored; None if the plan is not recorded.
         problems: problems with at least one rollout.
         samples_min: the fewest rollouts of any such problem; 0 without rollouts.
         samples_max: the most rollouts of any such problem; 0 without rollouts.
         totals: sums over its stored rollouts.
-        curve: pass@k with intervals that speak about problems like these; without points if nothing is stored.
-        same_problems: the same estimates with intervals that speak about these very problems.
-        scorers: whose verdicts its rollouts have, sorted; several where they were mixed.
-        detail: what only a report shows; None where a table of pass@k was asked for.
+        curve: pass@k with intervals for new problems (random set); without points if nothing is stored.
+        same_problems: the same estimates with intervals for the same problems (fixed set).
+        scorers: names of the scorers of its verdicts, sorted; several if they are mixed.
+        detail: shown only by reports; None for a table of pass@k.
         by_group: the curve by problem class, sorted; empty likewise.
     """
 
@@ -56,30 +57,32 @@ class ConditionResult:
 
     @property
     def kind(self) -> Kind:
-        """How its rollouts were drawn."""
+        """How its rollouts were sampled."""
         return self.condition.kind
 
 
 @dataclass(frozen=True)
 class NullResult:
-    """What answering without any model would reach, such as random expressions over the given numbers.
+    """pass@k of random guessing without any model, such as random expressions over the given numbers.
 
     Attributes:
         label: how tables name it.
-        description: one sentence for the report: what draws the answers, and over which problems.
+        definition: how the answers are drawn, in the task's own words.
         curve: its pass@k; see ``expected_curve``.
         by_group: the same by problem class, sorted.
+        left_out: problems of the conditions for which the task does not know it.
     """
 
     label: str
-    description: str
+    definition: str
     curve: Curve
     by_group: tuple[GroupCurve, ...] = ()
+    left_out: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """All that one table or report shows.
+    """Everything that one table or report shows.
 
     Attributes:
         task: the task's name.
@@ -88,14 +91,16 @@ class Results:
         nulls: curves of guessing, shown beside the conditions.
         published: figures from elsewhere about this task.
         sessions: the invocations that stored the rollouts.
-        asked_ks: the k that were asked for; None where they are powers of two.
-        pairs: every two conditions, the earlier one first; empty where a table of pass@k was asked for.
+        asked_ks: the k given by the user; None for the default, powers of two.
+        pairs: every two conditions, the earlier one first; empty for a table of pass@k.
         against_null: every sampled condition against every null; empty likewise.
         arms: the solved sets of the temperature arm (A) and the perturbation arm (B), each the union of its
             conditions; None without both arms.
-        selection: the best of many, judged on problems that no choice has seen; None where it was not asked for.
-        verdict: the fixed rule's answer; None where it was not asked for.
+        selection: the best conditions, judged on held-out problems; None for a table of pass@k.
+        verdict: the outcomes of the pre-declared contrasts; None for a table of pass@k.
         cost_matched: pass@k at equal tokens, then at equal engine-seconds where they are recorded.
+        mixed_scorers: the scorers of each condition, if they differ; else None.
+        unavailable_tasks: tasks of the conditions that could not be loaded.
     """
 
     task: str
@@ -111,6 +116,8 @@ class Results:
     selection: Selection | None = None
     verdict: Verdict | None = None
     cost_matched: tuple[CostMatched, ...] = ()
+    mixed_scorers: MixedScorers | None = None
+    unavailable_tasks: tuple[UnavailableTask, ...] = ()
 
     @property
     def greedy(self) -> tuple[ConditionResult, ...]:
@@ -124,7 +131,7 @@ class Results:
 
     @cached_property
     def labels(self) -> dict[int, str]:
-        """A label for each condition id, no two alike."""
+        """A unique label for each condition id."""
         return distinct_labels({c.id: c.condition for c in self.conditions})
 
     @property

@@ -1,4 +1,4 @@
-"""The Beta distribution: numpy has no special functions, and these are all that is needed of them."""
+"""The Beta distribution, as numpy has no special functions."""
 
 import math
 

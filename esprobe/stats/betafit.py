@@ -1,4 +1,4 @@
-"""How chances of success differ between problems: a Beta, and a share of problems that are never solved."""
+"""A zero-inflated beta-binomial for correct counts: a Beta over problems, and a share of problems never solved."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _STARTS = ((-1.0, 1.0, -1.0), (-2.0, 3.0, 0.0), (0.5, 0.5, -3.0))
 """log alpha, log beta, logit pi: chances rare, very rare, and spread over the whole range."""
 
 _FARTHEST = 12.0
-"""Bound of each of the three: beyond it the fit says the same."""
+"""Bound of each of the three: beyond it the fit hardly changes."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def fit_counts(n: NDArray[np.int64], c: NDArray[np.int64], near: BetaFit | None 
     cells, weights = np.unique(np.stack([n, c]), axis=1, return_counts=True)
     loss = _Loss(cells[0], cells[1], weights)
     starts = _STARTS if near is None else (_free(near),)
-    found = [minimise(loss, start, step=0.7 if near is None else 0.2) for start in starts]
-    best = min(found, key=loss)
+    fits = [minimise(loss, start, step=0.7 if near is None else 0.2) for start in starts]
+    best = min(fits, key=loss)
     return _fit(best)
 
 

@@ -15,7 +15,7 @@ class CoverPoint:
     """The share of problems whose chance of a correct rollout is at least tau.
 
     pass@k at a large k counts a problem that is solved once in a thousand rollouts; this counts it only if its
-    chance is worth something.
+    chance is at least tau.
 
     Attributes:
         tau: the least chance.

@@ -5,17 +5,14 @@ Does not know the store: outcomes come in as arrays, points go out as numbers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esprobe.spec import Kind
 from esprobe.stats.intervals import Interval, Note, Target, interval, intervals, spread
 from esprobe.stats.outcomes import Outcomes
 from esprobe.stats.passk import pass_at_k_curve
-
-if TYPE_CHECKING:
-    from esprobe.spec import Kind
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,7 @@ class Point:
     """pass@k at one k.
 
     Attributes:
-        k: rollouts that may be drawn.
+        k: rollouts per problem.
         estimate: mean over problems of the unbiased pass@k.
         ci_low: lower end of the interval, None if there is none.
         ci_high: upper end of the interval, None if there is none.
@@ -45,7 +42,7 @@ class Curve:
 
     Attributes:
         points: in ascending k; empty if nothing is stored.
-        target: what the intervals speak about.
+        target: what the intervals are for.
         level: the share of intervals that should cover the truth.
     """
 
@@ -74,7 +71,7 @@ def default_ks(n_min: int) -> tuple[int, ...]:
 
 def estimate_curve(
     outcomes: Outcomes,
-    kind: "Kind",
+    kind: Kind | str,
     ks: Sequence[int] | None = None,
     target: Target = "problems like these",
     level: float = 0.95,
@@ -83,20 +80,20 @@ def estimate_curve(
 
     Args:
         outcomes: the verdicts; without problems the curve has no points.
-        kind: how rollouts were drawn, and so what they share.
+        kind: how rollouts were sampled, which decides what they share; a ``Kind`` or its value.
         ks: in any order; powers of two up to the fewest rollouts of any problem if None.
-        target: what the intervals speak about.
+        target: what the intervals are for.
         level: the share of intervals that should cover the truth.
 
     Raises:
-        ValueError: not 1 <= k <= min n for every k, or not 0 < level < 1.
+        ValueError: not 1 <= k <= min n for every k, not 0 < level < 1, or an unknown kind.
     """
+    kind = Kind(kind)
     if outcomes.problems == 0:
         return Curve((), target, level)
     ks = default_ks(outcomes.n_min) if ks is None else sorted(set(ks))
     values = pass_at_k_curve(outcomes.n, outcomes.c, ks)
-    found = intervals(outcomes, ks, kind, target, level)
-    return Curve(_points(values, ks, found), target, level)
+    return Curve(_points(values, ks, intervals(outcomes, ks, kind, target, level)), target, level)
 
 
 def expected_curve(chances: NDArray[np.float64], ks: Sequence[int], level: float = 0.95) -> Curve:
@@ -123,10 +120,10 @@ def expected_curve(chances: NDArray[np.float64], ks: Sequence[int], level: float
     values[chances == 0] = 0.0
     p = chances.size
     if p == 1:
-        found = [Interval(None, None, "one problem")] * len(ks)
+        around = [Interval(None, None, "one problem")] * len(ks)
     else:
-        found = [interval(f, float(v), p, level) for f, v in zip(values.T, spread(values), strict=True)]
-    return Curve(_points(values, ks, found), "problems like these", level)
+        around = [interval(f, float(v), p, level) for f, v in zip(values.T, spread(values), strict=True)]
+    return Curve(_points(values, ks, around), "problems like these", level)
 
 
 def _points(values: NDArray[np.float64], ks: Sequence[int], found: Sequence[Interval]) -> tuple[Point, ...]:

@@ -1,7 +1,7 @@
 """The paired difference of two pass@k curves, with a band over all k at once.
 
 Built from the two sides' own intervals by the method of variance estimates recovery (Newcombe 1998; Zou & Donner
-2008), drawn in by what pairing takes off the variance. It stays inside -1 to 1, works where one side solves nothing
+2008), narrowed by what pairing takes off the variance. It stays inside -1 to 1, works where one side solves nothing
 or everything, and is the usual interval where both are far from that.
 """
 
@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from esprobe.spec import Kind
 from esprobe.stats.intervals import Target, limits
 from esprobe.stats.mcnemar import sign_flip
 from esprobe.stats.multiplicity import holm, simultaneous_critical
@@ -31,7 +30,7 @@ DifferenceNote = Literal["one problem", "one perturbation", "one rollout", "no s
 """Why there is no interval."""
 
 _FARTHEST = 64.0
-"""Standard errors beyond which a difference is not searched for: any p is 0 in print long before."""
+"""Largest number of standard errors considered: its p prints as 0."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class DifferencePoint:
         band_high: upper end.
         p: two-sided p that the difference is 0, by the same variance; None without one.
         p_holm: p adjusted by Holm for all contrasts that are printed together; None likewise.
-        p_flip: p of a sign-flip permutation over problems, blind to shared perturbations: a check, no substitute. None
-            for these very problems, and for a single one.
+        p_flip: p of a sign-flip permutation over problems, which ignores shared perturbations: a sensitivity check.
+            None for the same problems (fixed set), and for a single problem.
         note: why there is no interval, or an unusual one; None for an ordinary one.
     """
 
@@ -73,8 +72,8 @@ class Difference:
     """pass@k of B minus pass@k of A.
 
     Attributes:
-        points: ascending k; empty if no k can be told for both.
-        target: what the intervals speak about.
+        points: ascending k; empty if no k is within n of both.
+        target: what the intervals are for.
         level: the share of intervals, or of whole bands, that should cover the truth.
         problems: problems that both have.
     """
@@ -110,12 +109,12 @@ def paired_difference(
 
     The variance of the difference of means is s^2(d_i) / P, d_i being the difference at problem i, plus V_S - V_PS
     of each side that is a perturbation; where both are and their seeds name the same noise, V_S and V_PS are those
-    of the difference itself. For these very problems it is V_S of perturbations and V_PS of temperatures alone.
+    of the difference itself. For the same problems it is V_S of perturbations and V_PS of temperatures alone.
 
     Args:
         a: the first side.
-        b: the second side, row by row the same problems, and the same k.
-        target: what intervals speak about.
+        b: the second side, with the same problems in the same order, and the same k.
+        target: what the intervals are for.
         level: the share that should cover.
         shared_seeds: whether both are perturbations of one noise scheme and scope.
 
@@ -127,7 +126,7 @@ def paired_difference(
     note = _missing(a, b, target)
     differences = b.values - a.values
     means = differences.mean(axis=0)
-    # Flipping problems asks what other problems would have shown.
+    # Sign flips treat problems as a random sample.
     flipped = target == "problems like these" and len(differences) > 1
     flips = sign_flip(differences).tolist() if flipped else [None] * len(a.ks)
     pair = _paired(a, b, target, shared_seeds)
@@ -162,7 +161,7 @@ def _missing(a: Side, b: Side, target: Target) -> DifferenceNote | None:
     for side in (a, b):
         if side.n_min < 2 and side.shares_noise:
             return "one perturbation"
-        if side.n_min < 2 and side.kind is Kind.TEMPERATURE and target == "these problems":
+        if side.n_min < 2 and side.kind is not None and side.kind.has_token_noise and target == "these problems":
             return "one rollout"
     return None
 
@@ -176,21 +175,21 @@ def _paired(a: Side, b: Side, target: Target, shared_seeds: bool) -> _Paired:
         seeds, rollouts = shared_seed_covariance(a, b), shared_rollout_covariance(a, b)
     else:
         seeds = seeds_a + seeds_b
-        # What rollouts contribute is taken off where perturbations already hold it.
+        # The perturbations' variance already contains that of their rollouts.
         rollouts = rollouts_a * a.shares_noise + rollouts_b * b.shares_noise
     like = _two_way(_between(b.values - a.values), seeds, rollouts)
     clusters = min(side.clusters for side in (a, b))
     if target == "problems like these":
         return _Paired(a, b, like_a, like_b, like, clusters, target)
-    luck_a, luck_b = _luck(a, seeds_a, rollouts_a), _luck(b, seeds_b, rollouts_b)
-    luck = seeds if shared_seeds else luck_a + luck_b
+    within_a, within_b = _within(a, seeds_a, rollouts_a), _within(b, seeds_b, rollouts_b)
+    within = seeds if shared_seeds else within_a + within_b
     several = len(a.values) > 1
     return _Paired(
         a,
         b,
-        _capped(luck_a, like_a) if several else luck_a,
-        _capped(luck_b, like_b) if several else luck_b,
-        _capped(luck, like) if several else luck,
+        _capped(within_a, like_a) if several else within_a,
+        _capped(within_b, like_b) if several else within_b,
+        _capped(within, like) if several else within,
         clusters,
         target,
     )
@@ -203,7 +202,8 @@ def _capped(covariance: NDArray[np.float64], most: NDArray[np.float64]) -> NDArr
     return capped
 
 
-def _luck(side: Side, seeds: NDArray[np.float64], rollouts: NDArray[np.float64]) -> NDArray[np.float64]:
+def _within(side: Side, seeds: NDArray[np.float64], rollouts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(K, K) covariance of a side over a fixed set of problems."""
     return seeds if side.shares_noise else rollouts
 
 
@@ -252,7 +252,7 @@ def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[floa
     """The interval of one difference as a function of its critical value; None where nothing varies."""
     v_a, v_b, v_d = (float(v[j, j]) for v in (pair.of_a, pair.of_b, pair.of_difference))
     # How much less the difference varies than two independent sides would. With a correlation inside the root, as
-    # Newcombe has it, sides that are skewed and much alike would leave their skewness over, and cover too much.
+    # Newcombe has it, intervals of skewed and strongly correlated sides would be too wide.
     shrunk = math.sqrt(v_d / (v_a + v_b)) if v_a + v_b > 0 else 1.0
     failures = [float((1 - side.values[:, j]).sum()) for side in (pair.a, pair.b)]
     successes = [side.successes(these_problems=pair.target == "these problems") for side in (pair.a, pair.b)]
@@ -269,14 +269,14 @@ def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[floa
             (pair.a, point.a, failures[0], successes[0], v_a),
             (pair.b, point.b, failures[1], successes[1], v_b),
         ):
-            # Nothing varies: these very problems give the same answers again, or all problems have one pass@k. A
-            # greedy side that solves none of some problems may well solve others like them.
+            # Nothing varies: a fixed set of problems gives the same answers again, or all problems have one pass@k.
+            # A greedy side that solves none of these problems may well solve other problems.
             if variance == 0 and ((side.fixed and pair.target == "these problems") or 0 < p < 1):
                 ends.append((p, p))
                 continue
-            found = limits(p, failing, variance, side.clusters, critical, alpha, succeeding)
-            assert found.low is not None and found.high is not None
-            ends.append((found.low, found.high))
+            interval = limits(p, failing, variance, side.clusters, critical, alpha, succeeding)
+            assert interval.low is not None and interval.high is not None
+            ends.append((interval.low, interval.high))
         (low_a, high_a), (low_b, high_b) = ends
         down = shrunk * math.hypot(point.b - low_b, high_a - point.a)
         up = shrunk * math.hypot(high_b - point.b, point.a - low_a)
@@ -291,8 +291,8 @@ def _distance(around: "Callable[[float], tuple[float, float] | None]") -> float:
     """Standard errors at which the interval just reaches 0, so that p and interval never disagree."""
 
     def holds_zero(critical: float) -> bool:
-        found = around(critical)
-        return found is None or found[0] <= 0 <= found[1]
+        interval = around(critical)
+        return interval is None or interval[0] <= 0 <= interval[1]
 
     near, far = 0.0, _FARTHEST
     if not holds_zero(far):

@@ -1,4 +1,4 @@
-"""How many different correct answers rollouts find."""
+"""Number of distinct correct answers."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Diversity:
     """Distinct correct answers, by the task's own notion of when two are the same.
 
-    More rollouts find more of them, so the correct rollouts of a problem are looked at up to a number that all
-    conditions of a report share.
+    More rollouts find more of them, so at most a number of correct rollouts per problem is counted that is equal for
+    all conditions of a report.
 
     Attributes:
         most_looked_at: correct rollouts of one problem that are looked at, those of the lowest seeds.
@@ -37,16 +37,16 @@ def diversity(answers: Iterable[tuple[int, Hashable]], most_looked_at: int) -> D
         answers: (problem, canonical answer) of each correct rollout that is looked at.
         most_looked_at: how many of one problem there can be.
     """
-    found: defaultdict[int, list[Hashable]] = defaultdict(list)
+    by_problem: defaultdict[int, list[Hashable]] = defaultdict(list)
     for problem, answer in answers:
-        found[problem].append(answer)
-    distinct = [len(set(of_problem)) for of_problem in found.values()]
-    correct = sum(map(len, found.values()))
+        by_problem[problem].append(answer)
+    distinct = [len(set(of_problem)) for of_problem in by_problem.values()]
+    correct = sum(map(len, by_problem.values()))
     return Diversity(
         most_looked_at=most_looked_at,
-        solved=len(found),
+        solved=len(by_problem),
         correct=correct,
-        mean_distinct=sum(distinct) / len(found) if found else None,
+        mean_distinct=sum(distinct) / len(by_problem) if by_problem else None,
         most_distinct=max(distinct, default=0),
         duplicate_share=1 - sum(distinct) / correct if correct else None,
     )

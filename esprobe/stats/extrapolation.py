@@ -1,4 +1,4 @@
-"""pass@K beyond the rollouts that were drawn, by a zero-inflated beta-binomial (Kazdan et al. 2025, arXiv:2510.05197).
+"""pass@K extrapolated beyond n by a zero-inflated beta-binomial (Kazdan et al. 2025, arXiv:2510.05197).
 
 Not by a line through log(-log pass@k) over log k: points of one curve share their rollouts.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from esprobe.spec import Kind
 
 LEAST_ROLLOUTS = 8
-"""Fewer rollouts per problem leave a quarter that says nothing."""
+"""With fewer rollouts per problem, a quarter of them is too few to validate on."""
 
 GROUPS = 20
 """Groups of problems, and of seeds, that are left out in turn."""
@@ -35,7 +35,7 @@ class Forecast:
     """pass@K by the fit.
 
     Attributes:
-        k: K, more than the rollouts that were drawn.
+        k: K, more than n.
         estimate: of pass@K.
         ci_low: lower end of the interval by refitting without groups of problems and of seeds; None if it could
             not be refitted.
@@ -50,7 +50,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Validation:
-    """The same method asked for what is known: fitted on a quarter of the seeds, it predicts pass@n.
+    """The error of the method on known data: fitted on a quarter of the seeds, it predicts pass@n.
 
     Attributes:
         fitted: rollouts per problem that it was fitted on.
@@ -69,10 +69,10 @@ class Validation:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """Forecasts with the proof of what they are worth.
+    """Forecasts, and the error of the method on known data.
 
     Attributes:
-        fit: to all rollouts; None if it cannot be had, see ``note``.
+        fit: to all rollouts; None if there is none, see ``note``.
         forecasts: ascending K.
         validations: errors on the data themselves, ascending k.
         note: why there is no fit, in words; None otherwise.
@@ -88,11 +88,11 @@ def extrapolate(outcomes: Outcomes, kind: "Kind", level: float = 0.95) -> Extrap
     """Forecasts beyond n, their intervals, and the error of the same method on the data themselves.
 
     The variance is a delete-group jackknife over problems and, where perturbations are shared, one over seeds added
-    to it; the interval is made as those of pass@k are.
+    to it; the interval is computed as those of pass@k are.
 
     Args:
         outcomes: the verdicts.
-        kind: how rollouts were drawn.
+        kind: how rollouts were sampled.
         level: the share of intervals that should cover.
     """
     n = outcomes.n_min
@@ -141,16 +141,17 @@ def _refitted(
 
 
 def _jackknife(values: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
-    told = [value for value in values if value is not None]
-    if len(told) < len(values):
+    refitted = [value for value in values if value is not None]
+    if len(refitted) < len(values):
         return None
-    found = np.stack(told)
-    spread: NDArray[np.float64] = (len(found) - 1) / len(found) * ((found - found.mean(axis=0)) ** 2).sum(axis=0)
-    return spread
+    stacked = np.stack(refitted)
+    deviations = stacked - stacked.mean(axis=0)
+    variance: NDArray[np.float64] = (len(stacked) - 1) / len(stacked) * (deviations**2).sum(axis=0)
+    return variance
 
 
 def _validations(outcomes: Outcomes) -> tuple[Validation, ...]:
-    """A quarter of the seeds, the first, as if the run had ended there."""
+    """Errors of a fit to the first quarter of the seeds."""
     quarter = outcomes.stored.shape[1] // 4
     n = outcomes.stored[:, :quarter].sum(axis=1)
     c = outcomes.correct[:, :quarter].sum(axis=1)
@@ -160,6 +161,6 @@ def _validations(outcomes: Outcomes) -> tuple[Validation, ...]:
     ks = [k for k in (outcomes.n_min // 2, outcomes.n_min) if k > quarter]
     observed = pass_at_k_curve(outcomes.n, outcomes.c, ks).mean(axis=0)
     return tuple(
-        Validation(int(n.min()), k, float(told), float(seen), float(told - seen))
-        for k, told, seen in zip(ks, fit.pass_at(ks), observed, strict=True)
+        Validation(int(n.min()), k, float(predicted), float(seen), float(predicted - seen))
+        for k, predicted, seen in zip(ks, fit.pass_at(ks), observed, strict=True)
     )

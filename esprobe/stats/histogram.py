@@ -1,4 +1,4 @@
-"""How often problems are solved: the distribution of correct counts, and coverage against depth."""
+"""The distribution of correct counts over problems, and coverage against depth."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ class CorrectCounts:
 
 
 def correct_counts(n: NDArray[np.int64], c: NDArray[np.int64]) -> CorrectCounts:
-    """The distribution of counts, by share so that problems with unequal n stand in one picture.
+    """The distribution of counts, by share so that problems with unequal n can be compared.
 
     Args:
         n: (P,) rollouts of each problem, at least 1.

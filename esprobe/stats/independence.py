@@ -1,4 +1,4 @@
-"""How many independent draws the rollouts of a condition amount to."""
+"""Effective number of independent draws of a condition."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,14 +13,14 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class Independence:
-    """How alike the draws of a condition are.
+    """Correlation between the draws of a condition.
 
     Attributes:
         draws: S, seeds that every problem has.
         correlation: rho, mean over pairs of draws of the correlation of their verdicts over problems; problems
-            that are easy or hard for every draw raise it. None if it cannot be told, see ``note``.
-        effective: n_eff = S / (1 + (S - 1) rho), draws that would tell as much were they independent; None likewise.
-        note: why there is no figure; None otherwise.
+            that are easy or hard for every draw raise it. None if it is undefined, see ``note``.
+        effective: n_eff = S / (1 + (S - 1) rho), independent draws with as much information; None likewise.
+        note: why ``correlation`` is None; None otherwise.
     """
 
     draws: int
@@ -30,10 +30,10 @@ class Independence:
 
 
 def independence(outcomes: Outcomes) -> Independence:
-    """How alike the draws are, over the seeds that every problem has.
+    """Correlation between draws, over the seeds that every problem has.
 
     With z_is the verdicts of seed s standardised over problems, the sum over all pairs of correlations is the mean
-    over problems of (sum_s z_is)^2, so no pair need be looked at.
+    over problems of (sum_s z_is)^2, so pairs need not be enumerated.
     """
     whole = np.flatnonzero(outcomes.stored.all(axis=0)) if outcomes.problems else np.zeros(0, np.int64)
     draws = len(whole)
@@ -51,6 +51,6 @@ def independence(outcomes: Outcomes) -> Independence:
     if varying < 2:
         return Independence(draws, None, None, "no draw varies")
     correlation = float((totals**2).mean() - varying) / (varying * (varying - 1))
-    # Draws less alike than independent ones are chance: they tell no more than there are of them.
+    # A negative correlation is chance: draws are worth no more than their number.
     effective = draws / max(1.0, 1 + (draws - 1) * correlation)
     return Independence(draws, correlation, effective)

@@ -1,10 +1,10 @@
-"""How far a mean pass@k may lie from the truth, when problems share perturbations and when they do not.
+"""Confidence intervals of a mean pass@k, for problems that share perturbations and for problems that do not.
 
 Owns the variance components and the intervals built on them. Does not know where outcomes come from.
 
-A temperature rollout has its own random stream, so problems are independent and the spread between them is all
-the uncertainty there is. A perturbation is drawn once and met by every problem: problems and perturbations are
-crossed, and intervals over problems alone cover far too little.
+A temperature rollout has its own random stream, so problems are independent and the spread between them is the whole
+uncertainty. A perturbation is drawn once and shared by all problems: problems and perturbations are crossed random
+effects, and intervals over problems alone cover far too little.
 """
 
 import math
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from esprobe.spec import Kind
 
 Target = Literal["problems like these", "these problems"]
-"""What an interval speaks about: the population the problems came from, or these very problems drawn again."""
+"""What an interval is for: new problems (a random set from the same population), or the same problems (a fixed set).
+
+The values are keys of JSON documents; ``report.text.TARGETS`` has their names in print.
+"""
 
 Note = Literal[
     "none correct",
@@ -47,7 +50,7 @@ class VarianceParts:
     """Components of the variance of the mean pass@k over problems, one entry per k.
 
     Attributes:
-        by_problem: (K,) V_P, the spread between problems; NaN for one problem.
+        by_problem: (K,) V_P, the variance between problems; NaN for one problem.
         by_seed: (K,) V_S, what the shared perturbations contribute, their interaction with problems included;
             NaN where some problem has one rollout only.
         by_rollout: (K,) V_PS, what the choice of rollouts within each problem contributes when problems draw
@@ -61,20 +64,20 @@ class VarianceParts:
     def total(self, kind: "Kind", target: Target = "problems like these") -> NDArray[np.float64]:
         """(K,) variance of the estimate for a target; NaN where it cannot be estimated.
 
-        For perturbations met by problems like these it is inclusion-exclusion over the two clusterings (Cameron,
-        Gelbach & Miller 2011), never below the variance between problems. That of these very problems is never above
-        that of problems like these: at k near n the jackknife overstates it.
+        For perturbations and new problems it is inclusion-exclusion over the two clusterings (Cameron, Gelbach & Miller
+        2011), never below the variance between problems. That of the same problems is capped at that of new problems:
+        at k near n the jackknife overstates it.
         """
-        like_these = self.by_problem
+        new_problems = self.by_problem
         if kind.shares_noise:
-            like_these = np.maximum(self.by_problem + self.by_seed - self.by_rollout, self.by_problem)
+            new_problems = np.maximum(self.by_problem + self.by_seed - self.by_rollout, self.by_problem)
         if target == "problems like these":
-            return like_these
+            return new_problems
         if not kind.is_sampled:
             return np.full_like(self.by_problem, np.nan)
-        luck = self.by_seed if kind.shares_noise else self.by_rollout
-        # Not a minimum: one problem has no spread to be below of.
-        return np.where(luck > like_these, like_these, luck)
+        same_problems = self.by_seed if kind.shares_noise else self.by_rollout
+        # Not np.minimum: with one problem the variance between problems is NaN, and caps nothing.
+        return np.where(same_problems > new_problems, new_problems, same_problems)
 
 
 @dataclass(frozen=True)
@@ -145,13 +148,13 @@ def leave_one_seed_out(outcomes: Outcomes, ks: Sequence[int]) -> NDArray[np.floa
     f = pass_at_k_curve(n, c, ks)
     right, wrong = left_out(outcomes, ks)
     if outcomes.complete:
-        # What every seed does alike need not be summed for each.
+        # The part that is equal for all seeds is summed once.
         shifts = np.broadcast_to((wrong - f).sum(axis=0), (outcomes.stored.shape[1], len(ks))).copy()
     else:
         shifts = _by_seed(outcomes.stored, wrong - f)
     shifts += _by_seed(outcomes.correct, right - wrong)
-    drawn: NDArray[np.float64] = shifts[outcomes.stored.any(axis=0)] / p
-    return drawn
+    per_seed: NDArray[np.float64] = shifts[outcomes.stored.any(axis=0)] / p
+    return per_seed
 
 
 def _by_seed(cells: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -176,8 +179,8 @@ def intervals(
     that they stay inside (0, 1) and are as wide relative to a small value as to a large one. The quantile is
     Student's t with one degree of freedom less than there are clusters (problems, or perturbations if those are
     fewer): with 8 perturbations the normal one covers 89 to 91 % instead of 95 (simulated). Where nothing varies
-    because no problem is solved, or every one, the bound of ``extreme_bound`` is given instead; where all rests on a
-    handful of successes, the lower end is never above that of ``lower_share``.
+    because no problem is solved, or every one, the bound of ``extreme_bound`` is given instead; where few
+    successes were seen, the lower end is never above that of ``lower_share``.
 
     Raises:
         ValueError: there is no problem; not 1 <= k <= min n for every k; or not 0 < level < 1.
@@ -189,15 +192,15 @@ def intervals(
     missing = _missing_reason(outcomes, kind, target)
     if missing is not None:
         return [Interval(None, None, missing)] * len(ks)
-    found = []
+    result = []
     successes = successes_behind(outcomes, kind, these_problems=target == "these problems")
     for j, k in enumerate(ks):
         clusters = _clusters(outcomes, k, kind, target)
         around = interval(f[:, j], float(variances[j]), clusters, level, successes)
-        # What does not vary there is not the problems but what each of them would show again.
+        # For a fixed set of problems, no variance means that no problem's rollouts vary its pass@k.
         no_luck = around.note == "no spread" and target == "these problems"
-        found.append(Interval(None, None, "no luck") if no_luck else around)
-    return found
+        result.append(Interval(None, None, "no luck") if no_luck else around)
+    return result
 
 
 def interval(
@@ -208,9 +211,9 @@ def interval(
     Args:
         f: (P,) pass@k of each problem.
         variance: of the mean of f.
-        clusters: independent trials that the data amount to: one more than the variance's degrees of freedom.
+        clusters: independent trials in the data: one more than the variance's degrees of freedom.
         level: the share of intervals that should cover the truth.
-        successes: independent ones that the values rest on; the problems that have any if None.
+        successes: independent successes behind the values; if None, the problems that have any.
     """
     critical = t_quantile((1 + level) / 2, max(clusters - 1, 1))
     if successes is None:
@@ -230,7 +233,7 @@ def limits(
         clusters: see ``interval``.
         critical: standard errors to either side, on the complementary log-log scale.
         alpha: the share of intervals that may miss, for the Clopper-Pearson bounds and few successes.
-        successes: independent ones that p rests on; infinite where that is no matter.
+        successes: independent successes behind p; infinite to ignore them.
     """
     if p == 0:
         return Interval(0.0, extreme_bound(clusters, alpha), "none correct")
@@ -243,7 +246,7 @@ def limits(
     half = critical * math.sqrt(variance) / ((1 - p) * hazard)
     # exp(700) is about the largest float; the upper end is 1 long before.
     low, high = (-math.expm1(-hazard * math.exp(min(side, 700.0))) for side in (-half, half))
-    # With less than one problem's worth of failures seen, the spread between problems knows nothing of problems
+    # With less than one problem's worth of failures, the variance between problems contains none from problems
     # that fail. Without this the interval would collapse just before it opens again at "all correct".
     if failures < 1:
         low = min(low, floor)
@@ -275,18 +278,18 @@ def _missing_reason(outcomes: Outcomes, kind: "Kind", target: Target) -> Note | 
         return None
     if outcomes.problems == 1:
         return "one problem"
-    # The luck of a single perturbation is shared by all problems and leaves no trace in the spread between them.
+    # All problems share a single perturbation, so its variance does not show in the spread between them.
     return "one perturbation" if kind.shares_noise and outcomes.n_min < 2 else None
 
 
 def _clusters(outcomes: Outcomes, k: int, kind: "Kind", target: Target) -> int:
     """Independent trials in outcomes that do not vary, for the Clopper-Pearson bound.
 
-    Problems that draw alone are one trial of pass@k each, and floor(n/k) trials where they are themselves the
-    target (the mean of their chances of failing bounds the product of them). Problems and perturbations that are
-    crossed hold min(P, S) pairs with nothing in common, which is exact at k = 1. At larger k it supposes that no
-    perturbation that was not drawn differs in kind from all that were: if one in many solved everything and the
-    rest nothing, S perturbations that solve nothing would say no more about pass@S than one trial does.
+    Independent problems are one trial of pass@k each, and floor(n/k) trials for a fixed set of problems (the mean of
+    their chances of failing bounds the product of them). Crossed problems and perturbations contain min(P, S) pairs
+    with nothing in common, which is exact at k = 1. At larger k this assumes that perturbations not drawn are like
+    those drawn: if one in many solved everything and the rest nothing, S perturbations that solve nothing would be
+    worth a single trial of pass@S.
     """
     if kind.shares_noise:
         return min(outcomes.problems, outcomes.n_min)

@@ -13,7 +13,7 @@ _BLOCK = 1_000
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Exact two-sided p that problems which tell two conditions apart fall to either side alike.
+    """Exact two-sided p that problems solved by one condition alone are equally likely to be of either.
 
     Twice the smaller tail of Binomial(only_a + only_b, 1/2), at most 1.
     """

@@ -15,11 +15,11 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
 
     Entries without a p keep none and do not count.
     """
-    told = sorted((p, i) for i, p in enumerate(ps) if p is not None)
+    ranked = sorted((p, i) for i, p in enumerate(ps) if p is not None)
     adjusted: list[float | None] = [None] * len(ps)
     running = 0.0
-    for rank, (p, i) in enumerate(told):
-        running = max(running, min(1.0, (len(told) - rank) * p))
+    for rank, (p, i) in enumerate(ranked):
+        running = max(running, min(1.0, (len(ranked) - rank) * p))
         adjusted[i] = running
     return adjusted
 
@@ -37,16 +37,16 @@ def simultaneous_critical(covariance: NDArray[np.float64], df: int, level: float
     Raises:
         ValueError: no entry has a variance.
     """
-    told = np.flatnonzero(np.diag(covariance) > 0)
-    if not told.size:
+    varying = np.flatnonzero(np.diag(covariance) > 0)
+    if not varying.size:
         raise ValueError("no estimate has a variance, so there is no band")
-    kept = covariance[np.ix_(told, told)]
+    kept = covariance[np.ix_(varying, varying)]
     sd = np.sqrt(np.diag(kept))
     # Inclusion-exclusion can leave a matrix that is not quite a covariance.
     weights, axes = np.linalg.eigh(kept / np.outer(sd, sd))
     root = axes * np.sqrt(np.maximum(weights, 0.0))
     root /= np.linalg.norm(root, axis=1, keepdims=True)
-    normals, scales = _draws(told.size, df)
+    normals, scales = _draws(varying.size, df)
     largest = np.abs(normals @ root.T).max(axis=1) * scales
     return float(np.quantile(largest, level))
 

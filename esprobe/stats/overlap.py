@@ -1,4 +1,4 @@
-"""Where the sets of solved problems differ."""
+"""Overlap of the sets of solved problems."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Overlap:
         samples_a: rollouts per problem of the first, fewest and most: more rollouts solve more.
         samples_b: of the second.
         rows: one for each class, sorted, then "all".
-        mcnemar: exact two-sided p of McNemar's test of (only_a, only_b); 1 if no problem tells them apart.
+        mcnemar: exact two-sided p of McNemar's test of (only_a, only_b); 1 if no problem is solved by one alone.
         only_a: indices of problems, ascending.
         only_b: likewise.
         both: likewise.

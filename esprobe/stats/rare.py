@@ -1,8 +1,8 @@
-"""How far below an estimate the truth may lie when it rests on a handful of successes.
+"""Lower confidence limits of estimates with few successes.
 
-On a scale on which errors are symmetric, one lucky success among thousands of rollouts looks like better evidence
-than it is: the normal interval ends at 14 % of the estimate, where one event of a Poisson process is met at 2.5 % of
-that rate just as often.
+On a scale on which errors are symmetric, one success among thousands of rollouts looks like better evidence than it
+is: the normal interval ends at 14 % of the estimate, while the exact interval of a Poisson rate with one event ends at
+2.5 % of it.
 """
 
 import math
@@ -19,14 +19,14 @@ FEW = 20
 """Successes from which on the two intervals hardly differ: their lower ends are 0.61 and 0.65 of the estimate."""
 
 _LEAST = 1e-13
-"""The smallest chance of a tail that is told apart from 0."""
+"""Smallest tail probability distinguished from 0."""
 
 _STEPS = 50
-"""Bisections: the share is then known to 1e-14."""
+"""Bisections: enough for an error of 1e-14."""
 
 
 def independent_successes(successes: float, trials: int) -> float:
-    """The Poisson events that carry as much as successes among as many independent trials: s n / (n - s).
+    """The number of Poisson events equivalent to s successes in n independent trials: s n / (n - s).
 
     Their relative variance, 1/s - 1/n, is that of the binomial; where all trials succeed nothing is rare.
     """
@@ -34,29 +34,29 @@ def independent_successes(successes: float, trials: int) -> float:
 
 
 def successes_behind(outcomes: Outcomes, kind: "Kind", *, these_problems: bool) -> float:
-    """Independent successes that a pass@k rests on, counted in what its target would draw again.
+    """Independent successes behind a pass@k, counted in the units that its target samples again.
 
-    Problems that were ever solved where other problems might have been drawn; perturbations that ever solved one,
-    which all problems share; single rollouts where the same problems draw again and each alone.
+    Solved problems, for new problems; perturbations that solved any, for shared perturbations; single rollouts, for a
+    fixed set of problems with independent rollouts.
     """
-    found = [math.inf]
+    counts = [math.inf]
     if not these_problems:
-        found.append(independent_successes(int(np.count_nonzero(outcomes.c)), outcomes.problems))
+        counts.append(independent_successes(int(np.count_nonzero(outcomes.c)), outcomes.problems))
     if kind.shares_noise:
         ever = int(np.count_nonzero(outcomes.correct.any(axis=0)))
-        found.append(independent_successes(ever, int(np.count_nonzero(outcomes.stored.any(axis=0)))))
+        counts.append(independent_successes(ever, int(np.count_nonzero(outcomes.stored.any(axis=0)))))
     elif these_problems:
-        # Rollouts of a problem that is solved every time bring no luck.
-        luck = float((outcomes.c * (outcomes.n - outcomes.c) / outcomes.n).sum())
-        found.append(float(outcomes.c.sum()) ** 2 / luck if luck > 0 else math.inf)
-    return min(found)
+        # Rollouts of a problem that is always solved do not vary.
+        variance = float((outcomes.c * (outcomes.n - outcomes.c) / outcomes.n).sum())
+        counts.append(float(outcomes.c.sum()) ** 2 / variance if variance > 0 else math.inf)
+    return min(counts)
 
 
 def lower_share(successes: float, alpha: float) -> float:
     """The lower end of the exact interval for a Poisson rate (Garwood 1936), as a share of the successes seen.
 
-    The rate at which so many or more are met with chance alpha / 2; 1 from ``FEW`` successes on, where the ordinary
-    interval serves.
+    The rate at which as many or more occur with probability alpha / 2; 1 from ``FEW`` successes on, where the
+    ordinary interval is accurate enough.
 
     Args:
         successes: at least 1; rounded down.

@@ -1,4 +1,4 @@
-"""One side of a paired comparison: what its pass@k is for each problem, and how its luck moves that."""
+"""One side of a paired comparison: its pass@k for each problem, and how its rollouts and perturbations vary that."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from esprobe.stats.rare import independent_successes, successes_behind
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """pass@k of one side over problems that another side has too, row by row the same.
+    """pass@k of one side, over the problems that both sides have, in the same order.
 
     Attributes:
-        kind: how rollouts were drawn; None for a null, whose chances are computed and not estimated.
-        n_min: the fewest rollouts of any problem; 1 for what is fixed.
+        kind: how rollouts were sampled; None for a null, whose chances are computed and not estimated.
+        n_min: the fewest rollouts of any problem; 1 for a fixed side.
         ks: K numbers of rollouts.
         values: (P, K) pass@k. A greedy answer repeated is the same answer, so its pass@k is that of k = 1.
-        swing: (P, K) how far one rollout's verdict moves it, at k or at n - 1 if k = n; 0 for what is fixed.
+        swing: (P, K) how far one rollout's verdict moves it, at k or at n - 1 if k = n; 0 for a fixed side.
         shifts: (S, K) how leaving out one seed moves the mean; no rows unless perturbations are shared.
         seeds: (S,) the seeds of those rows, ascending.
         outcomes: the verdicts; None for a null.
-        columns: (S,) where those seeds stand in ``outcomes``.
+        columns: (S,) their columns in ``outcomes``.
     """
 
     kind: Kind | None
@@ -41,7 +41,7 @@ class Side:
 
     @property
     def fixed(self) -> bool:
-        """Whether the same problems would give the same values again."""
+        """Whether sampling the same problems again would give the same values."""
         return self.kind is None or not self.kind.is_sampled
 
     @property
@@ -60,7 +60,7 @@ class Side:
         return min(problems, self.n_min) if self.shares_noise else problems
 
     def successes(self, *, these_problems: bool) -> float:
-        """Independent successes that its values rest on; of a null, the problems at which guessing can succeed."""
+        """Independent successes behind its values; of a null, the problems at which guessing can succeed."""
         if self.kind is None or self.outcomes is None:
             return independent_successes(int(np.count_nonzero(self.values[:, 0])), len(self.values))
         return successes_behind(self.outcomes, self.kind, these_problems=these_problems)
@@ -72,11 +72,11 @@ def sampled_side(outcomes: Outcomes, seeds: NDArray[np.int64], kind: Kind, ks: S
     Args:
         outcomes: its verdicts over the common problems, at least one.
         seeds: (S,) the seeds of their columns.
-        kind: how rollouts were drawn.
+        kind: how rollouts were sampled.
         ks: for a greedy baseline any; else up to the fewest rollouts of any problem.
 
     Raises:
-        ValueError: there is no problem, or a k cannot be told.
+        ValueError: there is no problem, or a k is above the fewest rollouts of any problem.
     """
     none = np.zeros((0, len(ks)))
     if not kind.is_sampled:
@@ -105,7 +105,7 @@ def known_side(chances: NDArray[np.float64], ks: Sequence[int]) -> Side:
 
 
 def rollout_covariance(side: Side) -> NDArray[np.float64]:
-    """(K, K) what each problem's own rollouts contribute: V_PS on the diagonal (see ``variance_parts``)."""
+    """(K, K) covariance from the rollouts within each problem: V_PS on the diagonal (see ``variance_parts``)."""
     if side.fixed or side.outcomes is None:
         return np.zeros((len(side.ks),) * 2)
     n, c = side.outcomes.n, side.outcomes.c
@@ -115,7 +115,7 @@ def rollout_covariance(side: Side) -> NDArray[np.float64]:
 
 
 def seed_covariance(side: Side) -> NDArray[np.float64]:
-    """(K, K) what the shared perturbations contribute: V_S on the diagonal; 0 where nothing is shared."""
+    """(K, K) covariance from the shared perturbations: V_S on the diagonal; 0 if none are shared."""
     return _spread_of(_scaled(side))
 
 

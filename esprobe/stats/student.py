@@ -4,7 +4,7 @@ import math
 from functools import lru_cache
 
 MANY = 1000
-"""Degrees of freedom beyond which a sum of so many terms takes long, and an expansion has no error to speak of."""
+"""Degrees of freedom beyond which a sum of so many terms takes long, and an expansion is accurate."""
 
 
 @lru_cache(maxsize=1024)
@@ -39,7 +39,7 @@ def _within(angle: float, df: int) -> float:
 
 
 def _within_many(angle: float, df: int) -> float:
-    """The same by Hill's normal expansion (1970, Communications of the ACM 13, algorithm 395): no error to speak of."""
+    """The same by Hill's normal expansion (1970, Communications of the ACM 13, algorithm 395), accurate there."""
     a = df - 0.5
     b = 48 * a * a
     y = a * math.log1p(math.tan(angle) ** 2)

@@ -1,4 +1,4 @@
-"""What became of rollouts: correct, or why not; and the format bonus against the answer."""
+"""Failure breakdown of rollouts, and the format bonus against the answer."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ CORRECT, TRUNCATED, LOOP = "correct", "truncated", "loop"
 
 
 NO_ANSWER = "no-answer"
-"""The word with which scorers say that there is nothing to score, which the way a completion ended can explain."""
+"""The scorers' word for a missing answer; the finish reason may explain it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FormatCell:
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """What became of a condition's rollouts; every rollout is in exactly one fate.
+    """Correct rollouts and failures by reason of one condition; every rollout counts once.
 
     Attributes:
         rollouts: all of them.
@@ -64,7 +64,7 @@ class Taxonomy:
 
 
 def taxonomy(tallies: Iterable[OutcomeCount]) -> Taxonomy:
-    """What became of the rollouts that were tallied.
+    """The failure breakdown of tallied rollouts.
 
     A completion without an answer that was cut off or ended as a repetition counts as that; one that gave an answer
     before counts by its answer.

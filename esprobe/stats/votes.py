@@ -1,4 +1,4 @@
-"""Majority vote over the values that rollouts arrive at."""
+"""Majority vote over the answers of rollouts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from esprobe.spec import Kind
 
 NO_VALUE = -1
-"""The code of a rollout that has nothing to vote for."""
+"""The code of a rollout without a value, which does not vote."""
 
 SUBSETS = 200
 """Groups of rollouts voted on at each k, at least, unless all of them are one group."""
@@ -60,8 +60,8 @@ def vote_curve(
 ) -> tuple[VotePoint, ...]:
     """maj@k at powers of four and at n, over random partitions of the seeds into groups of k.
 
-    Groups of one partition have no rollout in common, so their spread tells the variance as if each were one draw
-    of a two-way table of problems and groups; the rest of the partitions only steady the estimate.
+    Groups of one partition have no rollout in common, so the variance is estimated from them as from a two-way table
+    of problems and groups; further partitions only reduce the noise of the estimate.
 
     No points for fewer than two rollouts, and none where a right rollout has no value: then answers were not recorded.
 
@@ -69,7 +69,7 @@ def vote_curve(
         codes: (P, S) a number for each rollout's value, equal within a problem for equal values; ``NO_VALUE``
             without one. Seeds that not every problem has must be left out.
         correct: (P, S) the verdicts.
-        kind: how rollouts were drawn.
+        kind: how rollouts were sampled.
         level: the share of intervals that should cover.
     """
     problems, seeds = codes.shape
@@ -126,7 +126,7 @@ def _point(
     groups = seeds // k
     if k == 1:
         scores = correct.astype(np.float64)
-        return _told(scores, scores.mean(axis=1), k, seeds, kind, level)
+        return _vote_point(scores, scores.mean(axis=1), k, seeds, kind, level)
     rounds = 1 if k == seeds else -(-SUBSETS // groups)
     total = np.zeros(problems)
     scores = np.zeros((problems, groups))
@@ -134,11 +134,11 @@ def _point(
         order = rng.permutation(seeds)
         scores = np.stack([_voted(ballots, order[g * k : g * k + k]) for g in range(groups)], axis=1)
         total += scores.mean(axis=1)
-    return _told(scores, total / rounds, k, rounds * groups, kind, level)
+    return _vote_point(scores, total / rounds, k, rounds * groups, kind, level)
 
 
 def _voted(ballots: _Ballots, members: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
-    """(P,) share of the commonest values of one group that are right; 0 where nobody votes."""
+    """(P,) share of the commonest values of one group that are right; 0 if no rollout votes."""
     counts = np.bincount(ballots.slots[members].ravel(), minlength=len(ballots.right))
     counts[ballots.first] = 0
     top = np.maximum.reduceat(counts, ballots.first)
@@ -149,7 +149,7 @@ def _voted(ballots: _Ballots, members: Sequence[int] | NDArray[np.int64]) -> NDA
     return share
 
 
-def _told(
+def _vote_point(
     scores: NDArray[np.float64],
     means: NDArray[np.float64],
     k: int,

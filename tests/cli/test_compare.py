@@ -66,7 +66,7 @@ def test_every_format_says_the_same(esprobe: Run, database: Path) -> None:
     assert sum(overlap[key] for key in ("only_a", "only_b", "both", "neither")) == 24 == like["problems"]
     for form in ("table", "markdown"):
         text = esprobe("compare", "T=0.4", "sigma=0.005", "--db", database, "--format", form).stdout
-        assert all(words in text for words in ("T=0.4", "McNemar", "3 numbers", "these problems"))
+        assert all(words in text for words in ("T=0.4", "McNemar", "3 numbers", "same problems (fixed set)"))
 
 
 def test_a_difference_is_that_of_the_curves(esprobe: Run, database: Path) -> None:
@@ -102,7 +102,7 @@ def test_without_luck_it_is_not_said_that_problems_do_not_differ(esprobe: Run, t
     common = ["--engine", "scripted", "--model", REPOSITORY / "docs" / "examples" / "script.json", "--db", path]
     assert esprobe("sample-temp", *common, "--problems", "200:206", "--samples", "16", "-t", "0.8").returncode == 0
     told = esprobe("compare", "greedy", "T=0.8", "--db", path).stdout
-    assert "(no luck): no interval for these problems, because the difference is the same whichever draw" in told
+    assert "(no luck): no interval for same problems (fixed set)" in told
     assert "on every problem" not in told
 
 
@@ -110,11 +110,11 @@ def test_without_luck_it_is_not_said_that_problems_do_not_differ(esprobe: Run, t
     ("names", "said"),
     [
         (("T=0.4", "T=0.9"), "T=0.9 is not in this database"),
-        (("2", "T=0.4"), "nothing differs from itself"),
+        (("2", "T=0.4"), "both names mean T=0.4"),
         (("2", "2"), "named twice"),
-        (("2", "null"), "the null stands first"),
-        (("2", "3", "--k", "17"), "k may not pass n"),
-        (("2", "3", "--k", "0"), "use --k 1 or more"),
+        (("2", "null"), "null must be the first name"),
+        (("2", "3", "--k", "17"), "use --k 16 or less"),
+        (("2", "3", "--k", "0"), "--k must be at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_words(esprobe: Run, database: Path, names: tuple, said: str) -> None:
@@ -147,9 +147,9 @@ def test_a_label_of_several_conditions_asks_for_an_id(esprobe: Run, database: Pa
 def test_the_report_has_every_part(esprobe: Run, database: Path) -> None:
     text = esprobe("report", "--db", database).stdout
     for heading in (
-        "Verdict", "pass@k", "Above guessing, or not", "The best of many, on problems it was not chosen on",
-        "Differences", "Whose problems are whose", "How deep, how reliable, how alike", "What became of rollouts",
-        "Majority vote", "Cost", "Beyond n",
+        "Verdict", "pass@k", "Margin over random guessing", "Best condition on held-out problems", "Differences",
+        "Overlap of solved problems", "Coverage, reliability, diversity", "Failure breakdown", "Majority vote", "Cost",
+        "Extrapolation beyond n",
     ):  # fmt: skip
         assert f"\n## {heading}\n" in text, heading
     assert "sigma 0, which is numerical noise alone" in text

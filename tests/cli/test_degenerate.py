@@ -43,13 +43,13 @@ def read(esprobe: Run, path: Path) -> str:
 @pytest.mark.parametrize(
     ("answer", "problems", "samples", "said"),
     [
-        ("turns", "200:201", 8, ["how much problems differ cannot be seen from one", "1 problem is too few to choose"]),
+        ("turns", "200:201", 8, ["(one problem): no interval", "1 problem is too few to choose"]),
         (
             "turns",
             "200:210",
             1,
             [
-                "luck of a single perturbation",
+                "(one perturbation): no interval",
                 "fewer than 8 rollouts",
                 "Whether the best sigma is above random expressions cannot be told",
             ],

@@ -103,7 +103,7 @@ def test_a_report_shows_the_differences_at_the_k_asked_for(esprobe: Run, databas
     assert "| A | B | k = 3 | k = 5 | smallest p (Holm) |" in text
 
 
-@pytest.mark.parametrize(("k", "said"), [(0, "use --k 1 or more"), (-1, "use --k 1 or more"), (17, "16 rollouts")])
+@pytest.mark.parametrize(("k", "said"), [(0, "at least 1, got 0"), (-1, "at least 1, got -1"), (17, "16 rollouts")])
 def test_a_k_that_cannot_be_told_is_refused_in_words(esprobe: Run, database: Path, k: int, said: str) -> None:
     done = esprobe("passk", "--db", database, "--k", k)
     assert (done.returncode, done.stdout) == (2, "")
@@ -251,7 +251,7 @@ def test_arms_that_differ_by_an_option_are_not_set_side_by_side_in_silence(
     assert (
         esprobe("sample-temp", *again, "--problems", "200:300", "--samples", "1", "--max-tokens", "7").returncode == 0
     )
-    assert "differ in the most new tokens (1024 and 7)" in esprobe("passk", "--db", copied).stdout
+    assert "differ in max new tokens (1024 and 7)" in esprobe("passk", "--db", copied).stdout
     assert "differ in" not in esprobe("passk", "--db", database).stdout
 
 
@@ -270,3 +270,45 @@ def test_seeds_that_lie_far_apart_are_told_without_laying_out_what_lies_between(
     told = json.loads(esprobe("report", "--format", "json", "--db", copied).stdout)
     (ours,) = [c for c in told["conditions"] if c["label"] == "T=0.4"]
     assert (ours["rollouts"], ours["missing"]) == (39, 1)
+
+
+PLUGIN = """
+from esprobe.errors import DataError
+from esprobe.tasks.countdown import load as load_countdown
+class Mine:
+    name = "mine"
+    def __init__(self, task): self._task = task
+    def __getattr__(self, key): return getattr(self._task, key)
+def load(data):
+    {body}
+"""
+
+
+def test_a_task_that_cannot_be_loaded_is_named_with_what_is_missing_without_it(
+    esprobe: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = tmp_path / "site" / "mine_task.py"
+    metadata = tmp_path / "site" / "mine-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[esprobe.tasks]\nmine = mine_task:load\n")
+    plugin.write_text(PLUGIN.format(body="return Mine(load_countdown(data))"))
+    monkeypatch.setenv("PYTHONPATH", str(plugin.parent), prepend=":")
+    (tmp_path / "model.json").write_text(json.dumps({"*": ["no"]}))
+    common = ["--engine", "scripted", "--model", "model.json", "--task", "mine", "--problems", "200:204"]
+    assert esprobe("sample-temp", *common, "--samples", "2", "-t", "0.8").returncode == 0
+    commands = [("passk",), ("passk", "--format", "json"), ("report",), ("report", "--format", "csv")]
+    for command in commands:
+        done = esprobe(*command)
+        assert (done.returncode, done.stderr, "no random-guessing curve" in done.stdout) == (0, "", False)
+    plugin.write_text(PLUGIN.format(body="raise DataError('mine.csv is gone')"))
+    for reason in ("mine.csv is gone", "is not installed here"):
+        for command in commands:
+            done = esprobe(*command)
+            assert done.returncode == 0, done.stderr
+            # Documents for programs stay as they are; there the note goes to stderr.
+            note = done.stderr if "--format" in command else done.stdout
+            assert "ask mine" in note and reason in note and "no random-guessing curve" in note
+        refused = esprobe("compare", "null", "T=0.8")
+        assert (refused.returncode, refused.stdout) == (2, "") and reason in refused.stderr
+        (metadata / "entry_points.txt").unlink(missing_ok=True)

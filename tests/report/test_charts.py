@@ -1,13 +1,13 @@
 """Every figure as both libraries draw it, on results that a real database gave."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from esprobe.analysis import load_results
-from esprobe.report.charts import MAKERS, figures
 from esprobe.report.charts.curves import pass_at_k
 from esprobe.report.charts.model import Axis, Chart, Figure, Series, Style
 from esprobe.report.charts.pairs import difference
@@ -15,9 +15,16 @@ from esprobe.report.charts.style import styles
 from esprobe.report.matplotlib_figures import draw
 from esprobe.report.pictures import picture_lines, pictures
 from esprobe.report.plotly_figures import as_plotly
+from esprobe.report.sections import SECTIONS, arranged, figures_by_section
 from esprobe.results.results import Results
 from tests.filled import fill, mixed
 from tests.report.material import HOSTILE, condition, result
+
+MAKERS = sum(len(section.figures) for section in SECTIONS)
+
+
+def figures(results: Results) -> list[Figure]:
+    return [figure for drawn in figures_by_section(results).values() for figure in drawn]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,7 @@ def test_every_chart_is_valid_for_plotly(full: Results) -> None:
 
 
 def test_every_figure_names_a_chart_for_each_combination_of_choices(full: Results) -> None:
-    assert len({figure.name for figure in figures(full)}) == len(MAKERS)
+    assert len({figure.name for figure in figures(full)}) == MAKERS
     for figure in figures(full):
         keys = {()}
         for choice in figure.choices:
@@ -49,11 +56,27 @@ def test_every_figure_names_a_chart_for_each_combination_of_choices(full: Result
         assert figure.first in figure.charts.values()
 
 
+def test_every_figure_stands_in_its_section_or_else_under_the_curves(full: Results) -> None:
+    assert len({section.heading for section in SECTIONS}) == len(SECTIONS)
+    by_title = {
+        part.title: [figure.name for figure in part.figures] for part in arranged(full, figures_by_section(full))
+    }
+    assert by_title["Overlap of solved problems"] == ["overlap"]
+    assert by_title["Coverage, reliability, diversity"] == ["correct-counts", "coverage-depth", "cover-at-tau"]
+    bare = replace(full, arms=None)
+    assert "overlap" in {
+        f.name for part in arranged(bare, figures_by_section(bare)) if part.title == "pass@k" for f in part.figures
+    }
+    empty = Results(task="countdown", scorer="strict/1", conditions=())
+    (title,) = arranged(empty, figures_by_section(empty))
+    assert (title.lines, len(title.figures)) == (["Nothing is stored yet."], MAKERS)
+
+
 @pytest.mark.parametrize("form", ["png", "svg"])
 def test_every_picture_is_a_file_of_its_form_and_the_same_each_time(full: Results, form: str) -> None:
     pytest.importorskip("matplotlib")
     drawn = list(pictures("report", figures(full)))
-    assert len({picture.stem for picture in drawn}) == len(drawn) >= len(MAKERS)
+    assert len({picture.stem for picture in drawn}) == len(drawn) >= MAKERS
     for picture in drawn:
         content = draw(picture.chart, picture.title, form)  # type: ignore[arg-type]
         if form == "png":

@@ -9,9 +9,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from esprobe.report.html.embed import as_data, readable
+from esprobe.analysis.excerpts import clipped
+from esprobe.report.html.embed import as_data
 from esprobe.report.html.page import as_page
-from esprobe.results.explorer import Excerpt, ExploredProblem, Explorer, clipped
+from esprobe.results.explorer import Excerpt, ExploredProblem, Explorer
 from esprobe.results.results import Results
 from tests.report.material import HOSTILE
 
@@ -96,8 +97,10 @@ def test_no_number_that_json_lacks_gets_in() -> None:
     assert not set(as_data({"<&>": "</script>"})) & set("<&>")
 
 
-def test_lines_and_tabs_stay_and_the_rest_is_spelled_out() -> None:
-    assert readable("a\r\nb\tc\rd\x1b[0m\u200b\ud800") == "a\nb\tc\\rd\\x1b[0m\\u200b\\ud800"
+def test_lines_and_tabs_stay_and_the_rest_is_spelled_out(results: Results) -> None:
+    page = as_page(results, explored("a\r\nb\tc\rd\x1b[0m\u200b\ud800"), PLOTLY)
+    (data,) = (json.loads(script) for script in Read(page).scripts if script.startswith("{"))
+    assert data["explorer"]["completions"][0][0][-1] == "a\nb\tc\\rd\\x1b[0m\\u200b\\ud800"
 
 
 def test_a_long_completion_keeps_its_ends() -> None:

@@ -43,9 +43,9 @@ class TestMarkdown:
             "| Problem indices | 200 to 239 (40 problems) |",
             "| Seeds | 42 to 105; 42 to 81 |",
             f"| Model | Qwen/Qwen2.5-0.5B-Instruct, fingerprint {'f' * 64} |",
-            "| Number type | float16 |",
+            "| dtype | float16 |",
             "| Engine | vllm |",
-            "| Most new tokens | 1,024 |",
+            "| max new tokens | 1,024 |",
             "| Temperatures | 0.4; 1 |",
             "| Top k | off |",
             "| Sigmas | 0.005; 0.01 |",
@@ -57,7 +57,7 @@ class TestMarkdown:
         curves = section(as_report(results), "pass@k")
         assert "- greedy: pass@1 7.5 % [" in curves
         assert "| k | T=0.4 | T=1 | sigma=0.005 | sigma=0.01 | random expressions |" in curves
-        assert "- random expressions: the given numbers in random order" in curves
+        assert "- random expressions: the given numbers in random order; over 40 problems" in curves
 
     def test_published_points_name_their_model(self, results):
         published = section(as_report(results), "Published points to compare with")
@@ -110,7 +110,7 @@ class TestMarkdown:
                 task=HOSTILE,
                 scorer=HOSTILE,
                 conditions=(*results.conditions, result(9, evil, [[1, 0], [0, 0]])),
-                nulls=tuple(replace(null, label=HOSTILE, description=HOSTILE) for null in results.nulls),
+                nulls=tuple(replace(null, label=HOSTILE, definition=HOSTILE) for null in results.nulls),
                 published=(PublishedPoint(HOSTILE, HOSTILE, 0.5),),
                 sessions=(*results.sessions, odd),
             )

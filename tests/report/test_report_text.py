@@ -2,7 +2,8 @@
 
 import pytest
 
-from esprobe.report.text import count, markdown, percent, plain, plural, share, span
+from esprobe.report.text import count, k_list, percent, plural, rate, share, span
+from esprobe.safe_text import csv_text, html, markdown, multiline, plain
 from esprobe.stats.curve import Point
 from tests.report.material import HOSTILE
 
@@ -40,6 +41,20 @@ def test_counts():
     )
     assert (span(5, 5), span(900, 1024)) == ("5", "900 to 1,024")
     assert (share(1, 4), share(0, 4), share(0, 0)) == ("25.0 %", "0.0 %", "none yet")
+
+
+def test_rates_have_one_decimal():
+    assert (rate(0.00234), rate(0.123, 0.101, 0.149), rate(None)) == ("0.2 %", "12.3 % [10.1, 14.9]", "none")
+    assert (k_list([1]), k_list([1, 16, 256])) == ("k = 1", "k = 1, 16 and 256")
+
+
+def test_several_lines_keep_their_breaks_only():
+    assert multiline("a\tb\r\n\x1b[0m", "    ") == "a    b\\r\n\\x1b[0m"
+
+
+def test_text_is_no_formula_and_no_markup():
+    assert (csv_text("=1+1"), csv_text("T=0.4")) == ("'=1+1", "T=0.4")
+    assert html("<a href='x'>\n") == "&lt;a href=&#x27;x&#x27;&gt;\\n"
 
 
 def test_plain_text_cannot_steer_a_terminal():

@@ -1,4 +1,4 @@
-"""pass@k beyond the rollouts that were drawn."""
+"""pass@k extrapolated beyond n."""
 
 from esprobe.report.charts.curves import NOTHING, SHARE, line
 from esprobe.report.charts.model import Axis, Chart, Figure, Series, Style
@@ -18,7 +18,7 @@ def extrapolation(results: Results) -> Figure:
             reasons |= {made.note: None} if made is not None and made.note is not None else {}
             continue
         series.append(line(label, r.curve, looks[r.id], condition=r.id))
-        # The forecast goes on from the last point that was measured.
+        # The forecast continues from the last measured point.
         last = r.curve.points[-1]
         ahead = (Forecast(last.k, last.estimate, None, None), *made.forecasts)
         series.append(
@@ -39,9 +39,9 @@ def extrapolation(results: Results) -> Figure:
     stored = any(r.problems for r in results.sampled)
     return Figure(
         name="extrapolation",
-        title="Beyond the rollouts that were drawn",
+        title="Extrapolation beyond n",
         reading="Dotted: forecasts by a zero-inflated beta-binomial fitted to the counts. The table of errors says "
-        "what such forecasts were worth on these very data.",
+        "how far such forecasts are off on these data.",
         charts={
             (): Chart(
                 x=Axis("k, rollouts per problem", "log"),

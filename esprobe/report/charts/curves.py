@@ -95,7 +95,7 @@ def _of(result: ConditionResult | NullResult, group: str | None) -> Curve:
 def _over_cost(results: Results, title: str, amount: Amount, group: int) -> Chart:
     x = Axis(title, "log")
     if group:
-        return Chart(x=x, y=SHARE, absent="Cost is known for all problems together; choose the class all.")
+        return Chart(x=x, y=SHARE, absent="Cost is recorded for all problems together; choose the class all.")
     looks = styles(results)
     series = []
     for r in results.sampled:

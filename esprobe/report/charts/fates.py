@@ -1,4 +1,4 @@
-"""What became of rollouts, and what they say when they vote."""
+"""Failures of rollouts by reason, and majority votes."""
 
 from esprobe.report.charts.curves import NOTHING
 from esprobe.report.charts.model import Axis, Chart, Choice, Figure, Series
@@ -9,13 +9,13 @@ from esprobe.stats.taxonomy import CORRECT, Taxonomy
 
 
 def taxonomy(results: Results) -> Figure:
-    """Correct, or why not: the fates of every condition's rollouts, for all problems and for each class."""
+    """Correct rollouts and failures by reason, of every condition, for all problems and for each class."""
     found = [(results.labels[r.id], r.detail.taxonomy) for r in results.conditions if r.detail is not None]
     found = [(label, made) for label, made in found if made.rollouts]
     groups = sorted({group for _, made in found for group in made.groups})
     return Figure(
         name="taxonomy",
-        title="What became of rollouts",
+        title="Failure breakdown",
         reading="Each rollout is in exactly one part: correct, or the first reason why it is not.",
         charts={(i,): _fates(found, group) for i, group in enumerate(["", *groups])},
         choices=(Choice("Problem class", ("all", *groups)),),
@@ -26,7 +26,7 @@ def taxonomy(results: Results) -> Figure:
 def _fates(found: list[tuple[str, Taxonomy]], group: str) -> Chart:
     x, y = Axis("", "category"), Axis("rollouts", percent=True)
     if not found:
-        return Chart(x=x, y=y, absent="No rollout is stored yet, so nothing became of any.")
+        return Chart(x=x, y=y, absent="No rollout is stored yet, so there are no failures to count.")
     tables = [(label, *_of_group(made, group)) for label, made in found]
     tables = [(label, whole, fates) for label, whole, fates in tables if whole]
     totals: dict[str, int] = {}
@@ -92,7 +92,7 @@ def votes(results: Results) -> Figure:
         name="votes",
         title="Majority vote",
         reading="maj@k: the chance that the commonest value among k rollouts is the right one. Unlike pass@k it needs "
-        "nobody who knows the right answer.",
+        "no way to check an answer.",
         charts={
             (): Chart(
                 x=Axis("k, rollouts that vote", "log", ticks=ticks),

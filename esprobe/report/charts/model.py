@@ -1,20 +1,20 @@
-"""A chart as frozen values: what the page and the files beside the Markdown report both draw.
+"""A chart as frozen values, drawn by Plotly in the page and by matplotlib beside the Markdown report.
 
-A library does the drawing; these values only say what there is to be seen, so that both libraries show the same.
+The values do not depend on the library, so that both show the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
-Kind = Literal["lines", "bars", "stacked", "points"]
+ChartKind = Literal["lines", "bars", "stacked", "points"]
 Scale = Literal["linear", "log", "category"]
 Dash = Literal["solid", "dash", "dot", "dashdot"]
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a series can be told apart, in colour, in grey and in print.
+    """How a series looks; distinguishable in colour, in grey and in print.
 
     Attributes:
         colour: "#rrggbb", or "" for that of the text.
@@ -94,12 +94,12 @@ class Chart:
         kind: how series are drawn.
         series: from back to front.
         references: lines across.
-        absent: words that stand in its place, where there is nothing to draw.
+        absent: text in its place if there is nothing to draw; else empty.
     """
 
     x: Axis
     y: Axis
-    kind: Kind = "lines"
+    kind: ChartKind = "lines"
     series: tuple[Series, ...] = ()
     references: tuple[Reference, ...] = ()
     absent: str = ""
@@ -119,7 +119,7 @@ class Figure:
     """A chart, or several of which the reader picks one, under a title.
 
     Attributes:
-        name: short and unique: an id in the page, a part of file names.
+        name: short and unique; an id in the page and a part of file names.
         title: what it is about.
         reading: how to read it, in a sentence or two.
         charts: by the numbers of the options picked, one for each choice; the key is () without choices.
@@ -138,3 +138,7 @@ class Figure:
     def first(self) -> Chart:
         """The chart that is seen before anything is picked."""
         return self.charts[tuple(choice.first for choice in self.choices)]
+
+
+Drawn: TypeAlias = Mapping[str, Sequence[Figure]]
+"""Figures by the heading of the report's section in which they stand."""

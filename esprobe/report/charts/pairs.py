@@ -1,10 +1,10 @@
-"""Two conditions, or two arms, side by side: how far apart, and where their solved sets differ."""
+"""Two conditions, or two arms: their difference, and the overlap of their solved problems."""
 
 from collections.abc import Sequence
 
 from esprobe.report.charts.model import Axis, Chart, Choice, Figure, Reference, Series, Style
 from esprobe.report.charts.style import PARTS
-from esprobe.report.text import count, gap, plural, share, within
+from esprobe.report.text import TARGETS, count, gap, plural, share, within
 from esprobe.results.detail import Comparison
 from esprobe.results.results import ConditionResult, Results
 from esprobe.spec import Kind
@@ -25,7 +25,7 @@ def difference(results: Results) -> Figure:
     names = [results.labels[r.id] for r in conditions]
     known = {(pair.label_a, pair.label_b): pair for pair in (*results.pairs, *results.against_null)}
     firsts = [*names, *dict.fromkeys(pair.label_a for pair in results.against_null)]
-    targets = ("problems like these", "these problems")
+    targets = tuple(TARGETS.values())
     if not known:
         return Figure(name="difference", title=TITLE, reading=READING, charts={(): Chart(x=x, y=y, absent=NO_PAIR)})
     charts: dict[tuple[int, ...], Chart] = {}
@@ -51,7 +51,7 @@ def difference(results: Results) -> Figure:
 TITLE = "Difference between two conditions"
 READING = (
     "pass@k of B minus pass@k of A over the problems that both have. Above 0, B solves more. The inner band holds at "
-    "each k by itself, the outer one at all k at once: where the outer band leaves 0 out, the difference is there."
+    "each k by itself, the outer one at all k at once: where the outer band excludes 0, the two differ."
 )
 
 
@@ -61,7 +61,7 @@ def best_of_arms(results: Results) -> tuple[int, int]:
     def height(result: ConditionResult) -> float:
         return result.curve.points[-1].estimate if result.curve.points else -1.0
 
-    arms = [[r for r in results.sampled if r.kind == kind] for kind in (Kind.TEMPERATURE, Kind.PERTURBATION)]
+    arms = [[r for r in results.sampled if r.kind is kind] for kind in Kind if kind.parameter is not None]
     if all(arms):
         a, b = (max(arm, key=height) for arm in arms)
     else:
@@ -80,7 +80,7 @@ def _between(a: str, b: str, known: dict[tuple[str, str], Comparison], *, same_p
         return Chart(x=Axis(""), y=Axis(""), absent=words)
     made = pair.same_problems if same_problems else pair.difference
     if not made.points:
-        return Chart(x=Axis(""), y=Axis(""), absent=f"There is no k that can be told for both {a} and {b}.")
+        return Chart(x=Axis(""), y=Axis(""), absent=f"No k is within n of both {a} and {b}.")
     return _drawn(a, b, made, sign)
 
 
@@ -127,7 +127,7 @@ def overlap(results: Results) -> Figure:
     charts: dict[tuple[int, ...], Chart] = {(i,): _sets(made) for i, (_, made) in enumerate(found)}
     return Figure(
         name="overlap",
-        title="Which problems are solved",
+        title="Overlap of solved problems",
         reading="Problems solved at least once by A (named first), by B, by both or by neither, by problem class.",
         charts=charts or {(): Chart(x=Axis(""), y=Axis(""), absent=NO_PAIR)},
         choices=(Choice("A against B", tuple(name for name, _ in found)),) if found else (),

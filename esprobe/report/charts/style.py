@@ -1,4 +1,4 @@
-"""Which colour, line and marker stands for what, the same in every figure.
+"""Colours, lines and markers, the same in every figure.
 
 Colours are those of Okabe and Ito (2008) that show on white and on black, with a violet and a brown of the same kind.
 The arms differ in more than colour: token space has solid lines, weight space dashed ones, what needs no model dotted
@@ -31,7 +31,7 @@ def styles(results: Results) -> Mapping[int, Style]:
     arms: tuple[tuple[Kind, tuple[str, ...], Dash, int], ...] = (
         (Kind.TEMPERATURE, COOL, "solid", 0),
         (Kind.PERTURBATION, WARM, "dash", len(COOL)),
-        # Made elsewhere, how is not known: the colours of the others in the reverse order, and a line of its own.
+        # Imported rollouts, of unknown decoding: the other colours in reverse order, and a line style of their own.
         (Kind.IMPORTED, (*WARM[::-1], *COOL[::-1]), "dashdot", 1),
     )
     for kind, colours, dash, offset in arms:

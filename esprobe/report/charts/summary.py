@@ -1,4 +1,4 @@
-"""How much is solved, how often, and how reliably."""
+"""pass@k in bars, correct counts, coverage against depth, and cover@tau."""
 
 from esprobe.report.charts.curves import NOTHING, SHARE
 from esprobe.report.charts.model import Axis, Chart, Choice, Figure, Series
@@ -114,9 +114,9 @@ def cover(results: Results) -> Figure:
                 taus, shares = zip(*values, strict=True)
                 made.append(Series(label=label, style=looks[r.id], x=taus, y=shares, words=words, condition=r.id))
     x, y = Axis("tau, least chance of a correct rollout", percent=True), Axis("problems", percent=True)
-    told = [("as observed, c/n", observed)]
+    options = [("as observed, c/n", observed)]
     if estimated:  # what it opens on
-        told.insert(0, ("with the noise of counts taken out", estimated))
+        options.insert(0, ("with the noise of counts taken out", estimated))
     return Figure(
         name="cover-at-tau",
         title="cover@tau",
@@ -124,9 +124,9 @@ def cover(results: Results) -> Figure:
         "than by luck.",
         charts={
             (number,): Chart(x=x, y=y, series=tuple(series), absent=_absent(series))
-            for number, (_, series) in enumerate(told)
+            for number, (_, series) in enumerate(options)
         },
-        choices=(Choice("Chances", tuple(words for words, _ in told)),),
+        choices=(Choice("Chances", tuple(words for words, _ in options)),),
         filed=((0,),),
     )
 

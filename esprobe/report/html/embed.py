@@ -1,4 +1,4 @@
-"""How data and scripts are put into a page so that nothing in them can act, and nothing outside is asked for."""
+"""Embeds data and scripts in the page so that data cannot run as code and the page makes no network request."""
 
 import base64
 import hashlib
@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
-
-from esprobe.report.text import plain
 
 
 def as_data(value: Any) -> str:
@@ -19,12 +17,6 @@ def as_data(value: Any) -> str:
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     # In JSON these three occur inside strings only, where an escape means the same.
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def readable(text: str) -> str:
-    """Text as it may be shown: its lines kept, and whatever cannot be seen or would act spelled out."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    return "\n".join("\t".join(map(plain, line.split("\t"))) for line in lines)
 
 
 def asset(name: str) -> str:

@@ -2,22 +2,20 @@
 
 import re
 from collections.abc import Sequence
-from html import escape
 from string import Template
 from typing import Any
 
 from markdown_it import MarkdownIt
 
-from esprobe.report.charts import figures
 from esprobe.report.charts.model import Figure
 from esprobe.report.charts.pairs import best_of_arms
-from esprobe.report.html.embed import as_data, asset, policy, readable
-from esprobe.report.markdown import sections
-from esprobe.report.placing import placed
+from esprobe.report.html.embed import as_data, asset, policy
 from esprobe.report.plotly_figures import as_plotly
-from esprobe.report.text import count, plain, plural
+from esprobe.report.sections import Part, arranged, figures_by_section
+from esprobe.report.text import count, plural
 from esprobe.results.explorer import Excerpt, Explorer
 from esprobe.results.results import Results
+from esprobe.safe_text import html, multiline, plain
 from esprobe.spec import Kind
 
 SCRIPTS = ("data.js", "figures.js", "tables.js", "explorer.js")
@@ -33,34 +31,33 @@ def as_page(results: Results, explorer: Explorer, plotly: str) -> str:
         explorer: the problems with their completions.
         plotly: the text of plotly.min.js.
     """
-    drawn = figures(results)
-    parts = placed(sections(results), drawn)
-    titles = [section[0].lstrip("# ") for section, _ in parts[1:]] + ["Problems"]
-    body = [_section(section, under) for section, under in parts]
+    drawn = figures_by_section(results)
+    parts = arranged(results, drawn)
+    titles = [part.title for part in parts[1:]] + ["Problems"]
+    body = [_section(part) for part in parts]
     scripts = [plotly, *map(asset, SCRIPTS)]
     page = Template(asset("page.html"))
     return page.substitute(
         policy=policy(scripts),
         generator="esprobe",
-        title=escape(f"pass@k on {plain(results.task)}"),
+        title=html(f"pass@k on {results.task}"),
         css=asset("page.css"),
-        contents="".join(f'<li><a href="#{_slug(title)}">{escape(title)}</a></li>' for title in titles),
+        contents="".join(f'<li><a href="#{_slug(title)}">{html(title)}</a></li>' for title in titles),
         body="\n".join([body[0], TOGGLES, *body[1:], _explorer(results, explorer)]),
-        data=as_data(_data(results, drawn, explorer)),
+        data=as_data(_data(results, [figure for figures in drawn.values() for figure in figures], explorer)),
         scripts="\n".join(f"<script>{script}</script>" for script in scripts),
     )
 
 
-def _section(lines: Sequence[str], under: Sequence[Figure]) -> str:
-    shown = "\n".join(map(_figure, under))
-    heading, rest = _html(lines[:1]), _html(lines[1:])
-    return f"<section>{heading}{shown}{rest}</section>"
+def _section(part: Part) -> str:
+    figures = "\n".join(map(_figure, part.figures))
+    return f"<section>{_html([part.heading])}{figures}{_html(part.lines)}</section>"
 
 
 def _figure(figure: Figure) -> str:
     return (
-        f'<figure id="{escape(figure.name)}"><h3>{escape(figure.title)}</h3>'
-        f"<figcaption>{escape(figure.reading)}</figcaption>"
+        f'<figure id="{html(figure.name)}"><h3>{html(figure.title)}</h3>'
+        f"<figcaption>{html(figure.reading)}</figcaption>"
         f'<div class="controls"></div><p class="absent" hidden></p><div class="plot"></div></figure>'
     )
 
@@ -93,7 +90,7 @@ def _explorer(results: Results, explorer: Explorer) -> str:
     return Template(asset("explorer.html")).substitute(
         bound=f"This page holds {plural(held, 'completion')}, at most {count(explorer.most)} of a problem and "
         f"{count(explorer.longest)} characters of each.",
-        heads="".join(f"<th>{escape(plain(head))}</th>" for head in heads),
+        heads="".join(f"<th>{html(head)}</th>" for head in heads),
     )
 
 
@@ -118,8 +115,9 @@ def _data(results: Results, drawn: Sequence[Figure], explorer: Explorer) -> dict
 def _explored(results: Results, explorer: Explorer) -> dict[str, Any]:
     place = {id_: number for number, id_ in enumerate(explorer.conditions)}
     of_arm = {
-        f"any {kind}": [place[r.id] for r in results.sampled if r.kind == kind]
-        for kind in (Kind.TEMPERATURE, Kind.PERTURBATION)
+        f"any {kind}": [place[r.id] for r in results.sampled if r.kind is kind]
+        for kind in Kind
+        if kind.parameter is not None
     }
     arms = [{"label": label, "places": places} for label, places in of_arm.items() if places]
     # The arms against each other where both are there; otherwise the conditions that the figures compare first.
@@ -140,4 +138,13 @@ def _explored(results: Results, explorer: Explorer) -> dict[str, Any]:
 def _row(condition: int, e: Excerpt) -> tuple[Any, ...]:
     """A completion in the order of "fields": names once for all make the page smaller."""
     answer, failure = (None if text is None else plain(text) for text in (e.answer, e.failure))
-    return condition, e.seed, e.correct, answer, failure, e.tokens, plain(e.finish), readable(e.text)
+    return (
+        condition,
+        e.seed,
+        e.correct,
+        answer,
+        failure,
+        e.tokens,
+        plain(e.finish),
+        multiline(e.text.replace("\r\n", "\n"), "\t"),
+    )

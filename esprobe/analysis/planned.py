@@ -1,7 +1,7 @@
-"""What all sessions of a condition asked for together, and how much of it is stored.
+"""What all sessions of a condition planned together, and how much of it is stored.
 
-Each session asked for a rectangle of problems x seeds. They may overlap, nest or lie far apart (a second ``--seed``
-of five billion), so they are added up between their edges and never laid out as a grid of rollouts.
+Each session plans a rectangle of problems x seeds. The rectangles may overlap, nest or lie far apart (a second
+``--seed`` of five billion), so they are added up between their edges and never laid out as a grid of rollouts.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from esprobe.records import Correctness, Extent
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The union of what sessions asked for.
+class PlannedExtent:
+    """The union of what sessions planned.
 
     Attributes:
-        extent: its bounds; ``problems`` counts the problems that anyone asked for.
-        planned: rollouts asked for.
-        missing: rollouts asked for that are not stored.
+        extent: its bounds; ``problems`` counts the problems planned by any session.
+        planned: rollouts planned.
+        missing: planned rollouts that are not stored.
     """
 
     extent: Extent
@@ -27,9 +27,9 @@ class Asked:
     missing: int
 
 
-def asked_together(extents: Sequence[Extent], correctness: Correctness) -> Asked | None:
-    """The union of ``extents``; None if nobody asked for anything."""
-    extents = [e for e in extents if e.problems and e.samples]  # an import's rollouts may follow no plan
+def planned_extent(extents: Sequence[Extent], correctness: Correctness) -> PlannedExtent | None:
+    """The union of ``extents``; None if no session planned anything."""
+    extents = [e for e in extents if e.problems and e.samples]  # imported rollouts may follow no plan
     if not extents:
         return None
     indices = np.unique([edge for e in extents for edge in (e.first_index, e.stop_index)])
@@ -42,11 +42,11 @@ def asked_together(extents: Sequence[Extent], correctness: Correctness) -> Asked
     heights, widths = np.diff(indices), np.diff(seeds)
     rows_at = np.searchsorted(correctness.problems, indices)
     columns_at = np.searchsorted(correctness.seeds, seeds)
-    planned = done = 0
+    planned = stored = 0
     for i, j in zip(*np.nonzero(covered), strict=True):
         planned += int(heights[i]) * int(widths[j])
         block = correctness.stored[rows_at[i] : rows_at[i + 1], columns_at[j] : columns_at[j + 1]]
-        done += int(np.count_nonzero(block))
+        stored += int(np.count_nonzero(block))
     problems = int(heights[covered.any(axis=1)].sum())
     first, stop, seed, end = (int(edge) for edge in (indices[0], indices[-1], seeds[0], seeds[-1]))
-    return Asked(Extent(first, stop, seed, end - seed, problems), planned, planned - done)
+    return PlannedExtent(Extent(first, stop, seed, end - seed, problems), planned, planned - stored)

@@ -1,0 +1,56 @@
+"""Notes on comparisons and tables in words."""
+
+from esprobe.report.text import count, sentence
+from esprobe.results.notes import (
+    DifferentModels,
+    GreedyRepeated,
+    MixedScorers,
+    PairNote,
+    ProblemsLeftOut,
+    UnavailableTask,
+    UnequalRollouts,
+)
+from esprobe.results.results import NullResult
+
+
+def pair_note(note: PairNote) -> str:
+    """What is unusual about a comparison, without a full stop."""
+    match note:
+        case ProblemsLeftOut(label, problems):
+            return f"{problems} problems of {label} are left out, because the other one does not have them"
+        case GreedyRepeated():
+            return "a greedy answer repeated is the same answer, so its pass@k is that of k = 1 at every k"
+        case UnequalRollouts():
+            return (
+                "the two have different numbers of rollouts: differences are at equal k, but the solved sets are not "
+                "at equal n"
+            )
+        case DifferentModels(a, b):
+            return f"different models: {a} and {b}"
+        case MixedScorers():
+            return mixed_scorers_note(note)
+
+
+def mixed_scorers_note(mixed: MixedScorers) -> str:
+    """That verdicts come from several scorers and what to do, without a full stop."""
+    scorers = "; ".join(f"{label}: {' and '.join(names)}" for label, names in mixed.by_label)
+    return (
+        f"verdicts are of several scorers ({scorers}), so a gap may come from that; name one to make them all of one: "
+        f"esprobe rescore --scorer NAME --write"
+    )
+
+
+def null_description(null: NullResult) -> str:
+    """How guesses are drawn, and over which problems."""
+    problems = null.curve.points[0].problems if null.curve.points else 0
+    left_out = f"; not worked out for {null.left_out} more" if null.left_out else ""
+    return f"{null.definition}; over {count(problems)} problems{left_out}"
+
+
+def unavailable_task(task: UnavailableTask) -> str:
+    """That a task could not be loaded, and what is missing without it: a sentence."""
+    if task.reason is None:
+        why, fix = "is not installed here", "; install the package that provides it to have both"
+    else:
+        why, fix = f"cannot be loaded here ({task.reason})", ""
+    return sentence(f"task {task.name} {why}: no random-guessing curve, and answers are compared by their text{fix}")
