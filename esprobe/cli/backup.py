@@ -10,7 +10,7 @@ from esprobe.cli import options
 
 def backup(
     target: Annotated[Path, typer.Argument(help="Where the copy goes.", metavar="COPY.db")],
-    db: options.DbPath = Path("esprobe.db"),
+    db: options.DbPath = options.DEFAULT_DB,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older copy.")] = False,
 ) -> None:
     """Copy the database to COPY.db, all of one moment, while a sampler goes on."""

@@ -1,21 +1,15 @@
 """``data``: commands about data sets, which need no model and no database."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from esprobe import defaults
 from esprobe.cli import options
+from esprobe.cli.formats import TableFormat
 from esprobe.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
-
-class Format(StrEnum):
-    """How findings are written."""
-
-    table = "table"
-    json = "json"
 
 
 @app.callback()
@@ -28,12 +22,12 @@ def check(
     data: options.DataName = None,
     problems: Annotated[
         str, typer.Option("--problems", help="Problem indices to check.", metavar="FIRST:STOP")
-    ] = "200:2200",
+    ] = defaults.PROBLEMS,
     training: Annotated[
         str, typer.Option("--training", help="Indices a model may have been trained on.", metavar="FIRST:STOP")
-    ] = "0:200",
-    task: options.TaskName = "countdown",
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+    ] = defaults.TRAINING_PROBLEMS,
+    task: options.TaskName = defaults.TASK,
+    format: Annotated[TableFormat, typer.Option("--format", help="How to write it.")] = TableFormat.table,
 ) -> None:
     """Find problems without a solution, odd targets, duplicates, and test problems that were trained on."""
     from esprobe.report import audit_text
@@ -49,4 +43,4 @@ def check(
     if (note := past_the_end(loaded, *chosen)) is not None:
         typer.echo(note, err=True)
     audit = loaded.audit(chosen, trained)
-    typer.echo(audit_text.as_json(audit) if format is Format.json else audit_text.as_table(audit), nl=False)
+    typer.echo(audit_text.as_json(audit) if format is TableFormat.json else audit_text.as_table(audit), nl=False)

@@ -1,19 +1,19 @@
 """``import``: rollouts made elsewhere."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from esprobe.cli import options
+from esprobe.cli.sampling_run import command_line
 
 
 def import_(
     file: Annotated[Path, typer.Argument(help="JSON lines: problems with samples, or a rollout a line.")],
     label: Annotated[str, typer.Option("--label", help="The condition's name in tables.")],
-    db: options.DbPath = Path("esprobe.db"),
+    db: options.DbPath = options.DEFAULT_DB,
     model: Annotated[str, typer.Option("--model", help="Who made the rollouts, for people.")] = "unknown",
     task: Annotated[
         str | None,
@@ -26,7 +26,6 @@ def import_(
     from esprobe.maintenance.importing import Source, import_rollouts
     from esprobe.report.text import plain
 
-    command = shlex.join(["esprobe", *sys.argv[1:]])
-    done = import_rollouts(Source(file, label, model, task, data, temperature, command), db)
+    done = import_rollouts(Source(file, label, model, task, data, temperature, command_line()), db)
     typer.echo(f"{done.new:,} rollouts of {done.problems:,} problems imported, {done.known:,} were there already")
     typer.echo(f"next: esprobe passk --db {shlex.quote(plain(str(db)))}")

@@ -34,7 +34,7 @@ class ConsoleObserver:
     def __init__(self) -> None:
         self._console = _Stderr(stderr=True, highlight=False, soft_wrap=True)
         self._live = self._console.is_terminal
-        self._deaf = False
+        self._broken = False
         # On a narrow terminal there is no bar, and the figures take a second line: cut short they would hide the last.
         wide = self._console.width >= _WIDE
         figures = TextColumn("{task.fields[numbers]}", table_column=Column(no_wrap=wide))
@@ -49,14 +49,14 @@ class ConsoleObserver:
 
     def __enter__(self) -> Self:
         if self._live:
-            self._say(self._bar.start)
+            self._write(self._bar.start)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
-            self._say(self._bar.stop)
+            self._write(self._bar.stop)
         elif self._last is not None and self._last.done != self._shown:
             self._print(_in_words(self._last))
 
@@ -66,7 +66,7 @@ class ConsoleObserver:
 
     def warning(self, message: str) -> None:
         """A line that stands out."""
-        self._say(lambda: self._console.print(Text(plain(f"warning: {message}"), style="bold yellow")))
+        self._write(lambda: self._console.print(Text(plain(f"warning: {message}"), style="bold yellow")))
 
     def progress(self, progress: Progress) -> None:
         """Move the bar, or write a line if the last one is old."""
@@ -74,7 +74,7 @@ class ConsoleObserver:
         if self._task is not None:
             done = f"{progress.done:,}/{progress.total:,}"
             move = partial(self._bar.update, self._task, completed=progress.done, total=progress.total)
-            self._say(partial(move, description=done, numbers=plain(_figures(progress)), visible=True))
+            self._write(partial(move, description=done, numbers=plain(_figures(progress)), visible=True))
             return
         now = time.monotonic()
         if now - self._line_at >= _LINE_EVERY_S:
@@ -83,16 +83,16 @@ class ConsoleObserver:
             self._shown = progress.done
 
     def _print(self, message: str) -> None:
-        self._say(lambda: self._console.print(Text(plain(message))))
+        self._write(lambda: self._console.print(Text(plain(message))))
 
-    def _say(self, speak: Callable[[], object]) -> None:
+    def _write(self, write: Callable[[], object]) -> None:
         """Speak, unless nobody can hear: a full log disk or a closed pipe must not end a run of days."""
-        if self._deaf:
+        if self._broken:
             return
         try:
-            speak()
+            write()
         except (OSError, ValueError):  # ValueError: the stream was closed
-            self._deaf = True
+            self._broken = True
             _silence(self._console.file)
 
 

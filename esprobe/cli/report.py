@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from esprobe.cli import options
+from esprobe.cli.formats import ReportFormat
 from esprobe.errors import LibraryError, UsageError
 
 if TYPE_CHECKING:
@@ -18,18 +18,9 @@ if TYPE_CHECKING:
 NEEDED = "is not installed; type in a checkout of esprobe: pip install '.[plot]'"
 
 
-class Format(StrEnum):
-    """How a report is written."""
-
-    markdown = "markdown"
-    html = "html"
-    json = "json"
-    csv = "csv"
-
-
 def report(
-    db: options.DbPath = Path("esprobe.db"),
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.markdown,
+    db: options.DbPath = options.DEFAULT_DB,
+    format: Annotated[ReportFormat, typer.Option("--format", help="How to write it.")] = ReportFormat.markdown,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where to write it; standard output if not given.")
     ] = None,
@@ -55,15 +46,15 @@ def report(
     from esprobe.report import markdown, report_csv, report_json
 
     # What is missing is said before minutes are spent on numbers.
-    plotly = _plotly() if format is Format.html else ""
-    pictured = format is Format.markdown and _pictured(output, figures)
+    plotly = _plotly() if format is ReportFormat.html else ""
+    pictured = format is ReportFormat.markdown and _pictured(output, figures)
     results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
     beside: dict[str, bytes] = {}
-    if format is Format.json:
+    if format is ReportFormat.json:
         text = report_json.as_report_json(results)
-    elif format is Format.csv:
+    elif format is ReportFormat.csv:
         text = report_csv.as_report_csv(results)
-    elif format is Format.html:
+    elif format is ReportFormat.html:
         from esprobe.analysis.excerpts import load_explorer
         from esprobe.report.html.page import as_page
 

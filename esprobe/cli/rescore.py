@@ -3,28 +3,21 @@
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from esprobe.cli import options
+from esprobe.cli.formats import TableFormat
 from esprobe.errors import StoppedError
 
 if TYPE_CHECKING:
     from esprobe.sampling.stop import StopSignals
 
 
-class Format(StrEnum):
-    """How changes are written."""
-
-    table = "table"
-    json = "json"
-
-
 def rescore(
-    db: options.DbPath = Path("esprobe.db"),
+    db: options.DbPath = options.DEFAULT_DB,
     scorer: Annotated[
         str | None,
         typer.Option(
@@ -34,7 +27,7 @@ def rescore(
         ),
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Store the new verdicts; else only compare.")] = False,
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+    format: Annotated[TableFormat, typer.Option("--format", help="How to write it.")] = TableFormat.table,
 ) -> None:
     """Score every stored text again under another scorer, and tell what changes. Needs no engine."""
     from esprobe.maintenance.rescoring import rescore as run
@@ -45,7 +38,7 @@ def rescore(
     with StopSignals() as stop, _progress(stop, db) as advance:
         stop.defer()
         done = run(db, scorer, write=write, advance=advance)
-    if format is Format.json:
+    if format is TableFormat.json:
         typer.echo(rescore_text.as_json(done.changes, done.written), nl=False)
     elif done.sessions:
         typer.echo(rescore_text.as_table(done.changes), nl=False)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from esprobe import defaults
 from esprobe.cli import options
 from esprobe.errors import UsageError
 
@@ -14,12 +15,12 @@ def save_model(
     out: Annotated[Path, typer.Argument(help="The folder to write; it must not exist, or be empty.")],
     sigma: Annotated[float, typer.Option("--sigma", help="Standard deviation of the noise on each weight.")],
     seed: Annotated[int, typer.Option("--seed", help="Names the perturbation.")],
-    model: options.ModelName = options.DEFAULT_MODEL,
-    noise: Annotated[str, typer.Option("--noise", help="iid or tied, as in sample-perturb.")] = "iid",
+    model: options.ModelName = defaults.MODEL,
+    noise: Annotated[str, typer.Option("--noise", help="iid or tied, as in sample-perturb.")] = defaults.NOISE,
     scope: Annotated[
         str | None, typer.Option("--scope", help="Perturb only tensors whose name matches this regular expression.")
     ] = None,
-    dtype: options.Dtype = "auto",
+    dtype: options.Dtype = defaults.DTYPE,
 ) -> None:
     """Write the model that a seed names at a sigma as a checkpoint folder that any program can load."""
     from esprobe.doctor import refuse

@@ -5,30 +5,21 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from enum import StrEnum
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from esprobe.cli import options
+from esprobe.cli.formats import RolloutFormat
 from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from esprobe.records import ShownRollout
 
 
-class Format(StrEnum):
-    """How rollouts are written."""
-
-    text = "text"
-    json = "json"
-    jsonl = "jsonl"
-
-
 def show(
-    db: options.DbPath = Path("esprobe.db"),
+    db: options.DbPath = options.DEFAULT_DB,
     condition: options.ConditionFilter = None,
     problem: Annotated[int | None, typer.Option("--problem", help="Only this problem, by its index.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Only this draw.")] = None,
@@ -38,8 +29,8 @@ def show(
     limit: Annotated[int, typer.Option("--limit", help="How many to show.")] = 10,
     offset: Annotated[int, typer.Option("--offset", help="How many to leave out before those.")] = 0,
     format: Annotated[
-        Format, typer.Option("--format", help="How to write them; jsonl is one object a line.")
-    ] = Format.text,
+        RolloutFormat, typer.Option("--format", help="How to write them; jsonl is one object a line.")
+    ] = RolloutFormat.text,
 ) -> None:
     """Read prompts and completions, a page at a time; on a terminal in $PAGER."""
     from esprobe.report import rollout_text
@@ -59,14 +50,14 @@ def show(
         found = stack.enter_context(closing(store.browse(selection, limit + 1, offset)))
         page = islice(found, limit)
         match format:
-            case Format.text:
+            case RolloutFormat.text:
                 shown = _as_text(page, labels)
-            case Format.json:
+            case RolloutFormat.json:
                 objects = [rollout_text.as_object(rollout, labels[rollout.condition_id]) for rollout in page]
                 document = {"schema": rollout_text.SCHEMA, "rollouts": objects}
                 typer.echo(json.dumps(document, indent=2))
                 shown = len(objects)
-            case Format.jsonl:
+            case RolloutFormat.jsonl:
                 shown = 0
                 for rollout in page:
                     typer.echo(rollout_text.as_json_line(rollout, labels[rollout.condition_id]), nl=False)

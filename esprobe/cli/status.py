@@ -5,13 +5,13 @@ import os
 import socket
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from esprobe.cli import options
+from esprobe.cli.formats import TableFormat
 from esprobe.errors import StoreError
 
 if TYPE_CHECKING:
@@ -22,16 +22,9 @@ MOST_RUNS = 4
 """Runs of incomplete seeds that the table spells out."""
 
 
-class Format(StrEnum):
-    """How a status is written."""
-
-    table = "table"
-    json = "json"
-
-
 def status(
-    db: options.DbPath = Path("esprobe.db"),
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+    db: options.DbPath = options.DEFAULT_DB,
+    format: Annotated[TableFormat, typer.Option("--format", help="How to write it.")] = TableFormat.table,
     watch: Annotated[bool, typer.Option("--watch", help="Again and again, until everything is stored.")] = False,
     every: Annotated[float, typer.Option("--every", help="Seconds between two looks with --watch.", min=0.1)] = 5.0,
 ) -> None:
@@ -40,8 +33,8 @@ def status(
 
     while True:
         document = read_status(db)
-        text = json.dumps(document) if format is Format.json else as_table(document)
-        if watch and format is Format.table and sys.stdout.isatty():
+        text = json.dumps(document) if format is TableFormat.json else as_table(document)
+        if watch and format is TableFormat.table and sys.stdout.isatty():
             text = "\x1b[H\x1b[2J" + text
         typer.echo(text)
         if watch and not document["planned"] and document["writer"] is None:

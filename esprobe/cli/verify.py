@@ -1,30 +1,22 @@
 """``verify``: whether a database still holds what was written into it."""
 
 import json
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from esprobe.cli import options
+from esprobe.cli.formats import TableFormat
 from esprobe.errors import StoreError
 
 
-class Format(StrEnum):
-    """How findings are written."""
-
-    table = "table"
-    json = "json"
-
-
 def verify(
-    db: options.DbPath = Path("esprobe.db"),
+    db: options.DbPath = options.DEFAULT_DB,
     sample: Annotated[
         int, typer.Option("--sample", help="Verdicts of each condition to derive again from their texts.", min=0)
     ] = 1000,
     everything: Annotated[bool, typer.Option("--all", help="Derive every verdict again.")] = False,
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+    format: Annotated[TableFormat, typer.Option("--format", help="How to write it.")] = TableFormat.table,
 ) -> None:
     """Check a database against itself: structure, texts, sums, digests, holes, verdicts. Exit code 1 if any is off."""
     from esprobe.maintenance.verification import verify as run
@@ -33,14 +25,14 @@ def verify(
     answers = []
     for answer in run(db, None if everything else sample):
         answers.append(answer)
-        if format is Format.table:
+        if format is TableFormat.table:
             note = f" ({plain(answer.note)})" if answer.note else ""
             sound = "nothing off" if answer.asked else "not checked"
             typer.echo(f"{answer.question}: {f'{len(answer.found)} found' if answer.found else sound}{note}")
             for line in answer.found:
                 typer.echo(f"  {plain(line)}")
     off = sum(len(answer.found) for answer in answers)
-    if format is Format.json:
+    if format is TableFormat.json:
         listed = [{"question": a.question, "asked": a.asked, "found": list(a.found), "note": a.note} for a in answers]
         typer.echo(json.dumps({"schema": 1, "database": str(db), "off": off, "answers": listed}))
     if off:

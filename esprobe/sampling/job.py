@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from esprobe import defaults
 from esprobe.engines import ENGINES, EngineOptions, ModelIdentity, check_options
 from esprobe.errors import UsageError
 from esprobe.noise import SCHEMES
@@ -58,10 +59,10 @@ class Job:
     pool: PoolOptions = PoolOptions()
     shard: Shard = WHOLE
     temperatures: tuple[float, ...] = ()
-    top_p: float = 1.0
-    top_k: int = -1
+    top_p: float = defaults.TOP_P
+    top_k: int = defaults.TOP_K
     sigmas: tuple[float, ...] = ()
-    noise: str = "iid"
+    noise: str = defaults.NOISE
     scope: str | None = None
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ _HALF_CUT_OFF = 0.5  # of the baseline: then it is not a perturbation that keeps
 
 
 @dataclass
-class Tally:
+class ConditionSums:
     """Running sums over one condition's stored rollouts."""
 
     rollouts: int
@@ -66,10 +66,10 @@ class Loop:
         self._observer = observer
         self._stop = stop
         self._problems: dict[int, Problem] = {problem.index: problem for problem in task.problems}
-        self._tallies: dict[int, Tally] = {}
+        self._sums: dict[int, ConditionSums] = {}
         for planned in plan.conditions:
             totals = store.totals(planned.condition_id)
-            self._tallies[planned.condition_id] = Tally(totals.rollouts, totals.correct, totals.cut_off)
+            self._sums[planned.condition_id] = ConditionSums(totals.rollouts, totals.correct, totals.cut_off)
         self._work: Work | None = None  # the last one that a completion came from
         self._pending: list[NewRollout] = []
         self._costs: dict[int, Cost] = {}
@@ -97,14 +97,14 @@ class Loop:
         self._costs[work.condition_id] = Cost(
             spent.generate_s + delivery.generate_s, spent.switch_s + delivery.switch_s
         )
-        tally = self._tallies[work.condition_id]
+        sums = self._sums[work.condition_id]
         for completion in map(_storable, delivery.completions):
             problem = self._problems[completion.request.problem_index]
             score = self._task.score(problem, completion.text, self._scorer)
             self._pending.append(NewRollout(work.condition_id, completion, score))
-            tally.rollouts += 1
-            tally.correct += score.correct
-            tally.cut_off += completion.finish_reason == "length"
+            sums.rollouts += 1
+            sums.correct += score.correct
+            sums.cut_off += completion.finish_reason == "length"
             self.tokens += completion.token_count
         if delivery.completions:
             self._work = work
@@ -135,7 +135,7 @@ class Loop:
     def _report(self) -> None:
         if self._work is None:
             return
-        tally = self._tallies[self._work.condition_id]
+        sums = self._sums[self._work.condition_id]
         self._observer.progress(
             Progress(
                 done=self._plan.stored + self.rollouts,
@@ -144,8 +144,8 @@ class Loop:
                 rollouts=self.rollouts,
                 tokens=self.tokens,
                 label=self._work.condition.label,
-                pass_at_1=tally.correct / tally.rollouts,
-                cut_off=tally.cut_off / tally.rollouts,
+                pass_at_1=sums.correct / sums.rollouts,
+                cut_off=sums.cut_off / sums.rollouts,
                 workers=self._pool.size,
             )
         )
@@ -153,12 +153,12 @@ class Loop:
 
     def _judge_all(self, least: int) -> None:
         for planned in self._plan.conditions:
-            tally = self._tallies[planned.condition_id]
-            if not tally.warned and tally.rollouts >= least and tally.cut_off >= _MOSTLY_CUT_OFF * tally.rollouts:
-                tally.warned = True
-                self._warn(planned.condition, tally)
+            sums = self._sums[planned.condition_id]
+            if not sums.warned and sums.rollouts >= least and sums.cut_off >= _MOSTLY_CUT_OFF * sums.rollouts:
+                sums.warned = True
+                self._warn(planned.condition, sums)
 
-    def _warn(self, condition: Condition, tally: Tally) -> None:
+    def _warn(self, condition: Condition, sums: ConditionSums) -> None:
         baseline_too = ""
         reason = "the limit may be too low, or the model never ends its answer; check with a larger --max-tokens"
         if condition.kind.shares_noise:
@@ -176,16 +176,16 @@ class Loop:
             else:
                 baseline_too = f", as were {baseline.cut_off:,} of {baseline.rollouts:,} of the unperturbed model"
         self._observer.warning(
-            f"{tally.cut_off:,} of {tally.rollouts:,} completions of {condition.label} were cut off at "
+            f"{sums.cut_off:,} of {sums.rollouts:,} completions of {condition.label} were cut off at "
             f"{condition.max_tokens} tokens{baseline_too}: {reason}"
         )
 
-    def _baseline(self) -> Tally | None:
+    def _baseline(self) -> ConditionSums | None:
         """The greedy baseline's sums, if enough of it is stored to judge by."""
         for planned in self._plan.conditions:
-            tally = self._tallies[planned.condition_id]
-            if not planned.condition.kind.is_sampled and tally.rollouts >= _JUDGE_AT_THE_END_AFTER:
-                return tally
+            sums = self._sums[planned.condition_id]
+            if not planned.condition.kind.is_sampled and sums.rollouts >= _JUDGE_AT_THE_END_AFTER:
+                return sums
         return None
 
 

@@ -6,7 +6,7 @@ A rule, and not a fit: a few seeds on a few problems can tell a band from a dese
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from esprobe.scan.points import Point
+from esprobe.scan.points import ScanPoint
 
 INERT = 0.9
 """Share of completions equal to the baseline's from which a value is said to change nothing."""
@@ -43,7 +43,7 @@ class Advice:
     reasons: tuple[str, ...]
 
 
-def advise(baseline: Point, points: Sequence[Point], name: str) -> Advice:
+def advise(baseline: ScanPoint, points: Sequence[ScanPoint], name: str) -> Advice:
     """Advice on points of ascending value; ``name`` is what they are values of."""
     broken = [_broken(point, baseline) for point in points]
     whole = broken.count(False) and len(broken) - broken[::-1].index(False)  # points up to the last that is not broken
@@ -63,7 +63,7 @@ def advise(baseline: Point, points: Sequence[Point], name: str) -> Advice:
     )
 
 
-def verdict(point: Point, baseline: Point, advice: Advice) -> str:
+def verdict(point: ScanPoint, baseline: ScanPoint, advice: Advice) -> str:
     """One word about a point: broken, inert, band, or nothing."""
     if _broken(point, baseline):
         return "broken"
@@ -72,13 +72,13 @@ def verdict(point: Point, baseline: Point, advice: Advice) -> str:
     return "inert" if point.same >= INERT else ""
 
 
-def _broken(point: Point, baseline: Point) -> bool:
+def _broken(point: ScanPoint, baseline: ScanPoint) -> bool:
     if baseline.well_formed >= READABLE:
         return point.well_formed < BROKEN * baseline.well_formed
     return point.cut_off > max(baseline.cut_off, BROKEN)  # a model without answers can still lose its end token
 
 
-def _band(points: Sequence[Point]) -> list[Point]:
+def _band(points: Sequence[ScanPoint]) -> list[ScanPoint]:
     """The best point that has risen, and its neighbours on both sides as far as they rise half as much."""
     risen = [i for i, point in enumerate(points) if point.rise > ERRORS * point.rise_se]
     if not risen:
@@ -93,11 +93,11 @@ def _band(points: Sequence[Point]) -> list[Point]:
 
 
 def _reasons(
-    baseline: Point,
-    points: Sequence[Point],
+    baseline: ScanPoint,
+    points: Sequence[ScanPoint],
     name: str,
-    band: Sequence[Point],
-    best: Point | None,
+    band: Sequence[ScanPoint],
+    best: ScanPoint | None,
     breaks_at: float | None,
     inert_to: float | None,
 ) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from esprobe.errors import UsageError
 from esprobe.scan.advice import Advice
-from esprobe.scan.points import Point
+from esprobe.scan.points import ScanPoint
 
 _MARGIN = 1.15
 """Factor by which the band is drawn wider on both sides, so that one of a single value is seen."""
@@ -35,7 +35,7 @@ def check_figure(path: Path) -> None:
         )
 
 
-def draw_figure(path: Path, baseline: Point, points: Sequence[Point], advice: Advice, name: str) -> None:
+def draw_figure(path: Path, baseline: ScanPoint, points: Sequence[ScanPoint], advice: Advice, name: str) -> None:
     """Write two panels over the scanned values: pass@1 and pass@k above, what becomes of the completions below."""
     from matplotlib.figure import Figure
 

@@ -12,7 +12,7 @@ from esprobe.store import RolloutStore
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScanExtent:
     """Which rollouts are looked at: of these problem indices, under these seeds."""
 
     problems: range
@@ -20,7 +20,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Point:
+class ScanPoint:
     """One condition of a scan beside the greedy baseline of the same problems; shares are 0..1.
 
     Attributes:
@@ -51,15 +51,15 @@ class Point:
 
 
 def read_points(
-    store: RolloutStore, greedy: StoredCondition, scanned: Sequence[StoredCondition], asked: Asked
-) -> tuple[Point, list[Point]]:
+    store: RolloutStore, greedy: StoredCondition, scanned: Sequence[StoredCondition], asked: ScanExtent
+) -> tuple[ScanPoint, list[ScanPoint]]:
     """The baseline's point, and one for each scanned condition in their order.
 
     Raises:
         StoreError: rollouts of a condition are missing.
     """
     seeds = range(BASELINE_SEED, BASELINE_SEED + 1)
-    baseline = {r.problem: r for r in _rollouts(store, greedy, Asked(asked.problems, seeds))}
+    baseline = {r.problem: r for r in _rollouts(store, greedy, ScanExtent(asked.problems, seeds))}
     points = []
     for stored in scanned:
         value = stored.condition.sigma if stored.condition.sigma is not None else stored.condition.temperature
@@ -67,7 +67,7 @@ def read_points(
     return _point(None, list(baseline.values()), baseline, 1), points
 
 
-def _rollouts(store: RolloutStore, stored: StoredCondition, asked: Asked) -> list[StoredRollout]:
+def _rollouts(store: RolloutStore, stored: StoredCondition, asked: ScanExtent) -> list[StoredRollout]:
     found = []
     for rollout in store.rollouts(stored.id):  # by seed: a real run may have added a million after these
         if rollout.seed >= asked.seeds.stop:
@@ -82,14 +82,14 @@ def _rollouts(store: RolloutStore, stored: StoredCondition, asked: Asked) -> lis
     return found
 
 
-def _point(value: float | None, rollouts: list[StoredRollout], baseline: dict[int, StoredRollout], k: int) -> Point:
+def _point(value: float | None, rollouts: list[StoredRollout], baseline: dict[int, StoredRollout], k: int) -> ScanPoint:
     solved = dict.fromkeys(baseline, False)
     for rollout in rollouts:
         solved[rollout.problem] |= rollout.correct
     gains = [solved[problem] - greedy.correct for problem, greedy in baseline.items()]
     rise = fmean(gains)
     spread = fmean((gain - rise) ** 2 for gain in gains)
-    return Point(
+    return ScanPoint(
         value=value,
         rollouts=len(rollouts),
         pass_at_1=fmean(r.correct for r in rollouts),

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esprobe.scan.advice import Advice, verdict
-from esprobe.scan.points import Point
+from esprobe.scan.points import ScanPoint
 
 
-def as_table(baseline: Point, points: Sequence[Point], advice: Advice, name: str) -> str:
+def as_table(baseline: ScanPoint, points: Sequence[ScanPoint], advice: Advice, name: str) -> str:
     """A line for each point, the baseline first, and the reasons of the advice."""
     k = points[0].k
     head = [name, "pass@1", f"pass@{k}", "rise", "well-formed", "cut off", "same", "tokens", ""]
@@ -30,7 +30,7 @@ def next_command(advice: Advice, name: str, database: Path, same: Sequence[str])
     return shlex.join(["esprobe", command, "--db", str(database), *same, *values])
 
 
-def _row(label: str, point: Point, word: str) -> list[str]:
+def _row(label: str, point: ScanPoint, word: str) -> list[str]:
     shares = [point.pass_at_1, point.pass_at_k]
     others = [point.well_formed, point.cut_off, point.same]
     return [

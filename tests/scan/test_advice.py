@@ -12,16 +12,16 @@ from esprobe.errors import UsageError
 from esprobe.scan.advice import advise, verdict
 from esprobe.scan.figure import check_figure, draw_figure
 from esprobe.scan.grid import logarithmic, parse_range
-from esprobe.scan.points import Point
+from esprobe.scan.points import ScanPoint
 from esprobe.scan.text import as_table, next_command
 
-BASELINE = Point(
+BASELINE = ScanPoint(
     value=None, rollouts=100, pass_at_1=0.2, k=1, pass_at_k=0.2, rise=0.0, rise_se=0.0, well_formed=0.8, cut_off=0.0,
     same=1.0, tokens=12.0,
 )  # fmt: skip
 
 
-def point(value: float, rise: float, well_formed: float = 0.8, same: float = 0.5, se: float = 0.03) -> Point:
+def point(value: float, rise: float, well_formed: float = 0.8, same: float = 0.5, se: float = 0.03) -> ScanPoint:
     return replace(
         BASELINE, value=value, k=8, pass_at_k=0.2 + rise, rise=rise, rise_se=se, well_formed=well_formed, same=same
     )
