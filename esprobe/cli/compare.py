@@ -1,4 +1,4 @@
-"""``compare``: two conditions side by side, or one and guessing."""
+"""``compare``: two conditions side by side, or one beside random guessing."""
 
 from typing import Annotated
 
@@ -9,13 +9,13 @@ from esprobe.cli.formats import CurveFormat
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="Id or label of a condition, or 'null' for guessing.", metavar="A")],
+    a: Annotated[str, typer.Argument(help="Id or label of a condition, or 'null' for random guessing.", metavar="A")],
     b: Annotated[str, typer.Argument(help="Id or label of the condition to compare with it.", metavar="B")],
     db: options.DbPath = options.DEFAULT_DB,
     k: options.Ks = None,
-    format: Annotated[CurveFormat, typer.Option("--format", help="How to write it.")] = CurveFormat.table,
+    format: Annotated[CurveFormat, typer.Option("--format", help="Output format.")] = CurveFormat.table,
 ) -> None:
-    """B against A, problem by problem: the difference at every k with intervals, and whose problems are whose."""
+    """B minus A, paired by problem: the difference in pass@k with intervals, and which problems each one solves."""
     from esprobe.analysis import compare as compare_in
     from esprobe.report import compare_json, compare_text
 

@@ -1,4 +1,4 @@
-"""``doctor``: whether a model can be perturbed truly on an engine."""
+"""``doctor``: whether weight perturbation is exact for a model on an engine."""
 
 from typing import Annotated
 
@@ -19,14 +19,14 @@ def doctor(
     dtype: options.Dtype = defaults.DTYPE,
     vllm: VllmOptions,
     sigma: Annotated[
-        list[float], typer.Option("--sigma", help="Standard deviation to tell the effect of rounding for; repeatable.")
+        list[float], typer.Option("--sigma", help="Standard deviation whose rounding error is reported; repeatable.")
     ] = list(defaults.SIGMAS),  # noqa: B006 - Typer copies it
     every: Annotated[
-        bool, typer.Option("--all", help="Perturb every tensor alone, not only the first and last of each class.")
+        bool, typer.Option("--all", help="Perturb every tensor by itself, not only the first and last of each class.")
     ] = False,
-    format: Annotated[TableFormat, typer.Option("--format", help="How to write it.")] = TableFormat.table,
+    format: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
 ) -> None:
-    """Check that noise reaches every weight of a model, and leaves no trace. Exit code 1 if it does not."""
+    """Check that noise reaches every weight of a model and is removed exactly. Exit code 1 if not."""
     from esprobe.doctor import as_json, as_table, diagnose
 
     found = diagnose(

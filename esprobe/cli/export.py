@@ -14,13 +14,13 @@ from esprobe.errors import UsageError
 
 def export(
     db: options.DbPath = options.DEFAULT_DB,
-    format: Annotated[ExportFormat, typer.Option("--format", help="How to write them.")] = ExportFormat.jsonl,
+    format: Annotated[ExportFormat, typer.Option("--format", help="Output format.")] = ExportFormat.jsonl,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to write them; standard output if not given (jsonl).")
+        Path | None, typer.Option("-o", "--output", help="The file to write. Default: standard output (jsonl only).")
     ] = None,
     condition: options.ConditionFilter = None,
 ) -> None:
-    """Write every rollout with its text as one flat row, for pandas, datasets and others."""
+    """Write each rollout with its text as one flat row, for pandas, datasets and other tools."""
     from esprobe.maintenance import exporting
     from esprobe.report.text import plain
     from esprobe.store import RolloutStore
@@ -30,7 +30,7 @@ def export(
         rows = exporting.rows(store, choose_conditions(store.conditions(), condition or ()))
         if output is None:
             if format is ExportFormat.parquet:
-                raise UsageError("Parquet is no text, so it needs a file; name one with --output")
+                raise UsageError("--format parquet is binary, so it needs a file; name one with --output")
             exporting.write_json_lines(rows, sys.stdout)
             return
         refuse_database(output, "--output", db)

@@ -27,7 +27,7 @@ DataName = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="'generated', 'es-paper' (downloaded once), or a file of that format.",
+        help="'generated', 'es-paper' (downloaded once), or a file of the same format.",
         metavar="NAME|PATH",
     ),
 ]

@@ -1,4 +1,4 @@
-"""``passk``: pass@k of the conditions in a database."""
+"""``passk``: pass@k of each condition in a database."""
 
 import shutil
 from typing import Annotated
@@ -13,9 +13,9 @@ def passk(
     db: options.DbPath = options.DEFAULT_DB,
     k: options.Ks = None,
     condition: options.ConditionFilter = None,
-    format: Annotated[CurveFormat, typer.Option("--format", help="How to write it.")] = CurveFormat.table,
+    format: Annotated[CurveFormat, typer.Option("--format", help="Output format.")] = CurveFormat.table,
 ) -> None:
-    """Unbiased pass@k with 95 % intervals, for every condition stored."""
+    """Unbiased pass@k with 95 % intervals, for each stored condition."""
     from esprobe.analysis import load_results
     from esprobe.report import passk_json, passk_table
 

@@ -1,4 +1,4 @@
-"""How a run is watched: a live bar where stderr is a terminal, plain lines where it is not."""
+"""Progress of a run: a live bar if stderr is a terminal, plain lines if not."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ _WIDE = 120
 
 class _Stderr(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to us; Rich would end the process."""
+        """Raise, so that the observer handles it; Rich would end the process."""
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
@@ -35,7 +35,7 @@ class ConsoleObserver:
         self._console = _Stderr(stderr=True, highlight=False, soft_wrap=True)
         self._live = self._console.is_terminal
         self._broken = False
-        # On a narrow terminal there is no bar, and the figures take a second line: cut short they would hide the last.
+        # A narrow terminal has no room for a bar: the figures wrap to a second line instead of being cut off.
         wide = self._console.width >= _WIDE
         figures = TextColumn("{task.fields[numbers]}", table_column=Column(no_wrap=wide))
         columns: list[ProgressColumn] = [TextColumn("{task.description}"), figures]
@@ -61,15 +61,15 @@ class ConsoleObserver:
             self._print(_in_words(self._last))
 
     def notice(self, message: str) -> None:
-        """A line of its own."""
+        """Print a line."""
         self._print(message)
 
     def warning(self, message: str) -> None:
-        """A line that stands out."""
+        """Print a highlighted line."""
         self._write(lambda: self._console.print(Text(plain(f"warning: {message}"), style="bold yellow")))
 
     def progress(self, progress: Progress) -> None:
-        """Move the bar, or write a line if the last one is old."""
+        """Update the bar, or print a line if the last one is older than 10 seconds."""
         self._last = progress
         if self._task is not None:
             done = f"{progress.done:,}/{progress.total:,}"
@@ -86,7 +86,7 @@ class ConsoleObserver:
         self._write(lambda: self._console.print(Text(plain(message))))
 
     def _write(self, write: Callable[[], object]) -> None:
-        """Speak, unless nobody can hear: a full log disk or a closed pipe must not end a run of days."""
+        """Write to stderr until that fails once: a full log disk or a closed pipe must not end a run of days."""
         if self._broken:
             return
         try:
@@ -97,9 +97,9 @@ class ConsoleObserver:
 
 
 def _silence(stream: IO[str]) -> None:
-    """Point a stream that cannot be written at nothing: what it still holds is flushed once more when Python ends.
+    """Redirect a broken stream to the null device.
 
-    That would fail again, and turn the exit code of a run that succeeded into 120.
+    Python flushes it once more at exit; a failure there would turn the exit code of a successful run into 120.
     """
     with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
@@ -111,7 +111,7 @@ def _in_words(progress: Progress) -> str:
 
 
 def _figures(progress: Progress) -> str:
-    """Rates of the run as a whole, then how the condition that is being drawn fares."""
+    """Rates of the whole run, then the results so far of the current condition."""
     per_second = progress.rollouts / progress.elapsed_s if progress.elapsed_s else 0.0
     tokens = progress.tokens / progress.elapsed_s if progress.elapsed_s else 0.0
     left = (progress.total - progress.done) / per_second if per_second else 0.0

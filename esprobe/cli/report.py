@@ -1,4 +1,4 @@
-"""``report``: all that a database says, as one document."""
+"""``report``: all results of a database in one document."""
 
 import os
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ NEEDED = "is not installed; type in a checkout of esprobe: pip install '.[plot]'
 
 def report(
     db: options.DbPath = options.DEFAULT_DB,
-    format: Annotated[ReportFormat, typer.Option("--format", help="How to write it.")] = ReportFormat.markdown,
+    format: Annotated[ReportFormat, typer.Option("--format", help="Output format.")] = ReportFormat.markdown,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to write it; standard output if not given.")
+        Path | None, typer.Option("-o", "--output", help="The file to write. Default: standard output.")
     ] = None,
     k: options.Ks = None,
     condition: options.ConditionFilter = None,
@@ -30,22 +30,22 @@ def report(
         bool | None,
         typer.Option(
             "--figures/--no-figures",
-            help="Markdown: PNG and SVG files beside the output; by default where matplotlib is installed.",
+            help="Markdown: write PNG and SVG files beside the output. Default: if matplotlib is installed.",
             show_default=False,
         ),
     ] = None,
     completions: Annotated[
-        int, typer.Option("--completions", min=0, help="HTML: completions of each problem that the page holds.")
+        int, typer.Option("--completions", min=0, help="HTML: completions per problem in the page.")
     ] = 8,
     characters: Annotated[
-        int, typer.Option("--characters", min=0, help="HTML: characters of each completion that the page holds.")
+        int, typer.Option("--characters", min=0, help="HTML: characters per completion in the page.")
     ] = 1000,
 ) -> None:
-    """All that a database says: verdict, curves, comparisons, selection, costs, what is incomplete, provenance."""
+    """Report all results: verdict, curves, comparisons, selection, costs, missing rollouts, provenance."""
     from esprobe.analysis import load_results
     from esprobe.report import markdown, report_csv, report_json
 
-    # What is missing is said before minutes are spent on numbers.
+    # A missing library is reported before minutes are spent on computing.
     plotly = _plotly() if format is ReportFormat.html else ""
     pictured = format is ReportFormat.markdown and _pictured(output, figures)
     results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
@@ -83,7 +83,7 @@ def _plotly() -> str:
 
 
 def _pictured(output: Path | None, wanted: bool | None) -> bool:
-    """Whether to draw: as told, or else where files can lie beside the output and matplotlib is there."""
+    """Whether to draw figures: as asked, else if files can be written beside the output and matplotlib is installed."""
     from importlib.util import find_spec
 
     from esprobe.cli.files import takes_files_beside
@@ -91,7 +91,7 @@ def _pictured(output: Path | None, wanted: bool | None) -> bool:
     possible = output is not None and takes_files_beside(output)
     installed = find_spec("matplotlib") is not None
     if wanted and not possible:
-        raise UsageError("--figures writes files beside the report, so it needs --output with a file's name")
+        raise UsageError("--figures writes files beside the report, so it needs --output with a file name")
     if wanted and not installed:
         raise LibraryError(f"matplotlib, which draws the figures, {NEEDED}, or leave --figures out")
     if wanted is None and possible and not installed:

@@ -91,7 +91,7 @@ def _sample(job: "Job", db: Path) -> None:
     summary = draw(job, db)
     shown = plain(str(db))
     if not summary.total:
-        typer.echo(f"nothing to do: the plan has fewer units than shards, and none for shard {job.shard}")
+        typer.echo(f"nothing to do: the plan has fewer units than shards, so shard {job.shard} has none")
         return
     if summary.outcome == "complete":
         typer.echo(f"nothing to do: all {summary.total:,} rollouts are in {shown}")

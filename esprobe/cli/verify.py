@@ -1,4 +1,4 @@
-"""``verify``: whether a database still holds what was written into it."""
+"""``verify``: whether a database is consistent and undamaged."""
 
 import json
 from typing import Annotated
@@ -13,12 +13,12 @@ from esprobe.errors import StoreError
 def verify(
     db: options.DbPath = options.DEFAULT_DB,
     sample: Annotated[
-        int, typer.Option("--sample", help="Verdicts of each condition to derive again from their texts.", min=0)
+        int, typer.Option("--sample", help="Verdicts per condition to recompute from the stored completions.", min=0)
     ] = 1000,
-    everything: Annotated[bool, typer.Option("--all", help="Derive every verdict again.")] = False,
-    format: Annotated[TableFormat, typer.Option("--format", help="How to write it.")] = TableFormat.table,
+    everything: Annotated[bool, typer.Option("--all", help="Recompute every verdict.")] = False,
+    format: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
 ) -> None:
-    """Check a database against itself: structure, texts, sums, digests, holes, verdicts. Exit code 1 if any is off."""
+    """Check a database: structure, completions, sums, digests, missing rollouts, verdicts. Exit code 1 on a finding."""
     from esprobe.maintenance.verification import verify as run
     from esprobe.report.text import plain
 
@@ -37,6 +37,6 @@ def verify(
         typer.echo(json.dumps({"schema": 1, "database": str(db), "off": off, "answers": listed}))
     if off:
         raise StoreError(
-            f"{db} is not as it was written ({off} findings, listed on standard output), so its figures cannot be "
-            f"trusted; restore a copy, or draw what is lost again into another database"
+            f"{db} is damaged ({off} findings, listed on standard output), so its figures cannot be trusted; restore a "
+            f"copy, or sample again into another database"
         )

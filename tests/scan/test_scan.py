@@ -71,7 +71,7 @@ def test_a_figure_that_could_not_be_written_is_refused_before_anything_is_drawn(
     pytest.importorskip("matplotlib")
     done = invoke("scan", "--engine", "scripted", "--model", script, "--db", tmp_path / "e.db", "--figure", "scan.doc")
     assert (done.code, done.stdout) == (2, "")
-    assert "use one such as scan.png" in done.stderr
+    assert "--figure must be a file name such as scan.png, got scan.doc" in done.stderr
     assert not (tmp_path / "e.db").exists()
 
 
