@@ -1,7 +1,7 @@
-"""Writes docs/cli.md from the commands' own signatures: ``python docs/make_cli.py``.
+"""Writes docs/cli.md from the signatures of the commands: ``python docs/make_cli.py``.
 
-Not with Typer's own generator: what that writes changes from version to version of Typer, and a page that is compared
-with it would be out of date on machines where nothing has changed.
+Typer's own generator is not used, because its output differs between versions of Typer, so that a test that compares
+the page with it would fail after an upgrade.
 """
 
 import inspect
@@ -24,17 +24,19 @@ INTRODUCTION = """\
 
 <!-- Written by docs/make_cli.py; change the commands' help texts instead, then run: python -m nox -s docs -->
 
-`esprobe COMMAND --help` (or `-h`) prints what is here; `esprobe --version` the version; `esprobe --install-completion`
-completes commands and options in your shell. `python -m esprobe` is the same as `esprobe`.
+`esprobe COMMAND --help` (or `-h`) prints the same text; `esprobe --version` prints the version;
+`esprobe --install-completion` installs completion of commands and options for your shell. `python -m esprobe` is the
+same as `esprobe`.
 
-Results go to stdout; messages, progress and errors to stderr. Exit codes: 0 done, 1 an error, 2 a value that no run
-could mean, 3 all is drawn but what ended worker after worker (see [scaling](scaling.md)), 75 stopped by SIGTERM or
-SIGUSR1, 130 stopped by Ctrl-C (see [resume](resume.md)), 141 if whoever read its output has gone
+Results go to stdout; messages, progress and errors go to stderr. Exit codes: 0 success, 1 an error, 2 an invalid option
+or value, 3 everything is sampled except rollouts that crashed several workers (see [scaling](scaling.md)), 75 stopped by
+SIGTERM or SIGUSR1, 130 stopped by Ctrl-C (see [resume](resume.md)), 141 the reader of its output has closed the pipe
 (`esprobe show | head`).
 
 ## Configuration files
 
-`--config FILE.yaml` reads options of a sampling command from a mapping of their long names, with `-` or `_`:
+`--config FILE.yaml` reads the options of a sampling command from a YAML mapping. Keys are long option names, with `-` or
+`_`:
 
 ```yaml
 model: Qwen/Qwen2.5-0.5B-Instruct
@@ -43,10 +45,10 @@ problems: 200:328
 baseline: false
 ```
 
-The command line wins over environment variables, these over the file, and the file over the defaults. An option that is
-given on the command line replaces the file's whole list. A key that the command does not know, or that is set twice, is
-an error, so that a typo is seen. Reading such files needs PyYAML, which the extra `hf` brings. [examples](examples) has
-whole ones.
+The command line overrides environment variables, these override the file, and the file overrides the defaults. A
+repeatable option on the command line replaces the whole list in the file. A key that is not an option of the command, or
+that is set twice, is an error. Reading such files needs PyYAML, which the extra `hf` installs. [examples](examples) has
+complete files.
 """
 
 _VALUES: dict[type, str] = {Path: "PATH", str: "TEXT", int: "N", float: "NUMBER"}
@@ -60,7 +62,7 @@ def page() -> str:
 
 
 def commands(group: Typer, prefix: str = "") -> Iterator[tuple[str, Callable[..., Any]]]:
-    """(name as typed, function) of every command, those of groups after the others."""
+    """(name as typed, function) of every command; commands in groups come last."""
     for command in group.registered_commands:
         assert command.name and command.callback
         yield prefix + command.name, command.callback

@@ -1,1 +1,1 @@
-"""Strings in, one call, text out."""
+"""The command line: parses options, calls one function, prints its result."""

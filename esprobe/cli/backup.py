@@ -9,11 +9,11 @@ from esprobe.cli import options
 
 
 def backup(
-    target: Annotated[Path, typer.Argument(help="Where the copy goes.", metavar="COPY.db")],
-    db: options.DbPath = Path("esprobe.db"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older copy.")] = False,
+    target: Annotated[Path, typer.Argument(help="The file to write.", metavar="COPY.db")],
+    db: options.DbPath = options.DEFAULT_DB,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing copy.")] = False,
 ) -> None:
-    """Copy the database to COPY.db, all of one moment, while a sampler goes on."""
+    """Copy the database to COPY.db as one consistent snapshot, also while a sampler runs."""
     from esprobe.report.text import plain
     from esprobe.store.backup import back_up
 

@@ -1,4 +1,4 @@
-"""``--config FILE.yaml``: a command's options from a file; the command line and the environment win."""
+"""``--config FILE.yaml``: a command's options from a file; the command line and the environment override it."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,15 +23,15 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
     if unknown:
         options = sorted({max(parameter.opts, key=len).removeprefix("--") for parameter in context.command.params})
         raise UsageError(
-            f"{path} sets {', '.join(unknown)}, which {context.info_name} does not know, so the run would not be the "
-            f"one written there; its options are: {', '.join(o for o in options if o not in ('config', 'help'))}"
+            f"{path} sets {', '.join(unknown)}, which {context.info_name} does not have as an option; its options are: "
+            f"{', '.join(o for o in options if o not in ('config', 'help'))}"
         )
     spelled_as: dict[str, str] = {}
     for key in map(str, values):
         other = spelled_as.setdefault(names[key.replace("_", "-")], key)
         if other != key:
             raise DataError(
-                f"the configuration {path} sets {other} and {key}, which are one option; remove one of them"
+                f"the configuration {path} sets {other} and {key}, which are the same option; remove one of them"
             )
     chosen = {names[str(key).replace("_", "-")]: value for key, value in values.items() if value is not None}
     repeatable = {parameter.name for parameter in context.command.params if getattr(parameter, "multiple", False)}
@@ -42,22 +42,22 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
     for name, value in chosen.items():
         if isinstance(value, list | dict) and name not in repeatable:
             raise UsageError(
-                f"the configuration {path} sets {spelled_as[name]} to {value!r}, and that option has one value; "
-                f"mend it there"
+                f"the configuration {path} sets {spelled_as[name]} to {value!r}, but that option takes one "
+                f"value; fix it there"
             )
-        # A number's or a word's option would take False for 0 or "False", which nobody means who writes "no".
+        # Typer would convert False to 0 or "False", which is not what "no" in a file means.
         held = value if isinstance(value, list) else [value]
         if any(isinstance(one, bool) for one in held) and not getattr(parameters[name], "is_flag", False):
             raise UsageError(
-                f"the configuration {path} sets {spelled_as[name]} to {value!r}, which that option cannot be (in YAML "
-                f"yes, no, on, off, true and false are switches, and it is none; quoted they are words); mend it there"
+                f"the configuration {path} sets {spelled_as[name]} to {value!r}, but that option is not a switch (YAML "
+                f"reads yes, no, on, off, true and false as booleans unless they are quoted); fix it there"
             )
         try:
             parameters[name].process_value(context, value)
         except typer.BadParameter as err:
             raise UsageError(
-                f"the configuration {path} sets {spelled_as[name]} to {written[name]!r}, which that option "
-                f"cannot be ({err.message}); mend it there"
+                f"the configuration {path} sets {spelled_as[name]} to {written[name]!r}, which is not a "
+                f"valid value ({err.message}); fix it there"
             ) from err
     context.default_map = {**(context.default_map or {}), **chosen}
     return path
@@ -67,7 +67,9 @@ def _read(path: Path) -> dict[Any, Any]:
     try:
         import yaml
     except ImportError as err:
-        raise UsageError(f"--config {path} needs PyYAML to be read; install it with: pip install pyyaml") from err
+        raise UsageError(
+            f"--config {path} needs PyYAML, which is not installed; install it with: pip install pyyaml"
+        ) from err
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _loader(yaml.SafeLoader, path))
     except OSError as err:
@@ -76,21 +78,21 @@ def _read(path: Path) -> dict[Any, Any]:
         reason = " ".join(str(err).split())
         if isinstance(err, yaml.MarkedYAMLError) and err.problem_mark is not None:
             reason = f"line {err.problem_mark.line + 1}, column {err.problem_mark.column + 1}: {err.problem}"
-        raise DataError(f"the configuration {path} is not YAML ({reason}); mend it or leave out --config") from err
+        raise DataError(f"the configuration {path} is not valid YAML ({reason}); fix it or leave out --config") from err
     if values is None or values == {}:
         raise DataError(
-            f"the configuration {path} sets no option (is it cut off, or all commented out?), and the defaults are a "
-            f"whole study; write 'samples: 512' or the like there, or leave out --config"
+            f"the configuration {path} sets no option (is it empty or all commented out?), and the defaults are a "
+            f"whole study; set an option there, such as 'samples: 512', or leave out --config"
         )
     if not isinstance(values, dict):
-        raise DataError(f"the configuration {path} must be a mapping of options to values, such as 'samples: 512'")
+        raise DataError(f"the configuration {path} must be a mapping from options to values, such as 'samples: 512'")
     return values
 
 
 def _loader(base: Any, path: Path) -> Any:
-    """YAML whose keys may not repeat, with its numbers left as text, which the options read.
+    """A YAML loader that refuses repeated keys and leaves numbers as text, which the options parse.
 
-    YAML 1.1 takes the slice 10:30 for the number 630, and PyYAML lets the last of several equal keys win.
+    YAML 1.1 reads the slice 10:30 as the number 630, and PyYAML keeps the last of several equal keys.
     """
     kept = {
         first: [(tag, form) for tag, form in forms if not tag.endswith((":int", ":float"))]
@@ -103,8 +105,7 @@ def _loader(base: Any, path: Path) -> Any:
             name, line = key.value, key.start_mark.line + 1
             if key.id == "scalar" and name in lines:
                 raise DataError(
-                    f"the configuration {path} sets {name} twice, in lines {lines[name]} and {line}, and only one can "
-                    f"be meant; remove the other"
+                    f"the configuration {path} sets {name} twice, in lines {lines[name]} and {line}; remove one of them"
                 )
             if key.id == "scalar":
                 lines[name] = line
@@ -120,6 +121,6 @@ ConfigFile = Annotated[
         callback=_apply,
         is_eager=True,
         metavar="FILE.yaml",
-        help="Options from a YAML file of the same keys; the command line wins.",
+        help="Read options from a YAML file; the command line overrides it.",
     ),
 ]

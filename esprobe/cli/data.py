@@ -1,26 +1,20 @@
-"""``data``: commands about data sets, which need no model and no database."""
+"""``data``: commands on data sets; they need neither a model nor a database."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from esprobe import defaults
 from esprobe.cli import options
+from esprobe.cli.formats import TableFormat
 from esprobe.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
-class Format(StrEnum):
-    """How findings are written."""
-
-    table = "table"
-    json = "json"
-
-
 @app.callback()
 def data() -> None:
-    """Look at a data set before anything is drawn from it."""
+    """Inspect a data set before sampling."""
 
 
 @app.command("check")
@@ -28,14 +22,14 @@ def check(
     data: options.DataName = None,
     problems: Annotated[
         str, typer.Option("--problems", help="Problem indices to check.", metavar="FIRST:STOP")
-    ] = "200:2200",
+    ] = defaults.PROBLEMS,
     training: Annotated[
-        str, typer.Option("--training", help="Indices a model may have been trained on.", metavar="FIRST:STOP")
-    ] = "0:200",
-    task: options.TaskName = "countdown",
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+        str, typer.Option("--training", help="Indices that a model may have been trained on.", metavar="FIRST:STOP")
+    ] = defaults.TRAINING_PROBLEMS,
+    task: options.TaskName = defaults.TASK,
+    format: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
 ) -> None:
-    """Find problems without a solution, odd targets, duplicates, and test problems that were trained on."""
+    """Find problems without a solution, unusual targets, duplicates, and test problems that are also training ones."""
     from esprobe.report import audit_text
     from esprobe.tasks import Audited, load_task
     from esprobe.tasks.selection import past_the_end, select_problems
@@ -44,9 +38,9 @@ def check(
     trained = options.parse_slice(training, "--training")
     loaded = load_task(task, data)
     if not isinstance(loaded, Audited):
-        raise UsageError(f"task {task} has no checks of its data (no method `audit`), so nothing can be told of it")
+        raise UsageError(f"task {task} has no data checks (no method `audit`), so there is nothing to report")
     select_problems(loaded, *chosen)  # raises if there is none
     if (note := past_the_end(loaded, *chosen)) is not None:
         typer.echo(note, err=True)
     audit = loaded.audit(chosen, trained)
-    typer.echo(audit_text.as_json(audit) if format is Format.json else audit_text.as_table(audit), nl=False)
+    typer.echo(audit_text.as_json(audit) if format is TableFormat.json else audit_text.as_table(audit), nl=False)

@@ -1,7 +1,6 @@
 """``export``: rollouts for other tools."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,25 +8,19 @@ import typer
 
 from esprobe.cli import options
 from esprobe.cli.files import refuse_database
+from esprobe.cli.formats import ExportFormat
 from esprobe.errors import UsageError
 
 
-class Format(StrEnum):
-    """How rollouts are written."""
-
-    jsonl = "jsonl"
-    parquet = "parquet"
-
-
 def export(
-    db: options.DbPath = Path("esprobe.db"),
-    format: Annotated[Format, typer.Option("--format", help="How to write them.")] = Format.jsonl,
+    db: options.DbPath = options.DEFAULT_DB,
+    format: Annotated[ExportFormat, typer.Option("--format", help="Output format.")] = ExportFormat.jsonl,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to write them; standard output if not given (jsonl).")
+        Path | None, typer.Option("-o", "--output", help="The file to write. Default: standard output (jsonl only).")
     ] = None,
     condition: options.ConditionFilter = None,
 ) -> None:
-    """Write every rollout with its text as one flat row, for pandas, datasets and others."""
+    """Write each rollout with its text as one flat row, for pandas, datasets and other tools."""
     from esprobe.maintenance import exporting
     from esprobe.report.text import plain
     from esprobe.store import RolloutStore
@@ -36,10 +29,10 @@ def export(
     with RolloutStore.open(db) as store, store.snapshot():
         rows = exporting.rows(store, choose_conditions(store.conditions(), condition or ()))
         if output is None:
-            if format is Format.parquet:
-                raise UsageError("Parquet is no text, so it needs a file; name one with --output")
+            if format is ExportFormat.parquet:
+                raise UsageError("--format parquet is binary, so it needs a file; name one with --output")
             exporting.write_json_lines(rows, sys.stdout)
             return
         refuse_database(output, "--output", db)
-        write = exporting.export_json_lines if format is Format.jsonl else exporting.export_parquet
+        write = exporting.export_json_lines if format is ExportFormat.jsonl else exporting.export_parquet
         typer.echo(f"{write(rows, output.resolve()):,} rollouts written to {plain(str(output))}")

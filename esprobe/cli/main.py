@@ -1,4 +1,4 @@
-"""The command line: registers commands, and turns esprobe's own errors into one line and an exit code."""
+"""Registers the commands, and turns esprobe's own errors into one line and an exit code."""
 
 import sys
 from typing import Annotated
@@ -30,7 +30,7 @@ from esprobe.errors import EsprobeError, StoppedError, UsageError
 
 
 def _printable(message: str) -> str:
-    """One line without control characters: file names and models can hold anything."""
+    """One line without control characters, which file names and model output may contain."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in message.replace("\n", " "))
 
 
@@ -84,7 +84,7 @@ def main() -> None:
         guard_standard_output()
         for word in sys.argv[1:]:
             if not word.isascii() and word != word.encode(errors="replace").decode():
-                raise UsageError(f"the argument {word!r} is not UTF-8, so it could not be recorded; rename the file")
+                raise UsageError(f"the argument {word!r} is not UTF-8, so it cannot be recorded; rename the file")
         app()
     except EsprobeError as error:
         prefix = "" if isinstance(error, StoppedError) else "error: "

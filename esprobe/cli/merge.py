@@ -8,10 +8,10 @@ import typer
 
 
 def merge(
-    inputs: Annotated[list[Path], typer.Argument(help="Databases to read; they stay as they are.", metavar="A.db ...")],
-    into: Annotated[Path, typer.Option("--into", help="Where everything goes; made, or added to.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Databases to read; they are not changed.", metavar="A.db ...")],
+    into: Annotated[Path, typer.Option("--into", help="The database to add to; created if it does not exist.")],
 ) -> None:
-    """Copy what the databases hold into one. Again is harmless; contradicting rollouts are refused by name."""
+    """Copy several databases into one. Merging again adds nothing; conflicting rollouts are refused."""
     from esprobe.records import several_versions
     from esprobe.report.text import plain
     from esprobe.store import RolloutStore
@@ -24,7 +24,7 @@ def merge(
             if mixed := several_versions(session.drawn_with for session in store.sessions(stored.id)):
                 typer.echo(
                     f"warning: rollouts of {plain(stored.condition.label)} come from several versions "
-                    f"({plain(', '.join(mixed))}), and one seed may mean other completions under each",
+                    f"({plain(', '.join(mixed))}), and the same seed may give another completion under each",
                     err=True,
                 )
     typer.echo(f"next: esprobe passk --db {shlex.quote(plain(str(into)))}")

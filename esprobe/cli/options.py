@@ -1,13 +1,14 @@
-"""Options that commands share, and how their strings are read."""
+"""Options that commands share, and how their text is parsed."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from esprobe import defaults
 from esprobe.errors import UsageError
 
-DEFAULT_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
+DEFAULT_DB = Path(defaults.DATABASE)
 
 DbPath = Annotated[Path, typer.Option("--db", envvar="ESPROBE_DB", help="The database file.")]
 ModelName = Annotated[
@@ -17,14 +18,17 @@ ModelName = Annotated[
 EngineName = Annotated[
     str,
     typer.Option(
-        "--engine", help="auto, vllm, transformers or scripted; auto: vllm where it and CUDA are, else transformers."
+        "--engine",
+        help="auto, vllm, transformers or scripted; auto: vllm if it is installed and CUDA works, else transformers.",
     ),
 ]
-TaskName = Annotated[str, typer.Option("--task", help="What is asked and how answers are scored.")]
+TaskName = Annotated[str, typer.Option("--task", help="The task: its problems, prompts and scoring.")]
 DataName = Annotated[
     str | None,
     typer.Option(
-        "--data", help="'generated', 'es-paper' (downloaded once), or a file of that form.", metavar="NAME|PATH"
+        "--data",
+        help="'generated', 'es-paper' (downloaded once), or a file of the same format.",
+        metavar="NAME|PATH",
     ),
 ]
 ProblemSlice = Annotated[str, typer.Option("--problems", help="Problem indices to sample.", metavar="FIRST:STOP")]
@@ -36,7 +40,7 @@ Dtype = Annotated[
 ]
 PromptStyle = Annotated[str, typer.Option("--prompt", help="chat (template, instructions) or raw (text only).")]
 Baseline = Annotated[bool, typer.Option("--baseline/--no-baseline", help="Draw one greedy rollout per problem too.")]
-BatchSize = Annotated[int, typer.Option("--batch-size", help="Prompts the transformers engine computes at once.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", help="transformers: prompts per batch.")]
 MaxNumSeqs = Annotated[int, typer.Option("--max-num-seqs", help="vLLM: sequences in the running batch.")]
 GpuMemory = Annotated[
     float, typer.Option("--gpu-memory-utilization", help="vLLM: share of the device's memory to take.")
@@ -44,15 +48,17 @@ GpuMemory = Annotated[
 EnforceEager = Annotated[
     bool, typer.Option("--enforce-eager", help="vLLM: no compilation, no CUDA graphs; slower, starts faster.")
 ]
-TensorParallel = Annotated[int, typer.Option("--tensor-parallel-size", help="vLLM: devices that share one model.")]
+TensorParallel = Annotated[int, typer.Option("--tensor-parallel-size", help="vLLM: GPUs that share one model.")]
 BatchInvariant = Annotated[
     bool, typer.Option("--batch-invariant", help="vLLM: kernels whose results do not depend on the batch; slower.")
 ]
 StopLoops = Annotated[
     bool, typer.Option("--stop-loops", help="vLLM: end completions that repeat themselves; another condition.")
 ]
-TopP = Annotated[float, typer.Option("--top-p", help="Nucleus mass kept; 1 keeps all.")]
-TopK = Annotated[int, typer.Option("--top-k", help="Tokens kept; -1 keeps all.")]
+TopP = Annotated[
+    float, typer.Option("--top-p", help="Sample from the likeliest tokens with this total probability; 1: all.")
+]
+TopK = Annotated[int, typer.Option("--top-k", help="Sample from this many of the likeliest tokens; -1: all.")]
 NoiseScheme = Annotated[
     str, typer.Option("--noise", help="iid, or tied: tensors of one size share noise, as in published ES code.")
 ]
@@ -61,9 +67,9 @@ Scope = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", help="Processes with an engine each. Default: one for each visible GPU, at least one."),
+    typer.Option("--workers", help="Processes with an engine each. Default: one per visible GPU, at least one."),
 ]
-WorkersPerGpu = Annotated[int, typer.Option("--workers-per-gpu", help="Workers that share a GPU, for small models.")]
+WorkersPerGpu = Annotated[int, typer.Option("--workers-per-gpu", help="Workers per GPU, for small models.")]
 RayAddress = Annotated[
     str | None,
     typer.Option(
@@ -72,11 +78,23 @@ RayAddress = Annotated[
         metavar="ADDRESS|local",
     ),
 ]
+StuckTimeout = Annotated[
+    float,
+    typer.Option(
+        "--stuck-timeout",
+        help="Seconds without a new token after which a worker counts as stuck and is restarted.",
+        metavar="SECONDS",
+    ),
+]
+LoadTimeout = Annotated[
+    float,
+    typer.Option("--load-timeout", help="Seconds that a worker may take to load its model.", metavar="SECONDS"),
+]
 ShardName = Annotated[
     str | None,
     typer.Option(
         "--shard",
-        help="Draw this share of the plan only, such as 3/16, into a database of its own; esprobe merge joins them.",
+        help="Draw only this part of the plan, such as 3/16, into its own database; join them with esprobe merge.",
         metavar="NUMBER/COUNT",
     ),
 ]
@@ -92,10 +110,10 @@ def parse_slice(text: str, option: str = "--problems") -> tuple[int, int]:
     """(first, stop) of ``FIRST:STOP``.
 
     Raises:
-        UsageError: the text is no such slice.
+        UsageError: the text is not such a slice.
     """
     first, colon, stop = text.partition(":")
-    # Eighteen digits: what SQLite can store, and far below what Python refuses to read as a number.
+    # At most 18 digits, because SQLite stores 64-bit integers.
     if not (
         colon
         and max(len(first), len(stop)) <= 18
@@ -104,5 +122,5 @@ def parse_slice(text: str, option: str = "--problems") -> tuple[int, int]:
         and stop.isascii()
         and stop.isdecimal()
     ):
-        raise UsageError(f"{option} {text!r} is no slice of indices; use FIRST:STOP, such as 200:2200")
+        raise UsageError(f"{option} must be FIRST:STOP, such as 200:2200, got {text!r}")
     return int(first), int(stop)

@@ -1,31 +1,21 @@
-"""``passk``: pass@k of the conditions in a database."""
+"""``passk``: pass@k of each condition in a database."""
 
 import shutil
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from esprobe.cli import options
-
-
-class Format(StrEnum):
-    """How pass@k is written."""
-
-    table = "table"
-    markdown = "markdown"
-    csv = "csv"
-    json = "json"
+from esprobe.cli.formats import CurveFormat
 
 
 def passk(
-    db: options.DbPath = Path("esprobe.db"),
+    db: options.DbPath = options.DEFAULT_DB,
     k: options.Ks = None,
     condition: options.ConditionFilter = None,
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+    format: Annotated[CurveFormat, typer.Option("--format", help="Output format.")] = CurveFormat.table,
 ) -> None:
-    """Unbiased pass@k with 95 % intervals, for every condition stored."""
+    """Unbiased pass@k with 95 % intervals, for each stored condition."""
     from esprobe.analysis import load_results
     from esprobe.report import passk_json, passk_table
     from esprobe.report.notes_text import unavailable_task
@@ -33,13 +23,13 @@ def passk(
 
     results = load_results(db, condition or (), k)
     match format:
-        case Format.table:
+        case CurveFormat.table:
             text = passk_table.as_table(results, shutil.get_terminal_size((120, 24)).columns)
-        case Format.markdown:
+        case CurveFormat.markdown:
             text = passk_table.as_markdown(results)
-        case Format.csv:
+        case CurveFormat.csv:
             text = passk_table.as_csv(results)
-        case Format.json:
+        case CurveFormat.json:
             text = passk_json.as_json(results)
     if format in (Format.csv, Format.json):  # which have no notes
         for task in results.unavailable_tasks:

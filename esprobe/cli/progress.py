@@ -1,4 +1,4 @@
-"""How a run is watched: a live bar where stderr is a terminal, plain lines where it is not."""
+"""Progress of a run: a live bar if stderr is a terminal, plain lines if not."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ _WIDE = 120
 
 class _Stderr(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to us; Rich would end the process."""
+        """Raise, so that the observer handles it; Rich would end the process."""
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
@@ -34,8 +34,8 @@ class ConsoleObserver:
     def __init__(self) -> None:
         self._console = _Stderr(stderr=True, highlight=False, soft_wrap=True)
         self._live = self._console.is_terminal
-        self._deaf = False
-        # On a narrow terminal there is no bar, and the figures take a second line: cut short they would hide the last.
+        self._broken = False
+        # A narrow terminal has no room for a bar: the figures wrap to a second line instead of being cut off.
         wide = self._console.width >= _WIDE
         figures = TextColumn("{task.fields[numbers]}", table_column=Column(no_wrap=wide))
         columns: list[ProgressColumn] = [TextColumn("{task.description}"), figures]
@@ -49,32 +49,32 @@ class ConsoleObserver:
 
     def __enter__(self) -> Self:
         if self._live:
-            self._say(self._bar.start)
+            self._write(self._bar.start)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
-            self._say(self._bar.stop)
+            self._write(self._bar.stop)
         elif self._last is not None and self._last.done != self._shown:
             self._print(_in_words(self._last))
 
     def notice(self, message: str) -> None:
-        """A line of its own."""
+        """Print a line."""
         self._print(message)
 
     def warning(self, message: str) -> None:
-        """A line that stands out."""
-        self._say(lambda: self._console.print(Text(plain(f"warning: {message}"), style="bold yellow")))
+        """Print a highlighted line."""
+        self._write(lambda: self._console.print(Text(plain(f"warning: {message}"), style="bold yellow")))
 
     def progress(self, progress: Progress) -> None:
-        """Move the bar, or write a line if the last one is old."""
+        """Update the bar, or print a line if the last one is older than 10 seconds."""
         self._last = progress
         if self._task is not None:
             done = f"{progress.done:,}/{progress.total:,}"
             move = partial(self._bar.update, self._task, completed=progress.done, total=progress.total)
-            self._say(partial(move, description=done, numbers=plain(_figures(progress)), visible=True))
+            self._write(partial(move, description=done, numbers=plain(_figures(progress)), visible=True))
             return
         now = time.monotonic()
         if now - self._line_at >= _LINE_EVERY_S:
@@ -83,23 +83,23 @@ class ConsoleObserver:
             self._shown = progress.done
 
     def _print(self, message: str) -> None:
-        self._say(lambda: self._console.print(Text(plain(message))))
+        self._write(lambda: self._console.print(Text(plain(message))))
 
-    def _say(self, speak: Callable[[], object]) -> None:
-        """Speak, unless nobody can hear: a full log disk or a closed pipe must not end a run of days."""
-        if self._deaf:
+    def _write(self, write: Callable[[], object]) -> None:
+        """Write to stderr until that fails once: a full log disk or a closed pipe must not end a run of days."""
+        if self._broken:
             return
         try:
-            speak()
+            write()
         except (OSError, ValueError):  # ValueError: the stream was closed
-            self._deaf = True
+            self._broken = True
             _silence(self._console.file)
 
 
 def _silence(stream: IO[str]) -> None:
-    """Point a stream that cannot be written at nothing: what it still holds is flushed once more when Python ends.
+    """Redirect a broken stream to the null device.
 
-    That would fail again, and turn the exit code of a run that succeeded into 120.
+    Python flushes it once more at exit; a failure there would turn the exit code of a successful run into 120.
     """
     with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
@@ -111,7 +111,7 @@ def _in_words(progress: Progress) -> str:
 
 
 def _figures(progress: Progress) -> str:
-    """Rates of the run as a whole, then how the condition that is being drawn fares."""
+    """Rates of the whole run, then the results so far of the current condition."""
     per_second = progress.rollouts / progress.elapsed_s if progress.elapsed_s else 0.0
     tokens = progress.tokens / progress.elapsed_s if progress.elapsed_s else 0.0
     left = (progress.total - progress.done) / per_second if per_second else 0.0

@@ -1,14 +1,14 @@
-"""``report``: all that a database says, as one document."""
+"""``report``: all results of a database in one document."""
 
 import os
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from esprobe.cli import options
+from esprobe.cli.formats import ReportFormat
 from esprobe.errors import LibraryError, UsageError
 
 if TYPE_CHECKING:
@@ -18,20 +18,11 @@ if TYPE_CHECKING:
 NEEDED = "is not installed; type in a checkout of esprobe: pip install '.[plot]'"
 
 
-class Format(StrEnum):
-    """How a report is written."""
-
-    markdown = "markdown"
-    html = "html"
-    json = "json"
-    csv = "csv"
-
-
 def report(
-    db: options.DbPath = Path("esprobe.db"),
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.markdown,
+    db: options.DbPath = options.DEFAULT_DB,
+    format: Annotated[ReportFormat, typer.Option("--format", help="Output format.")] = ReportFormat.markdown,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to write it; standard output if not given.")
+        Path | None, typer.Option("-o", "--output", help="The file to write. Default: standard output.")
     ] = None,
     k: options.Ks = None,
     condition: options.ConditionFilter = None,
@@ -39,36 +30,36 @@ def report(
         bool | None,
         typer.Option(
             "--figures/--no-figures",
-            help="Markdown: PNG and SVG files beside the output; by default where matplotlib is installed.",
+            help="Markdown: write PNG and SVG files beside the output. Default: if matplotlib is installed.",
             show_default=False,
         ),
     ] = None,
     completions: Annotated[
-        int, typer.Option("--completions", min=0, help="HTML: completions of each problem that the page holds.")
+        int, typer.Option("--completions", min=0, help="HTML: completions per problem in the page.")
     ] = 8,
     characters: Annotated[
-        int, typer.Option("--characters", min=0, help="HTML: characters of each completion that the page holds.")
+        int, typer.Option("--characters", min=0, help="HTML: characters per completion in the page.")
     ] = 1000,
 ) -> None:
-    """All that a database says: verdict, curves, comparisons, selection, costs, what is incomplete, provenance."""
+    """Report all results: verdict, curves, comparisons, selection, costs, missing rollouts, provenance."""
     from esprobe.analysis import load_results
     from esprobe.report import markdown, report_csv, report_json
     from esprobe.report.notes_text import unavailable_task
     from esprobe.safe_text import plain
 
-    # What is missing is said before minutes are spent on numbers.
-    plotly = _plotly() if format is Format.html else ""
-    pictured = format is Format.markdown and _pictured(output, figures)
+    # A missing library is reported before minutes are spent on computing.
+    plotly = _plotly() if format is ReportFormat.html else ""
+    pictured = format is ReportFormat.markdown and _pictured(output, figures)
     results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
     if format in (Format.csv, Format.json):  # which have no notes
         for task in results.unavailable_tasks:
             typer.echo(f"note: {plain(unavailable_task(task))}", err=True)
     beside: dict[str, bytes] = {}
-    if format is Format.json:
+    if format is ReportFormat.json:
         text = report_json.as_report_json(results)
-    elif format is Format.csv:
+    elif format is ReportFormat.csv:
         text = report_csv.as_report_csv(results)
-    elif format is Format.html:
+    elif format is ReportFormat.html:
         from esprobe.analysis.excerpts import load_explorer
         from esprobe.report.html.page import as_page
 
@@ -97,7 +88,7 @@ def _plotly() -> str:
 
 
 def _pictured(output: Path | None, wanted: bool | None) -> bool:
-    """Whether to draw: as told, or else where files can lie beside the output and matplotlib is there."""
+    """Whether to draw figures: as asked, else if files can be written beside the output and matplotlib is installed."""
     from importlib.util import find_spec
 
     from esprobe.cli.files import takes_files_beside
@@ -105,7 +96,7 @@ def _pictured(output: Path | None, wanted: bool | None) -> bool:
     possible = output is not None and takes_files_beside(output)
     installed = find_spec("matplotlib") is not None
     if wanted and not possible:
-        raise UsageError("--figures writes files beside the report, so it needs --output with a file's name")
+        raise UsageError("--figures writes files beside the report, so it needs --output with a file name")
     if wanted and not installed:
         raise LibraryError(f"matplotlib, which draws the figures, {NEEDED}, or leave --figures out")
     if wanted is None and possible and not installed:

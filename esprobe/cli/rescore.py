@@ -1,42 +1,35 @@
-"""``rescore``: verdicts of another scorer on what is stored."""
+"""``rescore``: score stored completions with another scorer."""
 
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from esprobe.cli import options
+from esprobe.cli.formats import TableFormat
 from esprobe.errors import StoppedError
 
 if TYPE_CHECKING:
     from esprobe.sampling.stop import StopSignals
 
 
-class Format(StrEnum):
-    """How changes are written."""
-
-    table = "table"
-    json = "json"
-
-
 def rescore(
-    db: options.DbPath = Path("esprobe.db"),
+    db: options.DbPath = options.DEFAULT_DB,
     scorer: Annotated[
         str | None,
         typer.Option(
             "--scorer",
-            help="strict/1, es-paper/1, or a name alone for its newest version; "
-            "if not given, the newest version of the scorer that each verdict is of.",
+            help="strict/1, es-paper/1, or a name without version for its newest one. "
+            "Default: the newest version of the scorer that gave each verdict.",
         ),
     ] = None,
-    write: Annotated[bool, typer.Option("--write", help="Store the new verdicts; else only compare.")] = False,
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+    write: Annotated[bool, typer.Option("--write", help="Store the new verdicts. Default: only compare.")] = False,
+    format: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
 ) -> None:
-    """Score every stored text again under another scorer, and tell what changes. Needs no engine."""
+    """Score every stored completion again with another scorer, and report what changes. Needs no engine."""
     from esprobe.maintenance.rescoring import rescore as run
     from esprobe.report import rescore_text
     from esprobe.report.text import plain
@@ -45,21 +38,24 @@ def rescore(
     with StopSignals() as stop, _progress(stop, db) as advance:
         stop.defer()
         done = run(db, scorer, write=write, advance=advance)
-    if format is Format.json:
+    if format is TableFormat.json:
         typer.echo(rescore_text.as_json(done.changes, done.written), nl=False)
     elif done.sessions:
         typer.echo(rescore_text.as_table(done.changes), nl=False)
     if done.given:
-        typer.echo(f"{done.given} imports brought their verdicts, which no scorer gave; they are left alone", err=True)
+        typer.echo(
+            f"{done.given} imports brought their verdicts from a file, not from a scorer; they are not changed",
+            err=True,
+        )
     if done.skipped:
         whose = (
             "that scorer's verdicts" if scorer else "the newest verdicts of their scorers; --scorer names one for all"
         )
-        typer.echo(f"{done.skipped} of {done.skipped + done.sessions} sessions had {whose}", err=True)
+        typer.echo(f"{done.skipped} of {done.skipped + done.sessions} sessions had {whose} already", err=True)
     if not done.sessions:
         typer.echo("nothing to do", err=True)
     elif done.written:
-        typer.echo(f"stored in {plain(str(db))}; the texts are as they were", err=True)
+        typer.echo(f"stored in {plain(str(db))}; completions are unchanged", err=True)
     else:
         named = f" --scorer {shlex.quote(scorer)}" if scorer else ""
         command = f"esprobe rescore --db {shlex.quote(plain(str(db)))}{named} --write"
@@ -68,7 +64,11 @@ def rescore(
 
 @contextmanager
 def _progress(stop: "StopSignals", db: Path) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr where that is a terminal; ends the command between two batches if a signal asks for it."""
+    """A progress bar if stderr is a terminal; stops the command between two batches after a signal.
+
+    Raises:
+        StoppedError: a signal arrived.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -83,8 +83,8 @@ def _progress(stop: "StopSignals", db: Path) -> Iterator[Callable[[int, int], No
             if stop():
                 assert stop.received is not None
                 raise StoppedError(
-                    f"stopped by {stop.received.name}: sessions that were finished stay rescored, the others are as "
-                    f"they were in {db}; the same command again goes on",
+                    f"stopped by {stop.received.name}: finished sessions stay rescored, the others in {db} are "
+                    f"unchanged; run the same command again to resume",
                     stop.exit_code,
                 )
             bar.update(task, advance=rollouts, total=total)

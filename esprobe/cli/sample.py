@@ -1,4 +1,4 @@
-"""``sample-temp`` and ``sample-perturb``: draw what is owed, and stop so that the next run can go on."""
+"""``sample-temp`` and ``sample-perturb``: draw the rollouts that a database lacks."""
 
 import shlex
 from pathlib import Path
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from esprobe import defaults
 from esprobe.cli import options
 from esprobe.cli.config import ConfigFile
-from esprobe.cli.drawing import draw, stored
-from esprobe.cli.grouped import grouped
-from esprobe.cli.sampling_options import SamplingOptions, VllmOptions, Workers
+from esprobe.cli.option_groups import grouped
+from esprobe.cli.sampling_options import NoiseOptions, SamplingOptions, TokenOptions, VllmOptions, WorkerOptions
+from esprobe.cli.sampling_run import draw, stored
 from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,31 +23,29 @@ def sample_temp(
     *,
     temperature: Annotated[
         list[float], typer.Option("-t", "--temperature", help="A sampling temperature; repeatable.")
-    ] = [0.4, 0.6, 0.8, 1.0],  # noqa: B006 - typer reads the default, nothing changes it
-    top_p: options.TopP = 1.0,
-    top_k: options.TopK = -1,
-    db: options.DbPath = Path("esprobe.db"),
-    wanted: SamplingOptions,
+    ] = list(defaults.TEMPERATURES),  # noqa: B006 - typer reads the default, nothing changes it
+    decoding: TokenOptions,
+    db: options.DbPath = options.DEFAULT_DB,
+    sampling: SamplingOptions,
     vllm: VllmOptions,
-    workers: Workers,
+    workers: WorkerOptions,
     shard: options.ShardName = None,
     baseline: options.Baseline = True,
     debug: options.Debug = False,
     config: ConfigFile = None,
 ) -> None:
-    """Token space: sample the unmodified model at several temperatures. The same command again resumes."""
+    """Token space: sample the unmodified model at several temperatures. Run the same command again to resume."""
     from esprobe.sampling.shard import Shard
 
     if not temperature:
-        raise UsageError("no temperature is named, so there is nothing to sample; use -t 0.8")
-    job = wanted.job(
+        raise UsageError("-t/--temperature has no value, so there is nothing to sample; use one such as -t 0.8")
+    job = sampling.job(
         vllm,
-        pool=workers.pool_options(),
+        workers,
+        decoding,
         shard=Shard.parse(shard),
         baseline=baseline,
         temperatures=tuple(temperature),
-        top_p=top_p,
-        top_k=top_k,
     )
     _sample(job.debug() if debug else job, db)
 
@@ -59,31 +58,29 @@ def sample_perturb(
         typer.Option(
             "--sigma", help="Standard deviation of the noise on each weight; repeatable. 0 shows numerical noise alone."
         ),
-    ] = [0.001, 0.003, 0.005, 0.01],  # noqa: B006 - as above
-    noise: options.NoiseScheme = "iid",
-    scope: options.Scope = None,
-    db: options.DbPath = Path("esprobe.db"),
-    wanted: SamplingOptions,
+    ] = list(defaults.SIGMAS),  # noqa: B006 - as above
+    noise: NoiseOptions,
+    db: options.DbPath = options.DEFAULT_DB,
+    sampling: SamplingOptions,
     vllm: VllmOptions,
-    workers: Workers,
+    workers: WorkerOptions,
     shard: options.ShardName = None,
     baseline: options.Baseline = True,
     debug: options.Debug = False,
     config: ConfigFile = None,
 ) -> None:
-    """Weight space: decode greedily under random weight perturbations. The same command again resumes."""
+    """Weight space: decode greedily under random weight perturbations. Run the same command again to resume."""
     from esprobe.sampling.shard import Shard
 
     if not sigma:
-        raise UsageError("no sigma is named, so there is nothing to sample; use --sigma 0.005")
-    job = wanted.job(
+        raise UsageError("--sigma has no value, so there is nothing to sample; use one such as --sigma 0.005")
+    job = sampling.job(
         vllm,
-        pool=workers.pool_options(),
+        workers,
+        noise,
         shard=Shard.parse(shard),
         baseline=baseline,
         sigmas=tuple(sigma),
-        noise=noise,
-        scope=scope,
     )
     _sample(job.debug() if debug else job, db)
 
@@ -94,7 +91,7 @@ def _sample(job: "Job", db: Path) -> None:
     summary = draw(job, db)
     shown = plain(str(db))
     if not summary.total:
-        typer.echo(f"nothing to do: the plan has fewer units than shards, and none for shard {job.shard}")
+        typer.echo(f"nothing to do: the plan has fewer units than shards, so shard {job.shard} has none")
         return
     if summary.outcome == "complete":
         typer.echo(f"nothing to do: all {summary.total:,} rollouts are in {shown}")

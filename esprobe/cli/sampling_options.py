@@ -1,10 +1,13 @@
-"""What every command that draws is told, and the job that it comes to."""
+"""The options of commands that sample, in groups, and the job that they ask for."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from esprobe import defaults
 from esprobe.cli import options
-from esprobe.cli.drawing import typed
+from esprobe.cli.sampling_run import command_line
+from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from esprobe.engines import EngineOptions
@@ -16,17 +19,17 @@ if TYPE_CHECKING:
 class VllmOptions:
     """How vLLM runs."""
 
-    max_num_seqs: options.MaxNumSeqs = 512
-    gpu_memory_utilization: options.GpuMemory = 0.85
+    max_num_seqs: options.MaxNumSeqs = defaults.MAX_NUM_SEQS
+    gpu_memory_utilization: options.GpuMemory = defaults.GPU_MEMORY_UTILIZATION
     enforce_eager: options.EnforceEager = False
-    tensor_parallel_size: options.TensorParallel = 1
+    tensor_parallel_size: options.TensorParallel = defaults.TENSOR_PARALLEL_SIZE
     batch_invariant: options.BatchInvariant = False
 
     def engine_options(self, **others: Any) -> "EngineOptions":
-        """With the other options of engines.
+        """These options together with ``others``, which are fields of ``EngineOptions``.
 
         Raises:
-            UsageError: no engine could run so.
+            UsageError: a value is out of range.
         """
         from esprobe.engines import EngineOptions
 
@@ -34,50 +37,79 @@ class VllmOptions:
 
 
 @dataclass(frozen=True)
-class Workers:
-    """Who draws."""
+class WorkerOptions:
+    """How many workers run engines, where, and how long they may take."""
 
     workers: options.Workers = None
-    workers_per_gpu: options.WorkersPerGpu = 1
+    workers_per_gpu: options.WorkersPerGpu = defaults.WORKERS_PER_GPU
     ray: options.RayAddress = None
+    stuck_timeout: options.StuckTimeout = defaults.STUCK_S
+    load_timeout: options.LoadTimeout = defaults.LOADING_S
 
     def pool_options(self) -> "PoolOptions":
-        """As values.
+        """These options as the worker pool takes them.
 
         Raises:
-            UsageError: nobody would draw.
+            UsageError: a value is out of range.
         """
         from esprobe.workers.pool import PoolOptions
 
-        return PoolOptions(**asdict(self))
+        for option, seconds in (("--stuck-timeout", self.stuck_timeout), ("--load-timeout", self.load_timeout)):
+            if not (math.isfinite(seconds) and seconds > 0):
+                raise UsageError(f"{option} must be a positive number of seconds, got {seconds:g}")
+        return PoolOptions(
+            workers=self.workers,
+            workers_per_gpu=self.workers_per_gpu,
+            ray=self.ray,
+            stuck_s=self.stuck_timeout,
+            loading_s=self.load_timeout,
+        )
+
+
+@dataclass(frozen=True)
+class TokenOptions:
+    """How tokens are sampled from the model's distribution."""
+
+    top_p: options.TopP = defaults.TOP_P
+    top_k: options.TopK = defaults.TOP_K
+
+
+@dataclass(frozen=True)
+class NoiseOptions:
+    """How weights are perturbed."""
+
+    noise: options.NoiseScheme = defaults.NOISE
+    scope: options.Scope = None
 
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """What is drawn, and from which model."""
+    """What is sampled, and from which model."""
 
-    model: options.ModelName = options.DEFAULT_MODEL
-    problems: options.ProblemSlice = "200:2200"
-    samples: options.Samples = 1024
-    seed: options.Seed = 42
-    max_tokens: options.MaxTokens = 1024
-    task: options.TaskName = "countdown"
+    model: options.ModelName = defaults.MODEL
+    problems: options.ProblemSlice = defaults.PROBLEMS
+    samples: options.Samples = defaults.SAMPLES
+    seed: options.Seed = defaults.SEED
+    max_tokens: options.MaxTokens = defaults.MAX_TOKENS
+    task: options.TaskName = defaults.TASK
     data: options.DataName = None
-    prompt: options.PromptStyle = "chat"
-    engine: options.EngineName = "auto"
-    dtype: options.Dtype = "auto"
-    batch_size: options.BatchSize = 64
+    prompt: options.PromptStyle = defaults.PROMPT
+    engine: options.EngineName = defaults.ENGINE
+    dtype: options.Dtype = defaults.DTYPE
+    batch_size: options.BatchSize = defaults.BATCH_SIZE
     stop_loops: options.StopLoops = False
 
-    def job(self, vllm: VllmOptions, **own: Any) -> "Job":
-        """The job; ``own`` is what commands differ in.
+    def job(self, vllm: VllmOptions, workers: WorkerOptions, *groups: TokenOptions | NoiseOptions, **own: Any) -> "Job":
+        """The job that the options ask for; ``own`` are the fields of ``Job`` that are not in these groups.
 
         Raises:
-            UsageError: no run could mean that.
+            UsageError: a value is out of range.
         """
         from esprobe.sampling.job import Job
 
         given = asdict(self)
         running = vllm.engine_options(batch_size=given.pop("batch_size"))
         given["problems"] = options.parse_slice(self.problems)
-        return Job(command=typed(), options=running, **given, **own)
+        for group in groups:
+            given |= asdict(group)
+        return Job(command=command_line(), options=running, pool=workers.pool_options(), **given, **own)

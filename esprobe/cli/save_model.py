@@ -6,22 +6,23 @@ from typing import Annotated
 
 import typer
 
+from esprobe import defaults
 from esprobe.cli import options
 from esprobe.errors import UsageError
 
 
 def save_model(
-    out: Annotated[Path, typer.Argument(help="The folder to write; it must not exist, or be empty.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write; it must be empty or not exist.")],
     sigma: Annotated[float, typer.Option("--sigma", help="Standard deviation of the noise on each weight.")],
-    seed: Annotated[int, typer.Option("--seed", help="Names the perturbation.")],
-    model: options.ModelName = options.DEFAULT_MODEL,
-    noise: Annotated[str, typer.Option("--noise", help="iid or tied, as in sample-perturb.")] = "iid",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the perturbation.")],
+    model: options.ModelName = defaults.MODEL,
+    noise: Annotated[str, typer.Option("--noise", help="iid or tied, as in sample-perturb.")] = defaults.NOISE,
     scope: Annotated[
         str | None, typer.Option("--scope", help="Perturb only tensors whose name matches this regular expression.")
     ] = None,
-    dtype: options.Dtype = "auto",
+    dtype: options.Dtype = defaults.DTYPE,
 ) -> None:
-    """Write the model that a seed names at a sigma as a checkpoint folder that any program can load."""
+    """Write the model perturbed with one seed and sigma as a checkpoint folder that any tool can load."""
     from esprobe.doctor import refuse
     from esprobe.engines import engine_class
     from esprobe.engines.checkpoint import find_checkpoint
@@ -29,15 +30,15 @@ def save_model(
     from esprobe.spec import SIGMAS, Perturbation, is_sigma
 
     if not is_sigma(sigma):
-        raise UsageError(f"sigma {sigma} is no standard deviation for weights: it must be {SIGMAS}, such as 0.005")
+        raise UsageError(f"--sigma must be {SIGMAS}, such as 0.005, got {sigma}")
     if not 0 <= seed < 2**63:
-        raise UsageError(f"--seed {seed} names no perturbation; seeds run from 0 to 2**63 - 1")
+        raise UsageError(f"--seed must be from 0 to 2**63 - 1, got {seed}")
     if noise not in SCHEMES:
-        raise UsageError(f"--noise {noise} is no noise scheme; use {' or '.join(SCHEMES)}")
+        raise UsageError(f"--noise must be {' or '.join(SCHEMES)}, got {noise!r}")
     try:
         re.compile(scope or "")
     except re.error as err:
-        raise UsageError(f"--scope {scope!r} is no regular expression ({err}); use one such as 'mlp'") from err
+        raise UsageError(f"--scope must be a regular expression such as 'mlp', got {scope!r} ({err})") from err
     checkpoint = find_checkpoint(model)
     refuse(checkpoint)
     served = engine_class("transformers").identify(model, dtype).dtype  # loads nothing

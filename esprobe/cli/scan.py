@@ -1,41 +1,69 @@
 """``scan``: which sigma, or temperature, is worth sampling."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from esprobe import defaults
 from esprobe.cli import options
 from esprobe.cli.config import ConfigFile
-from esprobe.cli.drawing import draw
-from esprobe.cli.grouped import grouped
-from esprobe.cli.sampling_options import SamplingOptions, VllmOptions, Workers
+from esprobe.cli.option_groups import as_typed, grouped
+from esprobe.cli.sample import sample_perturb, sample_temp
+from esprobe.cli.sampling_options import NoiseOptions, SamplingOptions, TokenOptions, VllmOptions, WorkerOptions
+from esprobe.cli.sampling_run import draw
 from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from esprobe.sampling.job import Job
     from esprobe.sampling.run import Summary
-    from esprobe.scan.points import Asked
+    from esprobe.scan.points import ScanPoint
 
 
 class Space(StrEnum):
-    """Where draws differ."""
+    """Which arm is scanned."""
 
     weight = "weight"
     token = "token"
 
 
-RANGES = {Space.weight: "0.0003:0.02", Space.token: "0.1:2"}
+@dataclass(frozen=True)
+class ScanOptions(SamplingOptions):
+    """A scan samples fewer problems, with fewer rollouts each."""
+
+    problems: options.ProblemSlice = defaults.SCAN_PROBLEMS
+    samples: Annotated[int, typer.Option("--samples", help="Rollouts per problem and value; the k of pass@k.")] = (
+        defaults.SCAN_SAMPLES
+    )
 
 
 @dataclass(frozen=True)
-class ScanOptions(SamplingOptions):
-    """A scan asks for less."""
+class Arm:
+    """What differs between a scan of the weight space and one of the token space.
 
-    problems: options.ProblemSlice = "200:264"
-    samples: Annotated[int, typer.Option("--samples", help="Seeds, or draws of each problem; the k of pass@k.")] = 8
+    Attributes:
+        command: the sampling command of this arm.
+        name: what the values are, in words.
+        field: the field of a job that takes the values.
+        range: the default of ``--range``.
+    """
+
+    command: Callable[..., None]
+    name: str
+    field: str
+    range: str
+
+
+ARMS = {
+    Space.weight: Arm(sample_perturb, "sigma", "sigmas", defaults.SCAN_SIGMA_RANGE),
+    Space.token: Arm(sample_temp, "temperature", "temperatures", defaults.SCAN_TEMPERATURE_RANGE),
+}
+
+REPLACED = frozenset({"sigma", "temperature", "samples", "db", "baseline", "shard", "debug", "config"})
+"""Parameters of the sampling commands that the next command has its own values of, or that a scan does not have."""
 
 
 @grouped
@@ -46,103 +74,83 @@ def scan(
     ),
     range: Annotated[
         str | None,
-        typer.Option("--range", help="Ends of the grid. Default: 0.0003:0.02, or 0.1:2.", metavar="LOW:HIGH"),
+        typer.Option(
+            "--range",
+            help=f"Lowest and highest value. Default: {defaults.SCAN_SIGMA_RANGE} for sigma, "
+            f"{defaults.SCAN_TEMPERATURE_RANGE} for the temperature.",
+            metavar="LOW:HIGH",
+        ),
     ] = None,
-    points: Annotated[int, typer.Option("--points", help="Values of the logarithmic grid.")] = 8,
-    noise: options.NoiseScheme = "iid",
-    scope: options.Scope = None,
-    top_p: options.TopP = 1.0,
-    top_k: options.TopK = -1,
-    db: options.DbPath = Path("esprobe.db"),
-    wanted: ScanOptions,
+    points: Annotated[int, typer.Option("--points", help="Number of values, evenly spaced on a log scale.")] = (
+        defaults.SCAN_POINTS
+    ),
+    noise: NoiseOptions,
+    decoding: TokenOptions,
+    db: options.DbPath = options.DEFAULT_DB,
+    sampling: ScanOptions,
     vllm: VllmOptions,
-    workers: Workers,
+    workers: WorkerOptions,
     figure: Annotated[
-        Path | None, typer.Option("--figure", help="Draw the scan too; the ending names the form (png, svg, pdf).")
+        Path | None, typer.Option("--figure", help="Also plot the scan to this file (.png, .svg, .pdf, ...).")
     ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """A few rollouts at each value of a grid, and which values to sample. They stay, so that a real run only adds."""
+    """Sample a little at each value of a grid, and advise which values to sample. A later run reuses the rollouts."""
     from esprobe.scan.advice import advise
     from esprobe.scan.figure import check_figure, draw_figure
     from esprobe.scan.grid import logarithmic, parse_range
-    from esprobe.scan.points import read_points
     from esprobe.scan.text import as_table, next_command
-    from esprobe.store import RolloutStore
 
-    if space is Space.weight and (top_p, top_k) != (1.0, -1):
-        raise UsageError("--top-p and --top-k cut what is sampled in token space, and --space weight decodes greedily")
-    if space is Space.token and (noise, scope) != ("iid", None):
-        raise UsageError("--noise and --scope shape noise on weights, and --space token adds none")
-    first, stop = options.parse_slice(wanted.problems)
-    if stop - first == 1:
-        raise UsageError(
-            f"--problems {wanted.problems} is one problem, and only several tell a rise from luck; name more"
-        )
-    values = logarithmic(*parse_range(range or RANGES[space]), points)
+    arm = ARMS[space]
+    _check(space, sampling, noise, decoding)
+    values = logarithmic(*parse_range(range or arm.range), points)
     if figure is not None:
         check_figure(figure)
-    job = wanted.job(
-        vllm,
-        pool=workers.pool_options(),
-        baseline=True,
-        sigmas=values if space is Space.weight else (),
-        temperatures=values if space is Space.token else (),
-        top_p=top_p,
-        top_k=top_k,
-        noise=noise,
-        scope=scope,
-    )
-    summary = draw(job, db)
-    with RolloutStore.open(db) as store:
-        by_id = {stored.id: stored for stored in store.conditions()}
-        greedy, *scanned = (by_id[id_] for id_ in summary.conditions)
-        baseline, found = read_points(store, greedy, scanned, _asked(job, summary))
-    name = "sigma" if space is Space.weight else "temperature"
-    advice = advise(baseline, found, name)
-    typer.echo(as_table(baseline, found, advice, name), nl=False)
+    job = sampling.job(vllm, workers, decoding, noise, baseline=True, **{arm.field: values})
+    baseline, found = _read(job, draw(job, db), db)
+    advice = advise(baseline, found, arm.name)
+    typer.echo(as_table(baseline, found, advice, arm.name), nl=False)
     if figure is not None:
-        draw_figure(figure, baseline, found, advice, name)
+        draw_figure(figure, baseline, found, advice, arm.name)
         typer.echo(f"figure: {figure}")
-    following = next_command(advice, name, db, _kept(job))
+    kept = kept_options(arm.command, sampling, vllm, workers, noise, decoding)
+    following = next_command(advice, arm.name, db, kept)
     if following is not None:
         typer.echo(f"next: {following}")
 
 
-def _asked(job: "Job", summary: "Summary") -> "Asked":
-    from esprobe.scan.points import Asked
+def kept_options(command: Callable[..., None], sampling: ScanOptions, *groups: Any) -> list[str]:
+    """The options of a scan that the sampling command has to repeat, as typed: those that are not at their default.
+
+    ``--problems`` is repeated only if it was given: a scan's default is smaller than a study on purpose.
+    """
+    values: dict[str, Any] = {}
+    for group in (sampling, *groups):
+        values |= asdict(group)
+    own_default = {"problems"} if sampling.problems == defaults.SCAN_PROBLEMS else set()
+    return as_typed(command, values, REPLACED | own_default)
+
+
+def _check(space: Space, sampling: ScanOptions, noise: NoiseOptions, decoding: TokenOptions) -> None:
+    if space is Space.weight and decoding != TokenOptions():
+        raise UsageError("--top-p and --top-k apply to --space token only, because --space weight decodes greedily")
+    if space is Space.token and noise != NoiseOptions():
+        raise UsageError("--noise and --scope apply to --space weight only, because --space token adds no noise")
+    first, stop = options.parse_slice(sampling.problems)
+    if stop - first == 1:
+        raise UsageError(
+            f"--problems {sampling.problems} is one problem, too few to tell an improvement from chance; use more"
+        )
+
+
+def _read(job: "Job", summary: "Summary", db: Path) -> "tuple[ScanPoint, list[ScanPoint]]":
+    """The baseline's point and those of the scanned values, from the database."""
+    from esprobe.scan.points import ScanExtent, read_points
+    from esprobe.store import RolloutStore
 
     first, _ = job.problems
-    return Asked(range(first, first + summary.problems), job.seeds)
-
-
-def _kept(job: "Job") -> list[str]:
-    """Options without which the next command would draw other conditions, or in another way."""
-    asked = {
-        "--model": (job.model, options.DEFAULT_MODEL),
-        "--engine": (job.engine, "auto"),
-        "--task": (job.task, "countdown"),
-        "--data": (job.data, None),
-        "--prompt": (job.prompt, "chat"),
-        "--dtype": (job.dtype, "auto"),
-        "--max-tokens": (job.max_tokens, 1024),
-        "--seed": (job.seed, 42),
-        "--noise": (job.noise, "iid"),
-        "--scope": (job.scope, None),
-        "--top-p": (job.top_p, 1.0),
-        "--top-k": (job.top_k, -1),
-        "--tensor-parallel-size": (job.options.tensor_parallel_size, 1),
-        "--batch-size": (job.options.batch_size, 64),
-        "--max-num-seqs": (job.options.max_num_seqs, 512),
-        "--gpu-memory-utilization": (job.options.gpu_memory_utilization, 0.85),
-        "--workers": (job.pool.workers, None),
-        "--workers-per-gpu": (job.pool.workers_per_gpu, 1),
-        "--ray": (job.pool.ray, None),
-    }
-    named = [word for option, (value, usual) in asked.items() if value != usual for word in (option, str(value))]
-    flags = {
-        "--stop-loops": job.stop_loops,
-        "--batch-invariant": job.options.batch_invariant,
-        "--enforce-eager": job.options.enforce_eager,
-    }
-    return [*named, *(flag for flag, given in flags.items() if given)]
+    extent = ScanExtent(problems=range(first, first + summary.problems), seeds=job.seeds)
+    with RolloutStore.open(db) as store:
+        by_id = {stored.id: stored for stored in store.conditions()}
+        greedy, *scanned = (by_id[id_] for id_ in summary.conditions)
+        return read_points(store, greedy, scanned, extent)

@@ -1,45 +1,37 @@
-"""``show``: rollouts to be read."""
+"""``show``: read prompts and completions."""
 
 import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from enum import StrEnum
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from esprobe.cli import options
+from esprobe.cli.formats import RolloutFormat
 from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from esprobe.records import ShownRollout
 
 
-class Format(StrEnum):
-    """How rollouts are written."""
-
-    text = "text"
-    json = "json"
-    jsonl = "jsonl"
-
-
 def show(
-    db: options.DbPath = Path("esprobe.db"),
+    db: options.DbPath = options.DEFAULT_DB,
     condition: options.ConditionFilter = None,
     problem: Annotated[int | None, typer.Option("--problem", help="Only this problem, by its index.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Only this draw.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Only this seed.")] = None,
     correct: Annotated[
-        bool | None, typer.Option("--correct/--incorrect", help="Only right, or only wrong ones.", show_default=False)
+        bool | None,
+        typer.Option("--correct/--incorrect", help="Only correct or only incorrect rollouts.", show_default=False),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", help="How many to show.")] = 10,
-    offset: Annotated[int, typer.Option("--offset", help="How many to leave out before those.")] = 0,
+    limit: Annotated[int, typer.Option("--limit", help="How many rollouts to show.")] = 10,
+    offset: Annotated[int, typer.Option("--offset", help="How many rollouts to skip first.")] = 0,
     format: Annotated[
-        Format, typer.Option("--format", help="How to write them; jsonl is one object a line.")
-    ] = Format.text,
+        RolloutFormat, typer.Option("--format", help="Output format; jsonl is one object per line.")
+    ] = RolloutFormat.text,
 ) -> None:
     """Read prompts and completions, a page at a time; on a terminal in $PAGER."""
     from esprobe.report import rollout_text
@@ -50,24 +42,24 @@ def show(
 
     for name, value, least in (("limit", limit, 1), ("offset", offset, 0), ("problem", problem, 0), ("seed", seed, 0)):
         if value is not None and not least <= value < 2**63 - 1:
-            raise UsageError(f"--{name} {value} shows nothing; use a number of at least {least}")
+            raise UsageError(f"--{name} must be at least {least} and below 2**63 - 1, got {value}")
     with ExitStack() as stack:
         store = stack.enter_context(RolloutBrowser.open(db))
         chosen = choose_conditions(store.conditions(), condition or ())
         labels = {stored.id: stored.condition.label for stored in chosen}
         selection = RolloutFilter(list(labels), problem, seed, correct)
-        # One more than asked for, to know whether there is more.
+        # One more than is shown tells whether more follow.
         found = stack.enter_context(closing(store.browse(selection, limit + 1, offset)))
         page = islice(found, limit)
         match format:
-            case Format.text:
+            case RolloutFormat.text:
                 shown = _as_text(page, labels)
-            case Format.json:
+            case RolloutFormat.json:
                 objects = [rollout_text.as_object(rollout, labels[rollout.condition_id]) for rollout in page]
                 document = {"schema": rollout_text.SCHEMA, "rollouts": objects}
                 typer.echo(json.dumps(document, indent=2))
                 shown = len(objects)
-            case Format.jsonl:
+            case RolloutFormat.jsonl:
                 shown = 0
                 for rollout in page:
                     typer.echo(rollout_text.as_json_line(rollout, labels[rollout.condition_id]), nl=False)
@@ -76,11 +68,11 @@ def show(
             typer.echo(f"{shown} shown, more follow: add --offset {offset + shown}", err=True)
         elif not shown:
             beyond = f" after the first {offset}" if offset else ""
-            typer.echo(f"no rollout in {plain(str(db))} is like that{beyond}", err=True)
+            typer.echo(f"no rollout in {plain(str(db))} matches{beyond}", err=True)
 
 
 def _as_text(rollouts: "Iterator[ShownRollout]", labels: dict[int, str]) -> int:
-    """Write rollouts for people, and say how many there were."""
+    """Print rollouts as text, and return how many."""
     from rich.console import Console
 
     from esprobe.report.rollout_text import as_text
@@ -92,7 +84,7 @@ def _as_text(rollouts: "Iterator[ShownRollout]", labels: dict[int, str]) -> int:
             typer.echo(as_text(rollout, labels[rollout.condition_id]).plain)
             shown += 1
         return shown
-    # As git does: leave at once if all fits the screen, keep colours, and leave the text on it.
+    # git's settings: exit at once if everything fits on the screen, keep colours, do not clear it afterwards.
     os.environ.setdefault("LESS", "-FRX")
     with console.pager(styles=True):
         for rollout in rollouts:

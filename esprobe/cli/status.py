@@ -1,17 +1,17 @@
-"""``status``: how far a database is, what its last session did, and when it will be done."""
+"""``status``: progress of a database, its last session, and the time left."""
 
 import json
 import os
 import socket
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from esprobe.cli import options
+from esprobe.cli.formats import TableFormat
 from esprobe.errors import StoreError
 
 if TYPE_CHECKING:
@@ -19,29 +19,22 @@ if TYPE_CHECKING:
 
 
 MOST_RUNS = 4
-"""Runs of incomplete seeds that the table spells out."""
-
-
-class Format(StrEnum):
-    """How a status is written."""
-
-    table = "table"
-    json = "json"
+"""Ranges of incomplete seeds that the table lists."""
 
 
 def status(
-    db: options.DbPath = Path("esprobe.db"),
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
-    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until everything is stored.")] = False,
-    every: Annotated[float, typer.Option("--every", help="Seconds between two looks with --watch.", min=0.1)] = 5.0,
+    db: options.DbPath = options.DEFAULT_DB,
+    format: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until everything is stored.")] = False,
+    every: Annotated[float, typer.Option("--every", help="Seconds between updates with --watch.", min=0.1)] = 5.0,
 ) -> None:
-    """What is stored of what was planned, rollouts/s of the last session, and when it will be done."""
+    """Show stored and planned rollouts, the last session's rollouts/s, and the time left."""
     from esprobe.report.text import plain
 
     while True:
         document = read_status(db)
-        text = json.dumps(document) if format is Format.json else as_table(document)
-        if watch and format is Format.table and sys.stdout.isatty():
+        text = json.dumps(document) if format is TableFormat.json else as_table(document)
+        if watch and format is TableFormat.table and sys.stdout.isatty():
             text = "\x1b[H\x1b[2J" + text
         typer.echo(text)
         if watch and not document["planned"] and document["writer"] is None:
@@ -55,7 +48,7 @@ def status(
 
 
 def read_status(db: Path) -> dict[str, Any]:
-    """The whole answer as JSON-serialisable values, which are also what the table shows.
+    """The status as JSON-serialisable values; the table shows the same.
 
     Raises:
         StoreError: the database cannot be read.
@@ -118,17 +111,17 @@ def _session(session: "SessionRecord") -> dict[str, Any]:
 
 
 def _state(session: "SessionRecord") -> str:
-    """How a session ended; of one that did not say, whether its process is still there."""
+    """How a session ended; if it recorded no outcome, whether its process still runs."""
     if session.outcome is not None:
         return session.outcome
     if session.host != socket.gethostname():
-        return "running or killed"  # the other machine would have to be asked
+        return "running or killed"  # only its own machine can tell
     try:
         os.kill(session.pid, 0)
     except ProcessLookupError:
         return "killed"
     except PermissionError:
-        pass  # somebody else's process, and alive
+        pass  # another user's process, which exists
     return "running"
 
 
@@ -142,8 +135,8 @@ def _left(document: dict[str, Any]) -> str:
     from esprobe.cli.progress import duration
     from esprobe.report.text import plain
 
-    if not document["planned"]:  # imported rollouts follow no plan, and a command that failed at once made none
-        # A model takes minutes to load, and what to draw is stored once it is there.
+    if not document["planned"]:  # only imported rollouts, or a command that failed before it planned
+        # The plan is stored once the model is loaded, which takes minutes.
         starting = f" yet; {plain(document['writer'])} may be starting" if document["writer"] else ""
         return f"nothing is planned{starting}"
     if not document["missing"]:
@@ -153,7 +146,7 @@ def _left(document: dict[str, Any]) -> str:
 
 
 def as_table(document: dict[str, Any]) -> str:
-    """The same for people; ASCII but for names."""
+    """The status as a table; ASCII except for names."""
     from esprobe.cli.progress import duration
     from esprobe.report.text import plain
 

@@ -1,50 +1,42 @@
-"""``verify``: whether a database still holds what was written into it."""
+"""``verify``: whether a database is consistent and undamaged."""
 
 import json
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from esprobe.cli import options
+from esprobe.cli.formats import TableFormat
 from esprobe.errors import StoreError
 
 
-class Format(StrEnum):
-    """How findings are written."""
-
-    table = "table"
-    json = "json"
-
-
 def verify(
-    db: options.DbPath = Path("esprobe.db"),
+    db: options.DbPath = options.DEFAULT_DB,
     sample: Annotated[
-        int, typer.Option("--sample", help="Verdicts of each condition to derive again from their texts.", min=0)
+        int, typer.Option("--sample", help="Verdicts per condition to recompute from the stored completions.", min=0)
     ] = 1000,
-    everything: Annotated[bool, typer.Option("--all", help="Derive every verdict again.")] = False,
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+    everything: Annotated[bool, typer.Option("--all", help="Recompute every verdict.")] = False,
+    format: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
 ) -> None:
-    """Check a database against itself: structure, texts, sums, digests, holes, verdicts. Exit code 1 if any is off."""
+    """Check a database: structure, completions, sums, digests, missing rollouts, verdicts. Exit code 1 on a finding."""
     from esprobe.maintenance.verification import verify as run
     from esprobe.report.text import plain
 
     answers = []
     for answer in run(db, None if everything else sample):
         answers.append(answer)
-        if format is Format.table:
+        if format is TableFormat.table:
             note = f" ({plain(answer.note)})" if answer.note else ""
             sound = "nothing off" if answer.asked else "not checked"
             typer.echo(f"{answer.question}: {f'{len(answer.found)} found' if answer.found else sound}{note}")
             for line in answer.found:
                 typer.echo(f"  {plain(line)}")
     off = sum(len(answer.found) for answer in answers)
-    if format is Format.json:
+    if format is TableFormat.json:
         listed = [{"question": a.question, "asked": a.asked, "found": list(a.found), "note": a.note} for a in answers]
         typer.echo(json.dumps({"schema": 1, "database": str(db), "off": off, "answers": listed}))
     if off:
         raise StoreError(
-            f"{db} is not as it was written ({off} findings, listed on standard output), so its figures cannot be "
-            f"trusted; restore a copy, or draw what is lost again into another database"
+            f"{db} is damaged ({off} findings, listed on standard output), so its figures cannot be trusted; restore a "
+            f"copy, or sample again into another database"
         )

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from esprobe import defaults
 from esprobe.errors import UsageError
 from esprobe.spec import Completion, Perturbation, Request
 
@@ -45,11 +46,11 @@ class EngineOptions:
     """
 
     perturbs: bool = False
-    batch_size: int = 64
-    max_num_seqs: int = 512
-    gpu_memory_utilization: float = 0.85
+    batch_size: int = defaults.BATCH_SIZE
+    max_num_seqs: int = defaults.MAX_NUM_SEQS
+    gpu_memory_utilization: float = defaults.GPU_MEMORY_UTILIZATION
     enforce_eager: bool = False
-    tensor_parallel_size: int = 1
+    tensor_parallel_size: int = defaults.TENSOR_PARALLEL_SIZE
     batch_invariant: bool = False
 
     def __post_init__(self) -> None:

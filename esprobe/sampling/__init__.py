@@ -1,1 +1,1 @@
-"""The loop: what is owed, through the engine and the scorer, into the store."""
+"""The sampling loop: from missing rollouts through engine and scorer into the store."""

@@ -1,4 +1,4 @@
-"""Saying how a new condition differs from what is stored, so that a typo is seen before hours are spent on it."""
+"""Reports how a new condition differs from the stored ones, so that a typo shows before hours are spent on it."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from esprobe.sampling.observer import Observer
 from esprobe.spec import Condition
 
 _OF_ONE_KIND = frozenset({"kind", "temperature", "top_p", "top_k", "sigma", "noise", "scope"})
-"""Keys in which conditions of two kinds differ by nature; a comparison of arms wants all others equal."""
+"""Keys that always differ between kinds of conditions; all others should be equal for arms to be comparable."""
 
 
 def announce_new(wanted: Sequence[Condition], stored: Sequence[StoredCondition], observer: Observer) -> None:
-    """Name the nearest stored condition of each new one, of its own kind if there is one, and every difference.
+    """Report for each new condition the most similar stored one, preferably of its own kind, and every difference.
 
-    A condition that is the first of its kind, and otherwise like a stored one, is no surprise: nothing is said.
+    The first condition of a kind is not reported if it is otherwise equal to a stored one.
     """
     digests = {known.condition.digest for known in stored}
     for condition in wanted:
@@ -23,9 +23,11 @@ def announce_new(wanted: Sequence[Condition], stored: Sequence[StoredCondition],
         skipped = frozenset[str]() if alike else _OF_ONE_KIND
         rivals = alike or [known.condition for known in stored]
         nearest = min(rivals, key=lambda rival: len(_differences(condition, rival, skipped)))
-        told = ", ".join(f"{key} is {new} and was {old}" for key, new, old in _differences(condition, nearest, skipped))
-        if told:
-            observer.notice(f"new condition {condition.label}: unlike the stored {nearest.label}, {told}")
+        differences = ", ".join(
+            f"{key} is {new} and was {old}" for key, new, old in _differences(condition, nearest, skipped)
+        )
+        if differences:
+            observer.notice(f"new condition {condition.label}: unlike the stored {nearest.label}, {differences}")
 
 
 def _differences(new: Condition, old: Condition, skipped: frozenset[str]) -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""What a job will take, before anything of it runs: rollouts, tokens, bytes, hours."""
+"""Estimates what a job will take: rollouts, tokens, bytes, hours."""
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -19,25 +19,25 @@ from esprobe.workers.work import Key, Work
 from esprobe.workers.worker import WorkerFingerprint
 
 ROLLOUT_BYTES = 75
-"""Of a rollout in the file, its text left out; measured, see docs/scaling.md."""
+"""Bytes of one rollout in the database without its completion text; measured, see docs/scaling.md."""
 
 TEXT_FACTOR = 1.1
-"""Bytes in the file for each byte of text: pages are not filled to the last byte."""
+"""Bytes in the database per byte of text, because pages are not completely filled."""
 
 TOKEN_BYTES = 4.0
-"""Bytes of text that a token stands for, where nothing was measured: about what English and digits come to."""
+"""Assumed bytes of text per token where nothing was measured; typical of English and digits."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What one condition was measured to take on one worker.
+    """Measurements of one condition on one worker.
 
     Attributes:
-        problems: that were drawn for it.
-        tokens: mean tokens of a completion.
-        text_bytes: mean bytes of its text.
-        tokens_per_s: of the probe's small batches; a real run's larger ones are no slower.
-        switch_s: seconds to put a perturbation on and take it off again; 0 where there is none.
+        problems: number of problems sampled.
+        tokens: mean tokens per completion.
+        text_bytes: mean bytes of text per completion.
+        tokens_per_s: with the probe's small batches; a real run's larger batches are at least as fast.
+        switch_s: seconds to apply a perturbation and remove it; 0 without one.
     """
 
     problems: int
@@ -49,16 +49,16 @@ class Pace:
 
 @dataclass(frozen=True)
 class Expected:
-    """What one condition will take.
+    """The estimate for one condition.
 
     Attributes:
-        label: the condition's.
-        kind: how they are drawn.
-        planned: rollouts.
-        stored: those of them that the database holds already.
-        tokens: tokens of the rollouts that are owed.
-        size: bytes that the owed rollouts add to the file.
-        seconds: of one worker; None where no rate is known.
+        label: the condition's label.
+        kind: the condition's kind.
+        planned: planned rollouts.
+        stored: planned rollouts that the database already holds.
+        tokens: tokens of the missing rollouts.
+        size: bytes that the missing rollouts add to the database.
+        seconds: time of one worker; None if no rate is known.
     """
 
     label: str
@@ -71,19 +71,19 @@ class Expected:
 
     @property
     def owed(self) -> int:
-        """Rollouts still to be drawn."""
+        """Missing rollouts."""
         return self.planned - self.stored
 
 
 def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float, rate: float | None) -> list[Expected]:
-    """What each condition of ``job`` will take.
+    """Estimate each condition of ``job``.
 
     Args:
-        job: what would be sampled.
-        database: what it would be sampled into; need not exist.
-        paces: by label, what a probe measured; takes the place of ``tokens`` and, without a ``rate``, of that.
-        tokens: assumed tokens of a completion.
-        rate: tokens/s of one worker, if it is known.
+        job: the job.
+        database: the database that it would be stored in; need not exist.
+        paces: measurements of a probe by label; they override ``tokens``, and the speed if ``rate`` is None.
+        tokens: assumed tokens per completion.
+        rate: tokens/s of one worker; None if not known.
 
     Raises:
         EsprobeError: the data, or an existing database's model, cannot be used.
@@ -116,13 +116,13 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
 
 
 def probe(job: Job, labels: Collection[str], problems: int, observer: Observer, stop: StopCheck) -> dict[str, Pace]:
-    """Draw conditions for the first few problems with one of the job's workers, store nothing, and measure.
+    """Sample the first few problems with one of the job's workers and measure; stores nothing.
 
     Args:
-        job: what would be sampled.
-        labels: of those of its conditions that are drawn.
-        problems: how many.
-        observer: told of what goes on.
+        job: the job.
+        labels: labels of the conditions to sample.
+        problems: number of problems.
+        observer: receives notices and warnings.
         stop: whether to end early.
 
     Raises:
@@ -163,7 +163,7 @@ def probe(job: Job, labels: Collection[str], problems: int, observer: Observer, 
 
 
 def _nameless(job: Job) -> Condition:
-    """A greedy condition that differs from the real one by what only the data and the model tell."""
+    """A greedy condition without the digests that only the data and the model can give."""
     return Condition(
         task=job.task,
         data_digest="",
@@ -180,13 +180,13 @@ def _nameless(job: Job) -> Condition:
 def _drawn(
     conditions: Iterable[tuple[Condition, int, int]], shard: Shard
 ) -> Iterator[tuple[Condition, Collection[int]]]:
-    """(condition, seeds that the shard draws of it) for each (condition, first seed, samples)."""
+    """(condition, its seeds in the shard) for each (condition, first seed, samples)."""
     planned = [Planned(number, *asked) for number, asked in enumerate(conditions)]
     if shard == WHOLE:
         yield from ((one.condition, range(one.first_seed, one.first_seed + one.samples)) for one in planned)
         return
     seeds: dict[int, set[int]] = {one.condition_id: set() for one in planned}
-    for kind in Kind:  # the arms are commands of their own, each dealt by itself
+    for kind in Kind:  # each arm is its own command with its own plan
         for unit in units_of([one for one in planned if one.condition.kind is kind], shard):
             seeds[unit.planned.condition_id].update(unit.seeds)
     yield from ((one.condition, seeds[one.condition_id]) for one in planned)

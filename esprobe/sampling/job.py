@@ -1,10 +1,11 @@
-"""What one sampling command asks for, and the conditions it names."""
+"""A sampling command as values, and the conditions that it samples."""
 
 import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from esprobe import defaults
 from esprobe.engines import ENGINES, EngineOptions, ModelIdentity, check_options
 from esprobe.errors import UsageError
 from esprobe.noise import SCHEMES
@@ -16,7 +17,7 @@ from esprobe.workers.pool import PoolOptions
 from esprobe.workers.worker import WorkerSpec
 
 LEAST_TEMPERATURE = 0.01
-"""vLLM raises smaller temperatures to this one, so a smaller one would not be the condition that it says it is."""
+"""vLLM silently raises smaller temperatures to this one, so the label of a condition would be wrong."""
 
 DTYPES = ("auto", "float16", "bfloat16", "float32")
 
@@ -27,18 +28,31 @@ _DEBUG_SAMPLES = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One sampling command, in values. Exactly one of ``temperatures`` and ``sigmas`` is not empty.
+    """One sampling command as values. It samples ``temperatures`` or ``sigmas``; a plan may have both.
 
     Attributes:
-        command: what was typed, for the session's record.
-        problems: first index and stop index of the problems to sample.
-        samples: rollouts wanted for each problem and condition.
+        command: the command line, recorded with the session.
+        model: hub id, checkpoint folder, or "tiny".
+        engine: an engine's name, or "auto".
+        task: the task's name.
+        data: name or path of the task's data; None for its default.
+        problems: first index and stop index (exclusive) of the problems to sample.
+        samples: rollouts per problem and condition.
         seed: the first seed; draw i has seed ``seed + i``.
-        baseline: whether to draw the greedy baseline too.
+        max_tokens: tokens after which a completion is cut off.
+        dtype: dtype of the weights, or "auto".
+        prompt: the prompt style.
+        baseline: whether to sample the greedy baseline too.
         stop_loops: whether completions that repeat themselves end early; part of the condition.
-        options: how the engine runs; no part of the condition.
-        pool: who runs engines, likewise.
-        shard: the share of the plan that is drawn.
+        options: how the engine runs; not part of the condition.
+        pool: which workers run engines; not part of the condition.
+        shard: the part of the plan that is sampled.
+        temperatures: one condition each.
+        top_p: probability mass that tokens are sampled from, in (0, 1].
+        top_k: number of tokens that are sampled from; -1 for all.
+        sigmas: standard deviations of the weight noise; one condition each.
+        noise: the noise scheme.
+        scope: regular expression for the names of perturbed tensors; None for all.
     """
 
     command: str
@@ -58,58 +72,63 @@ class Job:
     pool: PoolOptions = PoolOptions()
     shard: Shard = WHOLE
     temperatures: tuple[float, ...] = ()
-    top_p: float = 1.0
-    top_k: int = -1
+    top_p: float = defaults.TOP_P
+    top_k: int = defaults.TOP_K
     sigmas: tuple[float, ...] = ()
-    noise: str = "iid"
+    noise: str = defaults.NOISE
     scope: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values that no run could mean.
+        """Check every value.
 
         Raises:
-            UsageError: names the value and what would do.
+            UsageError: a value is out of range; names the option and the value.
         """
-        first, stop = self.problems
-        for wrong, message in (
-            (not 0 <= first < stop, f"--problems {first}:{stop} selects nothing; use FIRST:STOP with FIRST < STOP"),
-            (self.samples < 1, f"--samples {self.samples} would draw nothing; use 1 or more"),
-            (
-                self.samples > MOST_SAMPLES,
-                f"--samples {self.samples:,} is more than the {MOST_SAMPLES:,} rollouts of a problem that one file is "
-                f"made for, and a plan is never shrunk again; use fewer, and passk's forecast for larger k",
-            ),
-            (self.max_tokens < 1, f"--max-tokens {self.max_tokens} leaves no room for an answer; use 1 or more"),
-            (self.seed < 0, f"--seed {self.seed} is negative, and seeds count from 0 up; use 0 or more"),
-            (self.seed + self.samples > 2**63, f"--seed {self.seed} is past what SQLite can store (2**63 - 1)"),
-            (not 0 < self.top_p <= 1, f"--top-p {self.top_p:g} is no share of probability; use one above 0, up to 1"),
-            (
-                self.top_k != -1 and self.top_k < 1,
-                f"--top-k {self.top_k} keeps no token; use 1 or more, or -1 for all tokens",
-            ),
-            (self.dtype not in DTYPES, f"no dtype is called {self.dtype!r}; use --dtype {', '.join(DTYPES)}"),
-            (self.noise not in SCHEMES, f"--noise {self.noise} is no noise scheme; use {' or '.join(SCHEMES)}"),
-        ):
-            if wrong:
-                raise UsageError(message)
-        # What ``auto`` means is known only once it is resolved, and putting the engine in its place asks again.
+        self._check_ranges()
+        # Only a resolved engine has options to check; replacing "auto" by an engine runs this again.
         if self.engine in ENGINES:
             check_options(self.engine, self.options)
         try:
             re.compile(self.scope or "")
         except re.error as err:
-            raise UsageError(f"--scope {self.scope!r} is no regular expression ({err}); use one such as 'mlp'") from err
+            raise UsageError(f"--scope must be a regular expression such as 'mlp', got {self.scope!r} ({err})") from err
         for temperature in self.temperatures:
             if not (math.isfinite(temperature) and temperature >= LEAST_TEMPERATURE):
                 raise UsageError(
-                    f"temperature {temperature:g} cannot be sampled: it must be a number of at least "
-                    f"{LEAST_TEMPERATURE:g}; greedy decoding is the baseline, which is drawn unless --no-baseline"
+                    f"--temperature must be at least {LEAST_TEMPERATURE:g}, got {temperature:g}; for greedy decoding "
+                    f"use --baseline, which is on by default"
                 )
         for sigma in self.sigmas:
             if not is_sigma(sigma):
-                raise UsageError(
-                    f"sigma {sigma} is no standard deviation for weights: it must be {SIGMAS}, such as 0.005"
-                )
+                raise UsageError(f"--sigma must be {SIGMAS}, such as 0.005, got {sigma}")
+
+    def _check_ranges(self) -> None:
+        first, stop = self.problems
+        for wrong, message in (
+            (not 0 <= first < stop, f"--problems must be FIRST:STOP with FIRST < STOP, got {first}:{stop}"),
+            (self.samples < 1, f"--samples must be at least 1, got {self.samples}"),
+            (
+                self.samples > MOST_SAMPLES,
+                f"--samples must be at most {MOST_SAMPLES:,}, got {self.samples:,}: no database is made for more, and "
+                f"a plan cannot be made smaller again; use fewer, and passk's forecast for larger k",
+            ),
+            (self.max_tokens < 1, f"--max-tokens must be at least 1, got {self.max_tokens}"),
+            (self.seed < 0, f"--seed must be at least 0, got {self.seed}"),
+            (
+                self.seed + self.samples > 2**63,
+                f"--seed plus --samples must be at most 2**63, the largest that SQLite stores, got --seed {self.seed} "
+                f"and --samples {self.samples}",
+            ),
+            (not 0 < self.top_p <= 1, f"--top-p must be in (0, 1], got {self.top_p:g}"),
+            (
+                self.top_k != -1 and self.top_k < 1,
+                f"--top-k must be at least 1, or -1 for all tokens, got {self.top_k}",
+            ),
+            (self.dtype not in DTYPES, f"--dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}"),
+            (self.noise not in SCHEMES, f"--noise must be {' or '.join(SCHEMES)}, got {self.noise!r}"),
+        ):
+            if wrong:
+                raise UsageError(message)
 
     @property
     def seeds(self) -> range:
@@ -128,27 +147,25 @@ class Job:
         )
 
     def chosen_problems(self, task: Task) -> list[Problem]:
-        """The problems this job samples.
+        """The problems that this job samples.
 
         Raises:
-            UsageError: the slice holds none of the task's problems.
+            UsageError: none of the task's problems is in the slice.
         """
         return list(select_problems(task, *self.problems))
 
     def prompt_style(self, task: Task) -> str:
-        """The prompt style asked for.
+        """The job's prompt style.
 
         Raises:
             UsageError: the task has no such style.
         """
         if self.prompt not in task.prompts:
-            raise UsageError(
-                f"task {task.name} has no prompt style {self.prompt!r}; use --prompt {' or '.join(task.prompts)}"
-            )
+            raise UsageError(f"--prompt must be {' or '.join(task.prompts)} for task {task.name}, got {self.prompt!r}")
         return self.prompt
 
     def worker_spec(self, identity: ModelIdentity) -> WorkerSpec:
-        """What whoever draws this has to load."""
+        """What each worker has to load."""
         return WorkerSpec(
             model=self.model,
             dtype=identity.dtype,
@@ -160,13 +177,13 @@ class Job:
         )
 
     def conditions(self, task: Task, identity: ModelIdentity) -> Iterator[tuple[Condition, int, int]]:
-        """(condition, first seed, samples) of everything asked for, the baseline first."""
+        """(condition, first seed, samples) of each condition, the baseline first."""
         style = self.prompt_style(task)
         greedy = Condition(
             task=task.name,
             data_digest=task.data_digest,
             prompt=style,
-            # The wording is part of the condition: if it ever changes, old and new rollouts stay apart.
+            # Prompts are part of the condition, so that rollouts under a changed prompt are another condition.
             prompt_digest=digest_of([task.prompt(problem, style).digest for problem in task.problems]),
             model=identity.model,
             model_fingerprint=identity.fingerprint,
@@ -178,12 +195,12 @@ class Job:
         yield from self.drawn_like(greedy)
 
     def drawn_like(self, greedy: Condition) -> Iterator[tuple[Condition, int, int]]:
-        """As ``conditions``, where the greedy baseline's condition is known."""
+        """Like ``conditions``, given the condition of the greedy baseline."""
         if self.baseline:
             yield greedy, BASELINE_SEED, 1
         for temperature in dict.fromkeys(self.temperatures):
             drawn = replace(greedy, temperature=float(temperature), top_p=self.top_p, top_k=self.top_k)
             yield drawn, self.seed, self.samples
         for sigma in dict.fromkeys(self.sigmas):
-            # Plus zero: -0.0 is the same sigma as 0.0, and must not be another condition.
+            # Plus zero turns -0.0 into 0.0, which is the same sigma and must be the same condition.
             yield replace(greedy, sigma=float(sigma) + 0.0, noise=self.noise, scope=self.scope), self.seed, self.samples

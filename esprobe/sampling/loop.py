@@ -1,7 +1,7 @@
-"""The sampling loop: pool, scorer, store.
+"""The sampling loop: workers generate, the scorer scores, the store commits.
 
-Rollouts are stored as they finish. An engine that batches has each batch committed at once; of one that keeps a window,
-at most 2 seconds' worth or 512 rollouts are ever in memory uncommitted.
+Rollouts are stored as they finish. An engine with batches has each batch committed at once; with an engine that keeps
+its own window, at most 2 seconds' worth or 512 rollouts are in memory uncommitted.
 """
 
 import gc
@@ -23,17 +23,17 @@ from esprobe.workers.work import Delivery, Work
 COMMIT_ROLLOUTS = 512
 COMMIT_SECONDS = 2.0
 LOCKED_SECONDS = 300.0
-"""How long commits wait for another program's transaction before the run gives up; the last one does not wait anew."""
+"""How long commits wait for another program's transaction before the run fails; the last commit shares the limit."""
 
-_JUDGE_AFTER = 50
-_JUDGE_AT_THE_END_AFTER = 8  # fewer are judged where no more will come: a probe that is all cut off is no probe
+_CHECK_AFTER = 50
+_CHECK_AT_END_AFTER = 8  # fewer rollouts are enough at the end, when no more will come
 _MOSTLY_CUT_OFF = 0.95
-_HALF_CUT_OFF = 0.5  # of the baseline: then it is not a perturbation that keeps the model from ending
+_HALF_CUT_OFF = 0.5  # share of the baseline from which a perturbation is not the only cause
 
 
 @dataclass
-class Tally:
-    """Running sums over one condition's stored rollouts."""
+class ConditionSums:
+    """Running sums over the stored rollouts of one condition."""
 
     rollouts: int
     correct: int
@@ -42,7 +42,7 @@ class Tally:
 
 
 class Loop:
-    """Draws what a plan owes, with one pool, into one store, under one session."""
+    """Samples the missing rollouts of a plan with one pool, into one store, as one session."""
 
     def __init__(
         self,
@@ -66,21 +66,21 @@ class Loop:
         self._observer = observer
         self._stop = stop
         self._problems: dict[int, Problem] = {problem.index: problem for problem in task.problems}
-        self._tallies: dict[int, Tally] = {}
+        self._sums: dict[int, ConditionSums] = {}
         for planned in plan.conditions:
             totals = store.totals(planned.condition_id)
-            self._tallies[planned.condition_id] = Tally(totals.rollouts, totals.correct, totals.cut_off)
-        self._work: Work | None = None  # the last one that a completion came from
+            self._sums[planned.condition_id] = ConditionSums(totals.rollouts, totals.correct, totals.cut_off)
+        self._work: Work | None = None  # the last one with a completion
         self._pending: list[NewRollout] = []
         self._costs: dict[int, EngineTime] = {}
-        self._locked_at: float | None = None  # since when another program has kept the file from us
+        self._locked_at: float | None = None  # when another program's lock first made a commit wait
         self._started = self._committed_at = time.monotonic()
         self.rollouts = 0
         self.tokens = 0
 
     def run(self) -> None:
-        """Draw until nothing is owed or a stop is asked for; what has finished is stored however this ends."""
-        gc.freeze()  # model, problems and modules stay: millions of rollouts should not have them searched for garbage
+        """Sample until nothing is missing or a stop is requested; finished rollouts are stored even if this raises."""
+        gc.freeze()  # long-lived objects: garbage collection should not scan them again and again
         try:
             works = self._plan.works(self._pool.ready.batch_size, self._pool.size)
             for work, delivery in self._pool.draw(works, self._stop):
@@ -90,21 +90,21 @@ class Loop:
             self._commit()
             self._report()
             if self._work is not None:
-                self._judge_all(_JUDGE_AT_THE_END_AFTER)
+                self._check_cut_off(_CHECK_AT_END_AFTER)
 
     def _receive(self, work: Work, delivery: Delivery) -> None:
         spent = self._costs.get(work.condition_id, EngineTime())
         self._costs[work.condition_id] = EngineTime(
             spent.generate_s + delivery.generate_s, spent.switch_s + delivery.switch_s
         )
-        tally = self._tallies[work.condition_id]
+        sums = self._sums[work.condition_id]
         for completion in map(_storable, delivery.completions):
             problem = self._problems[completion.request.problem_index]
             score = self._task.score(problem, completion.text, self._scorer)
             self._pending.append(NewRollout(work.condition_id, completion, score))
-            tally.rollouts += 1
-            tally.correct += score.correct
-            tally.cut_off += completion.finish_reason == "length"
+            sums.rollouts += 1
+            sums.correct += score.correct
+            sums.cut_off += completion.finish_reason == "length"
             self.tokens += completion.token_count
         if delivery.completions:
             self._work = work
@@ -119,7 +119,7 @@ class Loop:
             return
         while True:
             try:
-                # Cleared only after the commit: a second attempt stores the same rollouts, which is no conflict.
+                # Cleared only after the commit, so that a second attempt stores the same rollouts.
                 self._store.add(self._session_id, self._pending, self._costs)
                 break
             except StoreBusyError:
@@ -135,7 +135,7 @@ class Loop:
     def _report(self) -> None:
         if self._work is None:
             return
-        tally = self._tallies[self._work.condition_id]
+        sums = self._sums[self._work.condition_id]
         self._observer.progress(
             Progress(
                 done=self._plan.stored + self.rollouts,
@@ -144,52 +144,51 @@ class Loop:
                 rollouts=self.rollouts,
                 tokens=self.tokens,
                 label=self._work.condition.label,
-                pass_at_1=tally.correct / tally.rollouts,
-                cut_off=tally.cut_off / tally.rollouts,
+                pass_at_1=sums.correct / sums.rollouts,
+                cut_off=sums.cut_off / sums.rollouts,
                 workers=self._pool.size,
             )
         )
-        self._judge_all(_JUDGE_AFTER)
+        self._check_cut_off(_CHECK_AFTER)
 
-    def _judge_all(self, least: int) -> None:
+    def _check_cut_off(self, least: int) -> None:
         for planned in self._plan.conditions:
-            tally = self._tallies[planned.condition_id]
-            if not tally.warned and tally.rollouts >= least and tally.cut_off >= _MOSTLY_CUT_OFF * tally.rollouts:
-                tally.warned = True
-                self._warn(planned.condition, tally)
+            sums = self._sums[planned.condition_id]
+            if not sums.warned and sums.rollouts >= least and sums.cut_off >= _MOSTLY_CUT_OFF * sums.rollouts:
+                sums.warned = True
+                self._warn(planned.condition, sums)
 
-    def _warn(self, condition: Condition, tally: Tally) -> None:
+    def _warn(self, condition: Condition, sums: ConditionSums) -> None:
         baseline_too = ""
         reason = "the limit may be too low, or the model never ends its answer; check with a larger --max-tokens"
         if condition.kind.shares_noise:
             baseline = self._baseline()
             if baseline is None:
                 reason = (
-                    "this sigma has very likely broken the model, unless the limit is too low for it unperturbed too, "
-                    "which the greedy baseline would tell"
+                    "this sigma has very likely broken the model, unless the limit is too low for the unperturbed "
+                    "model too; sample with --baseline to find out"
                 )
             elif baseline.cut_off < _HALF_CUT_OFF * baseline.rollouts:
                 reason = (
-                    "this sigma has very likely broken the model, and more rollouts under it would tell nothing; use a "
-                    "smaller sigma"
+                    "this sigma has very likely broken the model, so more rollouts are a waste; use a smaller sigma"
                 )
             else:
                 baseline_too = f", as were {baseline.cut_off:,} of {baseline.rollouts:,} of the unperturbed model"
         self._observer.warning(
-            f"{tally.cut_off:,} of {tally.rollouts:,} completions of {condition.label} were cut off at "
+            f"{sums.cut_off:,} of {sums.rollouts:,} completions of {condition.label} were cut off at "
             f"{condition.max_tokens} tokens{baseline_too}: {reason}"
         )
 
-    def _baseline(self) -> Tally | None:
-        """The greedy baseline's sums, if enough of it is stored to judge by."""
+    def _baseline(self) -> ConditionSums | None:
+        """The sums of the greedy baseline, if enough of it is stored."""
         for planned in self._plan.conditions:
-            tally = self._tallies[planned.condition_id]
-            if not planned.condition.kind.is_sampled and tally.rollouts >= _JUDGE_AT_THE_END_AFTER:
-                return tally
+            sums = self._sums[planned.condition_id]
+            if not planned.condition.kind.is_sampled and sums.rollouts >= _CHECK_AT_END_AFTER:
+                return sums
         return None
 
 
 def _storable(completion: Completion) -> Completion:
-    """The completion as the file will hold it: before scoring, so that a verdict always belongs to the stored text."""
+    """The completion as the database stores it; applied before scoring, so that the verdict is of the stored text."""
     text = storable(completion.text)
     return completion if text == completion.text else completion._replace(text=text)

@@ -1,7 +1,7 @@
-"""What is owed, and in which order it is drawn.
+"""Which rollouts are missing, and in which order they are sampled.
 
-Owed is planned minus stored, a set difference made in SQL; there is no state "running" and no checkpoint file.
-The order keeps a partial database balanced: all conditions advance together, a block of seeds at a time.
+Missing is planned minus stored, a set difference computed in SQL; there is no "running" state and no checkpoint file.
+The order keeps a partial database balanced: all conditions advance together, one block of seeds at a time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,18 +17,18 @@ from esprobe.workers.work import Key, Work
 Item = TypeVar("Item")
 
 TEMPERATURE_BLOCK = 16
-"""Seeds of one problem drawn back to back: enough for an engine's prefix cache, few enough to stay balanced."""
+"""Consecutive seeds of one problem: enough to use an engine's prefix cache, few enough to stay balanced."""
 
 LEAST_PORTION = 1024
-"""Rollouts that a worker with a window of its own is given at once where a unit is cut: its window drains between."""
+"""Least rollouts per work for an engine that keeps its own window, because the window drains between two works."""
 
 MOST_BATCHES = 4
-"""Batches that a worker is given at once: few enough that, at the end, nobody is idle for long while others draw."""
+"""Most batches per work: few, so that no worker is idle for long at the end while another is still busy."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One condition and the seeds planned for each problem."""
+    """One condition and the seeds planned for every problem."""
 
     condition_id: int
     condition: Condition
@@ -38,13 +38,13 @@ class Planned:
 
 @dataclass(frozen=True)
 class Unit:
-    """What an engine runs at once: one perturbation, or one block of seeds, over all problems.
+    """What an engine runs at once: one perturbation, or one block of seeds, on all problems.
 
     Attributes:
         planned: the condition.
-        first_seed: the first seed it draws.
-        samples: how many.
-        stored: rollouts of it that the database held when the plan was made.
+        first_seed: its first seed.
+        samples: number of seeds.
+        stored: its rollouts that the database held when the plan was made.
     """
 
     planned: Planned
@@ -54,12 +54,12 @@ class Unit:
 
     @property
     def seeds(self) -> range:
-        """The seeds it draws; a perturbation's unit has one."""
+        """Its seeds; one if it is a perturbation."""
         return range(self.first_seed, self.first_seed + self.samples)
 
 
 class Plan:
-    """The planned rollouts of one job, or of its shard, against what a database holds."""
+    """The planned rollouts of one job, or of its shard, compared with the stored ones."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Plan:
         problems: Mapping[int, int],
         shard: Shard = WHOLE,
     ) -> None:
-        """Ask the store once what is there; ``problems`` maps store ids to indices, in sampling order."""
+        """Read once from the store what is there; ``problems`` maps store ids to indices, in sampling order."""
         self._store = store
         self.conditions = conditions
         self._problems = problems
@@ -91,16 +91,20 @@ class Plan:
         return sum(unit.stored for unit in self._units)
 
     def units(self) -> Iterator[Unit]:
-        """Units with something owed: the first block of every condition, then the second of every one, ..."""
+        """Units with missing rollouts: the first block of every condition, then the second of every one, ..."""
         for unit in self._units:
             if unit.stored < unit.samples * len(self._problems):
                 yield unit
 
     def works(self, batch_size: int | None, workers: int) -> Iterator[Work]:
-        """What the units owe, in order, in the portions that workers are given.
+        """The missing rollouts of the units, in order, in the portions that are sent to workers.
 
-        A perturbation is one portion, because its model is made for it. Other units are cut: a few batches at a time,
-        or for an engine with a window into a portion for each worker.
+        A perturbation is one portion, because its weights are computed once for it. Other units are split: into a few
+        batches at a time, or for an engine that keeps its own window into one portion per worker.
+
+        Args:
+            batch_size: of the engine; None if it keeps its own window.
+            workers: number of workers.
         """
         for unit in self.units():
             batches = self.batches(unit, batch_size)
@@ -115,12 +119,12 @@ class Plan:
                 yield Work(unit.planned.condition_id, unit.planned.condition, tuple(map(tuple, portion)))
 
     def batches(self, unit: Unit, batch_size: int | None) -> list[list[Key]]:
-        """What a unit still owes, in batches.
+        """The missing rollouts of a unit, in batches.
 
-        Batches are cut from the planned problems, not from the missing ones, so that a resumed run computes together
-        what an uninterrupted one does. Without a batch size the unit is one batch.
+        Batches are formed from the planned rollouts, not from the missing ones, so that a resumed run has the same
+        batches as an uninterrupted one. Without a batch size the unit is one batch.
         """
-        # A problem's seeds stand back to back: an engine with a prefix cache computes the prompt once.
+        # A problem's seeds are consecutive: an engine with a prefix cache computes the prompt once.
         keys = [Key(id_, index, seed) for id_, index in self._problems.items() for seed in unit.seeds]
         planned = _cut(keys, batch_size or max(len(keys), 1))
         if not unit.stored:

@@ -1,14 +1,16 @@
-"""One sampling command from job to summary: what it finds, what it owes, what it draws."""
+"""One sampling command from job to summary: find the model, plan, draw, store."""
 
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from esprobe import engines
+from esprobe.engines import ModelIdentity
 from esprobe.errors import SetAsideError, UsageError
 from esprobe.records import Extent, computing, several_versions
 from esprobe.sampling.announce import announce_new
@@ -18,9 +20,9 @@ from esprobe.sampling.observer import Observer
 from esprobe.sampling.plan import Plan, Planned
 from esprobe.sampling.shard import WHOLE
 from esprobe.sampling.stop import StopSignals
-from esprobe.spec import digest_of
+from esprobe.spec import Condition, Problem, digest_of
 from esprobe.store import RolloutWriter
-from esprobe.tasks import load_task
+from esprobe.tasks import Task, load_task
 from esprobe.tasks.selection import past_the_end
 from esprobe.workers import provenance
 from esprobe.workers.pool import WorkerPool
@@ -32,9 +34,15 @@ Outcome = Literal["complete", "done", "stopped"]
 
 @dataclass(frozen=True)
 class Summary:
-    """How a sampling command ended: nothing was owed ("complete"), all was drawn ("done"), or it was "stopped".
+    """How a sampling command ended.
 
-    ``conditions`` are the store's ids, in the order of the job; ``problems`` counts the problems of its slice.
+    Attributes:
+        outcome: "complete" if everything was stored already, "done" if the rest was drawn, "stopped" by a signal.
+        stored: planned rollouts in the database, by this command and before it.
+        total: planned rollouts.
+        drawn: rollouts that this command added.
+        conditions: the store's ids, in the order of the job.
+        problems: number of problems in the job's slice.
     """
 
     outcome: Outcome
@@ -46,114 +54,193 @@ class Summary:
 
 
 def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summary:
-    """Draw what ``job`` asks for and ``database`` lacks. Nothing is loaded if nothing is owed.
+    """Draw the rollouts of ``job`` that ``database`` lacks. No model is loaded if none is missing.
 
     Raises:
         EsprobeError: the data, model, engine or database cannot be used; what was stored stays stored.
     """
     job = replace(job, engine=engines.resolve(job.engine))
-    if job.stop_loops and job.engine != "vllm":
-        raise UsageError(
-            f"--stop-loops is vLLM's, and the {job.engine} engine has none; leave it out or use --engine vllm"
-        )
+    _check_stop_loops(job)
     task = load_task(job.task, job.data)
     problems = job.chosen_problems(task)
     if (note := past_the_end(task, *job.problems)) is not None:
         observer.notice(note)
-    scorer = task.scorers[0]
     with ExitStack() as stack:
-        # A database that is there is asked first: to be told that it is in use should not take a download. A new one
-        # is made last, so that a command that comes to nothing leaves no file behind.
+        # An existing database is opened first: that it is in use should be known before a model is downloaded. A new
+        # one is created last, so that a command that fails leaves no file behind.
         store = stack.enter_context(RolloutWriter.open(database)) if os.path.exists(database) else None
-        engine_class = engines.engine_class(job.engine)
-        identity = engine_class.identify(job.model, job.dtype)
-        check_spec(job.worker_spec(identity), identity)
-        _check_scope(job, identity)
+        identity = _identify(job)
         wanted = list(job.conditions(task, identity))
         if store is None:
             store = stack.enter_context(RolloutWriter.open(database))
-        # A command that failed before it drew leaves conditions that nobody needs to hear of.
-        known = [condition for condition in store.conditions() if store.extents(condition.id)]
-        announce_new([condition for condition, _, _ in wanted], known, observer)
-        conditions = [Planned(store.register_condition(c), c, first, samples) for c, first, samples in wanted]
-        prompted = [(problem, task.prompt(problem, job.prompt)) for problem in problems]
-        condition = wanted[0][0]
-        task_digest = digest_of([task.name, task.data_digest, job.prompt, condition.prompt_digest])
-        ids = store.register_problems(task.name, task_digest, prompted)
-        plan = Plan(store, conditions, {ids[problem.index]: problem.index for problem in problems}, job.shard)
+        _announce(store, [condition for condition, _, _ in wanted], observer)
+        sampling = _Sampling(job, task, problems, identity, wanted, store, observer)
+        if sampling.is_complete:
+            return sampling.summary("complete", 0)
+        sampling.warn_of_mixtures()
+        pool = stack.enter_context(sampling.start_pool())
+        return sampling.draw(pool, stop)
 
-        def summary(outcome: Outcome, drawn: int) -> Summary:
-            return Summary(
-                outcome,
-                plan.stored + drawn,
-                plan.total,
-                drawn,
-                tuple(c.condition_id for c in conditions),
-                len(problems),
-            )
 
-        if plan.stored == plan.total:
-            return summary("complete", 0)
-        others = {session.scorer for c in conditions for session in store.sessions(c.condition_id)} - {scorer}
+class _Sampling:
+    """A job whose model is found and whose database is open: registered and planned, then drawn with a pool."""
+
+    def __init__(
+        self,
+        job: Job,
+        task: Task,
+        problems: Sequence[Problem],
+        identity: ModelIdentity,
+        wanted: Sequence[tuple[Condition, int, int]],
+        store: RolloutWriter,
+        observer: Observer,
+    ) -> None:
+        """Register conditions and problems, and plan.
+
+        Args:
+            job: what is sampled, its engine resolved.
+            task: the job's task.
+            problems: those of the job's slice.
+            identity: the job's model.
+            wanted: (condition, first seed, samples) of each condition.
+            store: the database.
+            observer: receives notices, warnings and progress.
+        """
+        self._job = job
+        self._task = task
+        self._problems = problems
+        self._identity = identity
+        self._store = store
+        self._observer = observer
+        self._scorer = task.scorers[0]
+        self._conditions = [Planned(store.register_condition(c), c, first, samples) for c, first, samples in wanted]
+        self._plan = self._make_plan()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every planned rollout was stored when the plan was made."""
+        return self._plan.stored == self._plan.total
+
+    def summary(self, outcome: Outcome, drawn: int) -> Summary:
+        """The command's result after it has drawn ``drawn`` rollouts."""
+        return Summary(
+            outcome=outcome,
+            stored=self._plan.stored + drawn,
+            total=self._plan.total,
+            drawn=drawn,
+            conditions=tuple(planned.condition_id for planned in self._conditions),
+            problems=len(self._problems),
+        )
+
+    def warn_of_mixtures(self) -> None:
+        """Warn where new rollouts would differ from the stored ones in their scorer or in package versions."""
+        sessions = [session for c in self._conditions for session in self._store.sessions(c.condition_id)]
+        others = {session.scorer for session in sessions} - {self._scorer}
         if others:
-            observer.warning(
-                f"the stored rollouts are scored by {', '.join(sorted(others))}, new ones are by {scorer}, and figures "
-                f"would mix the two; when this run is done: esprobe rescore --db {shlex.quote(str(database))} "
-                f"--scorer {min(others)} --write"
+            self._observer.warning(
+                f"the stored rollouts are scored by {', '.join(sorted(others))}, new ones are by "
+                f"{self._scorer}, and figures would mix the two; when this run is done: esprobe rescore --db "
+                f"{shlex.quote(str(self._store.path))} --scorer {min(others)} --write"
             )
-        before = [session.drawn_with for c in conditions for session in store.sessions(c.condition_id)]
+        before = [session.drawn_with for session in sessions]
         if mixed := several_versions([*before, computing(provenance.versions())]):
-            observer.warning(
-                f"rollouts of one condition would come from several versions ({', '.join(mixed)}), and one seed may "
-                f"mean other completions under each; resume where the stored ones were drawn, or use another --db"
+            self._observer.warning(
+                f"rollouts of one condition would come from several versions ({', '.join(mixed)}), and the same seed "
+                f"may give another completion under each; resume with the versions of the stored ones, or use another "
+                f"--db"
             )
-        if plan.stored:
-            observer.notice(f"resuming: {plan.stored:,} of {plan.total:,} stored")
-        expected = WorkerFingerprint.expected(condition)
-        observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
-        pool = stack.enter_context(
-            start_pool(job.worker_spec(identity), job.pool, task, identity, expected, observer.warning)
-        )
+
+    def start_pool(self) -> WorkerPool:
+        """The workers that draw, to be entered by the caller."""
+        job, identity = self._job, self._identity
+        if self._plan.stored:
+            self._observer.notice(f"resuming: {self._plan.stored:,} of {self._plan.total:,} stored")
+        expected = WorkerFingerprint.expected(self._conditions[0].condition)
+        self._observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
+        return start_pool(job.worker_spec(identity), job.pool, self._task, identity, expected, self._observer.warning)
+
+    def draw(self, pool: WorkerPool, stop: StopSignals) -> Summary:
+        """Draw what is missing, as one session, until it is done or stopped.
+
+        Raises:
+            EsprobeError: an engine or the database failed, or work was set aside; what has finished is stored.
+        """
         for line in pool.ready.checks:
-            observer.notice(line)
-        first, _ = job.problems
-        extents = {
-            c.condition_id: Extent(first, problems[-1].index + 1, c.first_seed, c.samples, len(problems))
-            for c in conditions
-        }
-        session_id = store.begin_session(
-            job.command,
-            scorer,
-            extents,
-            _engines(pool),
-            provenance.versions(),
-            provenance.hardware(),
-            None if job.shard == WHOLE else str(job.shard),
-        )
+            self._observer.notice(line)
+        session_id = self._begin_session(pool)
         loop = Loop(
-            plan=plan,
+            plan=self._plan,
             pool=pool,
-            task=task,
-            scorer=scorer,
-            store=store,
+            task=self._task,
+            scorer=self._scorer,
+            store=self._store,
             session_id=session_id,
-            observer=observer,
+            observer=self._observer,
             stop=stop,
         )
         stop.defer()
         outcome: Outcome | Literal["failed"] = "failed"
         try:
             loop.run()
-            # A signal that came when the last rollout was drawn has stopped nothing.
-            if plan.stored + loop.rollouts == plan.total:
+            # A signal that arrives with the last rollout has stopped nothing.
+            if self._plan.stored + loop.rollouts == self._plan.total:
                 outcome = "done"
             elif stop():
                 outcome = "stopped"
             else:
-                _refuse_to_call_it_done(pool)
+                _raise_set_aside(pool)
         finally:
-            store.end_session(session_id, outcome)
-        return summary(outcome, loop.rollouts)
+            self._store.end_session(session_id, outcome)
+        return self.summary(outcome, loop.rollouts)
+
+    def _make_plan(self) -> Plan:
+        job, task = self._job, self._task
+        prompted = [(problem, task.prompt(problem, job.prompt)) for problem in self._problems]
+        prompt_digest = self._conditions[0].condition.prompt_digest
+        task_digest = digest_of([task.name, task.data_digest, job.prompt, prompt_digest])
+        ids = self._store.register_problems(task.name, task_digest, prompted)
+        indices = {ids[problem.index]: problem.index for problem in self._problems}
+        return Plan(self._store, self._conditions, indices, job.shard)
+
+    def _begin_session(self, pool: WorkerPool) -> int:
+        job, store = self._job, self._store
+        first, _ = job.problems
+        stop, count = self._problems[-1].index + 1, len(self._problems)
+        extents = {
+            planned.condition_id: Extent(first, stop, planned.first_seed, planned.samples, count)
+            for planned in self._conditions
+        }
+        return store.begin_session(
+            job.command,
+            self._scorer,
+            extents,
+            _engines(pool),
+            provenance.versions(),
+            provenance.hardware(),
+            shard=None if job.shard == WHOLE else str(job.shard),
+        )
+
+
+def _check_stop_loops(job: Job) -> None:
+    if job.stop_loops and job.engine != "vllm":
+        raise UsageError(
+            f"--stop-loops needs the vllm engine, and the {job.engine} engine does not have it; leave it out or use "
+            f"--engine vllm"
+        )
+
+
+def _identify(job: Job) -> ModelIdentity:
+    """The job's model, once it is known that it can be perturbed as the job wants."""
+    identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
+    check_spec(job.worker_spec(identity), identity)
+    _check_scope(job, identity)
+    return identity
+
+
+def _announce(store: RolloutWriter, wanted: Sequence[Condition], observer: Observer) -> None:
+    # A command that failed before it drew leaves conditions without a plan, which nobody should be told about.
+    known = [condition for condition in store.conditions() if store.extents(condition.id)]
+    announce_new(wanted, known, observer)
 
 
 def _engines(pool: WorkerPool) -> dict[str, Any]:
@@ -161,16 +248,16 @@ def _engines(pool: WorkerPool) -> dict[str, Any]:
     return dict(pool.ready.engine) | workers
 
 
-def _refuse_to_call_it_done(pool: WorkerPool) -> NoReturn:
+def _raise_set_aside(pool: WorkerPool) -> NoReturn:
     missing = sum(work.rollouts for work in pool.set_aside)
     raise SetAsideError(
-        f"{missing:,} rollouts are missing, because drawing them ended worker after worker: "
+        f"{missing:,} rollouts are missing, because every worker that tried to draw them ended: "
         f"{'; '.join(work.label for work in pool.set_aside)}. All others are stored. Run the same command again to try "
         f"these again, with --workers 1 to see the engine's own error"
     )
 
 
-def _check_scope(job: Job, identity: engines.ModelIdentity) -> None:
+def _check_scope(job: Job, identity: ModelIdentity) -> None:
     """Refuse a scope that matches no tensor before anything is drawn."""
     if job.scope is None or job.engine == "scripted":
         return

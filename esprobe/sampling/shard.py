@@ -1,4 +1,4 @@
-"""A share of a plan: for machines that have no file in common, each with a database of its own."""
+"""A part of a plan, for machines that share no file system: each has its own database."""
 
 import math
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from esprobe.errors import UsageError
 class Shard:
     """Shard ``number`` of ``count``, counted from 1.
 
-    Units are dealt like cards in the order of the plan: shards differ by one unit at most, in all and of each condition
-    (the baseline not counted), and a longer plan of the same conditions only adds to each.
+    Units are distributed round-robin in plan order. The sizes of two shards differ by at most one unit, in total and
+    for each condition (without the baseline), and a larger plan of the same conditions only adds units to each shard.
     """
 
     number: int
@@ -23,30 +23,34 @@ class Shard:
         """``3/16``; None is the whole plan.
 
         Raises:
-            UsageError: the text names no shard.
+            UsageError: the text is not a shard.
         """
         if text is None:
             return cls(1, 1)
         number, slash, count = text.partition("/")
         numbers = [part for part in (number, count) if part.isascii() and part.isdecimal() and len(part) <= 9]
         if not slash or len(numbers) < 2 or not 1 <= int(number) <= int(count):
-            raise UsageError(
-                f"--shard {text!r} is no share of the plan; use NUMBER/COUNT, from 1/16 to 16/16 for sixteen of them"
-            )
+            raise UsageError(f"--shard must be NUMBER/COUNT, such as 3/16, got {text!r}; NUMBER counts from 1 to COUNT")
         return cls(int(number), int(count))
 
     def holds(self, block: int, condition: int, conditions: int) -> bool:
-        """Whether a block of a condition belongs here; both count from 0, the condition among those that are drawn.
+        """Whether a block of a condition belongs to this shard.
 
-        Row by row a card goes to each shard in turn. Where the number of conditions and of shards have a common factor,
-        a condition would come to the same few shards in every row; so the row is turned by one as soon as that begins.
+        Args:
+            block: index of the block of seeds within its condition, from 0.
+            condition: index of the condition among the sampled ones, from 0.
+            conditions: number of sampled conditions.
+
+        Blocks with the same index form a row, and rows are distributed round-robin. If the numbers of conditions and
+        shards have a common factor, a condition would go to the same few shards in every row; so the row is rotated by
+        one each time that this pattern starts to repeat.
         """
-        turned = block // (self.count // math.gcd(conditions, self.count))
-        return (block * conditions + (condition + turned) % conditions) % self.count == self.number - 1
+        rotations = block // (self.count // math.gcd(conditions, self.count))
+        return (block * conditions + (condition + rotations) % conditions) % self.count == self.number - 1
 
     @property
     def has_baseline(self) -> bool:
-        """Whether the greedy baseline belongs here: the last to be dealt a card has it."""
+        """Whether the greedy baseline belongs to this shard: the last shard has it."""
         return self.number == self.count
 
     def __str__(self) -> str:
@@ -54,4 +58,4 @@ class Shard:
 
 
 WHOLE = Shard(1, 1)
-"""No share: the plan as a whole."""
+"""The whole plan."""

@@ -1,39 +1,39 @@
-"""From the points of a scan to what should be sampled, and why.
+"""From the points of a scan to the values that should be sampled, and why.
 
-A rule, and not a fit: a few seeds on a few problems can tell a band from a desert, not one good value from the next.
+The rule is coarse on purpose: a few seeds on a few problems can tell where pass@k rises, not which value is best.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from esprobe.scan.points import Point
+from esprobe.scan.points import ScanPoint
 
 INERT = 0.9
-"""Share of completions equal to the baseline's from which a value is said to change nothing."""
+"""Share of completions identical to the baseline's from which a value counts as inert."""
 
 BROKEN = 0.5
-"""A value breaks the model where it leaves less than this share of the baseline's well-formed answers."""
+"""A value breaks the model if the share of well-formed answers falls below this fraction of the baseline's."""
 
 ERRORS = 2.0
-"""Standard errors by which pass@k must lie above the baseline to count as risen."""
+"""Standard errors by which pass@k must exceed the baseline to count as a rise."""
 
 READABLE = 0.1
-"""Share of the baseline's answers that must be well formed for a loss of them to tell that the model breaks."""
+"""Least share of well-formed baseline answers for which a loss of them shows that the model breaks."""
 
 HALF = 0.5
-"""A band holds the values next to the best one that rise at least this share as far."""
+"""A band contains the neighbours of the best value that rise at least this fraction of its rise."""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What a scan says.
+    """The result of a scan.
 
     Attributes:
         band: the values worth sampling, ascending; empty if pass@k rises nowhere.
-        best: the value of the band with the highest pass@k.
-        breaks_at: the smallest value from which on the model is broken; None if it never is.
-        inert_to: the largest value up to which nearly nothing changes; None if every value changes something.
-        reasons: sentences.
+        best: the value of the band with the highest pass@k; None if the band is empty.
+        breaks_at: the smallest value from which on the model is always broken; None if there is none.
+        inert_to: the largest value up to which completions hardly change; None if there is none.
+        reasons: sentences that explain it.
     """
 
     band: tuple[float, ...]
@@ -43,10 +43,11 @@ class Advice:
     reasons: tuple[str, ...]
 
 
-def advise(baseline: Point, points: Sequence[Point], name: str) -> Advice:
-    """Advice on points of ascending value; ``name`` is what they are values of."""
+def advise(baseline: ScanPoint, points: Sequence[ScanPoint], name: str) -> Advice:
+    """Advice on points in ascending order of value; ``name`` is "sigma" or "temperature"."""
     broken = [_broken(point, baseline) for point in points]
-    whole = broken.count(False) and len(broken) - broken[::-1].index(False)  # points up to the last that is not broken
+    # Number of points up to the last one that is not broken.
+    whole = broken.count(False) and len(broken) - broken[::-1].index(False)
     inert = 0
     while inert < whole and points[inert].same >= INERT:
         inert += 1
@@ -63,8 +64,8 @@ def advise(baseline: Point, points: Sequence[Point], name: str) -> Advice:
     )
 
 
-def verdict(point: Point, baseline: Point, advice: Advice) -> str:
-    """One word about a point: broken, inert, band, or nothing."""
+def verdict(point: ScanPoint, baseline: ScanPoint, advice: Advice) -> str:
+    """The label of a point: "broken", "band", "inert", or ""."""
     if _broken(point, baseline):
         return "broken"
     if point.value in advice.band:
@@ -72,14 +73,15 @@ def verdict(point: Point, baseline: Point, advice: Advice) -> str:
     return "inert" if point.same >= INERT else ""
 
 
-def _broken(point: Point, baseline: Point) -> bool:
+def _broken(point: ScanPoint, baseline: ScanPoint) -> bool:
     if baseline.well_formed >= READABLE:
         return point.well_formed < BROKEN * baseline.well_formed
-    return point.cut_off > max(baseline.cut_off, BROKEN)  # a model without answers can still lose its end token
+    # A model without readable answers is broken if it no longer ends its completions.
+    return point.cut_off > max(baseline.cut_off, BROKEN)
 
 
-def _band(points: Sequence[Point]) -> list[Point]:
-    """The best point that has risen, and its neighbours on both sides as far as they rise half as much."""
+def _band(points: Sequence[ScanPoint]) -> list[ScanPoint]:
+    """The point with the largest significant rise, and its neighbours that rise at least half as much."""
     risen = [i for i, point in enumerate(points) if point.rise > ERRORS * point.rise_se]
     if not risen:
         return []
@@ -93,52 +95,50 @@ def _band(points: Sequence[Point]) -> list[Point]:
 
 
 def _reasons(
-    baseline: Point,
-    points: Sequence[Point],
+    baseline: ScanPoint,
+    points: Sequence[ScanPoint],
     name: str,
-    band: Sequence[Point],
-    best: Point | None,
+    band: Sequence[ScanPoint],
+    best: ScanPoint | None,
     breaks_at: float | None,
     inert_to: float | None,
-) -> list[str]:
-    k = points[0].k
-    said = []
-    cut_short, silent = baseline.cut_off > BROKEN, baseline.well_formed < READABLE
-    if cut_short:
-        said.append(
+) -> Iterator[str]:
+    if baseline.cut_off > BROKEN:
+        yield (
             f"{baseline.cut_off:.1%} of the unperturbed model's greedy completions are cut off at the token limit, "
-            f"which hides what a {name} does; scan with a larger --max-tokens"
+            f"which hides the effect of the {name}; scan with a larger --max-tokens"
         )
     if inert_to is not None:
-        said.append(
-            f"up to {name} {inert_to:g} at least {INERT:.0%} of the completions are the baseline's, word for word"
+        yield f"up to {name} {inert_to:g} at least {INERT:.0%} of the completions are identical to the baseline's"
+    yield _rise(baseline, points[0].k, name, band, best)
+    if breaks_at is not None:
+        (at,) = (point for point in points if point.value == breaks_at)
+        yield (
+            f"the model breaks at {name} {breaks_at:g}: {at.well_formed:.1%} of its answers are well formed, against "
+            f"{baseline.well_formed:.1%} of the baseline's, and {at.cut_off:.1%} of its completions are cut off"
         )
+    elif baseline.cut_off > BROKEN:
+        return  # reported above
+    elif baseline.well_formed < READABLE:
+        yield (
+            f"only {baseline.well_formed:.1%} of the unperturbed model's answers are well formed, too few to tell at "
+            f"which {name} it breaks; scan with another --prompt or a model that answers in the task's format"
+        )
+    else:
+        yield f"the model breaks nowhere up to {name} {points[-1].value:g}; use a wider --range to see where it does"
+
+
+def _rise(baseline: ScanPoint, k: int, name: str, band: Sequence[ScanPoint], best: ScanPoint | None) -> str:
     if best is not None:
         span = f"{band[0].value:g}" if len(band) == 1 else f"{band[0].value:g} to {band[-1].value:g}"
-        said.append(
+        return (
             f"pass@{k} rises above greedy decoding in the band of {name} {span}: at {best.value:g} it is "
             f"{best.pass_at_k:.1%} against {baseline.pass_at_1:.1%}, a rise of {best.rise:.1%} with a standard error "
             f"of {best.rise_se:.1%}"
         )
-    else:
-        said.append(
-            f"pass@{k} rises above greedy decoding ({baseline.pass_at_1:.1%}) at no {name} of this grid by more than "
-            f"{ERRORS:g} standard errors"
-            + ("" if cut_short or silent else "; scan more --problems or --samples, or another --range")
-        )
-    if breaks_at is not None:
-        (at,) = (point for point in points if point.value == breaks_at)
-        said.append(
-            f"the model breaks at {name} {breaks_at:g}: {at.well_formed:.1%} of its answers are well formed, against "
-            f"{baseline.well_formed:.1%} of the baseline's, and {at.cut_off:.1%} of its completions are cut off"
-        )
-    elif cut_short:
-        pass  # said above
-    elif silent:
-        said.append(
-            f"only {baseline.well_formed:.1%} of the unperturbed model's answers are well formed, too few to tell at "
-            f"which {name} it breaks; scan with another --prompt or a model that answers in the task's form"
-        )
-    else:
-        said.append(f"the model breaks nowhere up to {name} {points[-1].value:g}; a wider --range would show where")
-    return said
+    uninformative = baseline.cut_off > BROKEN or baseline.well_formed < READABLE
+    return (
+        f"pass@{k} rises above greedy decoding ({baseline.pass_at_1:.1%}) at no {name} of this grid by more than "
+        f"{ERRORS:g} standard errors"
+        + ("" if uninformative else "; scan more --problems or --samples, or another --range")
+    )

@@ -5,38 +5,38 @@ from pathlib import Path
 
 from esprobe.errors import UsageError
 from esprobe.scan.advice import Advice
-from esprobe.scan.points import Point
+from esprobe.scan.points import ScanPoint
 
 _MARGIN = 1.15
-"""Factor by which the band is drawn wider on both sides, so that one of a single value is seen."""
+"""Factor by which the band is widened on both sides, so that a band of one value is visible."""
 
 
 def check_figure(path: Path) -> None:
-    """Refuse a figure that could not be drawn, before hours are spent on what it shows.
+    """Check that a figure can be drawn, before hours are spent on sampling.
 
     Raises:
-        UsageError: matplotlib is missing, the ending is of no form that it writes, or the folder does not exist.
+        UsageError: matplotlib is not installed, it cannot write this file format, or the folder does not exist.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as err:
         raise UsageError(
-            f"--figure {path} needs matplotlib, which this environment lacks; install in a checkout of esprobe "
+            f"--figure {path} needs matplotlib, which is not installed; install it in a checkout of esprobe "
             f"with: pip install '.[plot]'"
         ) from err
-    forms = Figure().canvas.get_supported_filetypes()
-    if path.suffix[1:] not in forms:
+    formats = Figure().canvas.get_supported_filetypes()
+    if path.suffix[1:] not in formats:
         raise UsageError(
-            f"--figure {path} cannot be drawn: its ending must be one of {', '.join(forms)}; use one such as scan.png"
+            f"--figure must be a file name such as scan.png, got {path}; the ending must be one of {', '.join(formats)}"
         )
     if not path.parent.is_dir():
         raise UsageError(
-            f"--figure {path} cannot be written: there is no folder {path.parent}; make it, or name another"
+            f"--figure {path} cannot be written: there is no folder {path.parent}; create it, or use another"
         )
 
 
-def draw_figure(path: Path, baseline: Point, points: Sequence[Point], advice: Advice, name: str) -> None:
-    """Write two panels over the scanned values: pass@1 and pass@k above, what becomes of the completions below."""
+def draw_figure(path: Path, baseline: ScanPoint, points: Sequence[ScanPoint], advice: Advice, name: str) -> None:
+    """Write two panels over the scanned values: pass@1 and pass@k above, shares of completions below."""
     from matplotlib.figure import Figure
 
     values = [point.value for point in points if point.value is not None]

@@ -1,4 +1,4 @@
-"""What a few rollouts say about one value of sigma or temperature."""
+"""The statistics of a scan at each value of sigma or temperature."""
 
 import math
 from collections.abc import Sequence
@@ -12,29 +12,29 @@ from esprobe.store import RolloutStore
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Which rollouts are looked at: of these problem indices, under these seeds."""
+class ScanExtent:
+    """The rollouts that a scan uses: those of these problem indices and seeds."""
 
     problems: range
     seeds: range
 
 
 @dataclass(frozen=True)
-class Point:
-    """One condition of a scan beside the greedy baseline of the same problems; shares are 0..1.
+class ScanPoint:
+    """One condition of a scan, compared with the greedy baseline on the same problems; shares are in [0, 1].
 
     Attributes:
         value: sigma or temperature; None for the baseline itself.
-        rollouts: how many were looked at.
+        rollouts: number of rollouts used.
         pass_at_1: mean correctness.
-        k: draws of each problem.
-        pass_at_k: share of the problems that one of the k draws solves.
-        rise: ``pass_at_k`` less the baseline's pass@1.
-        rise_se: its standard error, from how problems differ.
-        well_formed: share of completions with an answer that the scorer could read.
-        cut_off: share that ended at the token limit.
-        same: share equal to the baseline's completion of their problem, letter for letter.
-        tokens: mean tokens of a completion.
+        k: rollouts per problem.
+        pass_at_k: share of problems solved by at least one of k rollouts.
+        rise: ``pass_at_k`` minus the baseline's pass@1.
+        rise_se: standard error of ``rise`` over problems.
+        well_formed: share of completions from which the scorer could parse an answer.
+        cut_off: share of completions that ended at the token limit.
+        same: share of completions identical to the baseline's completion of the same problem.
+        tokens: mean tokens per completion.
     """
 
     value: float | None
@@ -51,45 +51,45 @@ class Point:
 
 
 def read_points(
-    store: RolloutStore, greedy: StoredCondition, scanned: Sequence[StoredCondition], asked: Asked
-) -> tuple[Point, list[Point]]:
+    store: RolloutStore, greedy: StoredCondition, scanned: Sequence[StoredCondition], extent: ScanExtent
+) -> tuple[ScanPoint, list[ScanPoint]]:
     """The baseline's point, and one for each scanned condition in their order.
 
     Raises:
         StoreError: rollouts of a condition are missing.
     """
     seeds = range(BASELINE_SEED, BASELINE_SEED + 1)
-    baseline = {r.problem: r for r in _rollouts(store, greedy, Asked(asked.problems, seeds))}
+    baseline = {r.problem: r for r in _rollouts(store, greedy, ScanExtent(extent.problems, seeds))}
     points = []
     for stored in scanned:
         value = stored.condition.sigma if stored.condition.sigma is not None else stored.condition.temperature
-        points.append(_point(value, list(_rollouts(store, stored, asked)), baseline, len(asked.seeds)))
+        points.append(_point(value, list(_rollouts(store, stored, extent)), baseline, len(extent.seeds)))
     return _point(None, list(baseline.values()), baseline, 1), points
 
 
-def _rollouts(store: RolloutStore, stored: StoredCondition, asked: Asked) -> list[StoredRollout]:
+def _rollouts(store: RolloutStore, stored: StoredCondition, extent: ScanExtent) -> list[StoredRollout]:
     found = []
-    for rollout in store.rollouts(stored.id):  # by seed: a real run may have added a million after these
-        if rollout.seed >= asked.seeds.stop:
+    for rollout in store.rollouts(stored.id):  # ordered by seed; a real run may have added many more after these
+        if rollout.seed >= extent.seeds.stop:
             break
-        if rollout.seed >= asked.seeds.start and rollout.problem in asked.problems:
+        if rollout.seed >= extent.seeds.start and rollout.problem in extent.problems:
             found.append(rollout)
-    if len(found) != len(asked.problems) * len(asked.seeds):
+    if len(found) != len(extent.problems) * len(extent.seeds):
         raise StoreError(
-            f"{store.path} holds {len(found):,} of the {len(asked.problems) * len(asked.seeds):,} rollouts of "
-            f"{stored.condition.label} that were scanned, so no advice can rest on them; run the same command again"
+            f"{store.path} holds {len(found):,} of the {len(extent.problems) * len(extent.seeds):,} rollouts of "
+            f"{stored.condition.label} that were scanned, too few for advice; run the same command again"
         )
     return found
 
 
-def _point(value: float | None, rollouts: list[StoredRollout], baseline: dict[int, StoredRollout], k: int) -> Point:
+def _point(value: float | None, rollouts: list[StoredRollout], baseline: dict[int, StoredRollout], k: int) -> ScanPoint:
     solved = dict.fromkeys(baseline, False)
     for rollout in rollouts:
         solved[rollout.problem] |= rollout.correct
     gains = [solved[problem] - greedy.correct for problem, greedy in baseline.items()]
     rise = fmean(gains)
     spread = fmean((gain - rise) ** 2 for gain in gains)
-    return Point(
+    return ScanPoint(
         value=value,
         rollouts=len(rollouts),
         pass_at_1=fmean(r.correct for r in rollouts),

@@ -20,12 +20,14 @@ class PoolOptions:
         workers_per_gpu: workers that share one GPU.
         ray: a Ray cluster's address, or "local" for one on this machine; None uses no Ray.
         stuck_s: seconds after which a worker that generates nothing is taken for stuck.
+        loading_s: seconds that a worker may take to load its model.
     """
 
     workers: int | None = None
     workers_per_gpu: int = 1
     ray: str | None = None
     stuck_s: float = 600.0
+    loading_s: float = 3600.0
 
     def __post_init__(self) -> None:
         """Refuse values that no run could mean.

@@ -92,10 +92,10 @@ def test_a_slice_past_the_end_is_said_with_both_numbers(esprobe: Run, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--problems", "3000:4000"], "holds none of the 2200 problems"),
-        (["--problems", "5:5"], "selects nothing"),
-        (["--problems", "nine"], "--problems 'nine' is no slice"),
-        (["--training", "1:x"], "--training '1:x' is no slice"),
+        (["--problems", "3000:4000"], "--problems 3000:4000"),
+        (["--problems", "5:5"], "--problems"),
+        (["--problems", "nine"], "--problems must be FIRST:STOP, such as 200:2200, got 'nine'"),
+        (["--training", "1:x"], "--training must be FIRST:STOP, such as 200:2200, got '1:x'"),
         (["--task", "chess"], "no task is called 'chess'"),
     ],
 )

@@ -120,16 +120,16 @@ def test_more_and_nothing_are_said_on_stderr(folder: Path) -> None:
     for arguments in (["--problem", "999"], ["--offset", "130"]):
         none = run_esprobe(folder, "show", *arguments)
         assert (none.returncode, none.stdout) == (0, "")
-        assert none.stderr.startswith("no rollout in esprobe.db is like that")
+        assert none.stderr.startswith("no rollout in esprobe.db matches")
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--limit", "0"], 2, "--limit 0 shows nothing"),
-        (["--offset", "-1"], 2, "--offset -1 shows nothing"),
-        (["--problem", "-3"], 2, "--problem -3 shows nothing"),
-        (["--seed", str(2**63)], 2, "shows nothing"),
+        (["--limit", "0"], 2, "--limit must be at least 1"),
+        (["--offset", "-1"], 2, "--offset must be at least 0"),
+        (["--problem", "-3"], 2, "--problem must be at least 0"),
+        (["--seed", str(2**63)], 2, "--seed must be"),
         (["--condition", "T=9"], 2, "--condition T=9 is not in this database"),
         (["--db", "absent.db"], 1, "there is no database at absent.db"),
     ],

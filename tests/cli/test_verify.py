@@ -76,7 +76,7 @@ def test_what_is_off_is_named(sound: Path, tmp_path: Path, statements: list[str]
     shell(path, *statements)
     done = invoke("verify", "--db", path, "--all")
     assert done.code == 1
-    assert "is not as it was written" in done.stderr
+    assert "is damaged" in done.stderr
     answers = json.loads(invoke("verify", "--db", path, "--all", "--format", "json").stdout)["answers"]
     found = {answer["question"]: answer["found"] for answer in answers}
     assert any(named in line for line in found[question]), found

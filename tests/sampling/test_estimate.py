@@ -101,7 +101,7 @@ def test_time_is_told_in_units_that_people_read(common: list[object], options: l
 
 def test_without_a_rate_hours_are_not_invented(common: list[object]) -> None:
     done = invoke("plan", *common, "-t", "1")
-    assert "hours are not known: give --rate" in done.stdout
+    assert "hours are not known" in done.stdout
     assert "assumed: 341 a completion" in done.stdout
     for typed, told in (("300", "300"), ("0.5", "0.5"), ("341.25", "341.25")):
         assert f"assumed: {told} a completion" in invoke("plan", *common, "-t", "1", "--tokens", typed).stdout
@@ -129,7 +129,7 @@ def test_a_probe_foretells_tokens_and_size_and_stores_nothing(common: list[objec
 def test_nonsense_is_refused(common: list[object], wrong: tuple[str, str]) -> None:
     done = invoke("plan", *common, *wrong)
     assert (done.code, done.stdout) == (2, "")
-    assert "is nothing to reckon with" in done.stderr
+    assert f"{wrong[0]} must be positive, got {wrong[1]}" in done.stderr
 
 
 def test_a_probe_says_how_many_problems_it_drew(common: list[object]) -> None:
@@ -145,7 +145,7 @@ def test_tokens_are_measured_or_assumed_and_not_both(common: list[object]) -> No
 def test_more_tokens_than_a_completion_can_have_are_refused(common: list[object]) -> None:
     done = invoke("plan", *common, "-t", "1", "--max-tokens", "64", "--tokens", "65")
     assert (done.code, done.stdout) == (2, "")
-    assert "--tokens 65 is more than a completion of --max-tokens 64 can have" in done.stderr
+    assert "--tokens must be at most --max-tokens (64), got 65" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["study-temp", "study-perturb", "small-temp", "small-perturb"])

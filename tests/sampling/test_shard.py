@@ -35,14 +35,14 @@ def test_every_unit_has_one_shard_and_shards_differ_by_one_unit_at_most(
 
 @pytest.mark.parametrize("text", ["0/16", "17/16", "3", "3/", "/3", "a/b", "-1/4", "1/0", "1/2/3", "", "³/4"])
 def test_what_is_no_shard_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no share of the plan; use NUMBER/COUNT"):
+    with pytest.raises(UsageError, match="--shard must be NUMBER/COUNT"):
         Shard.parse(text)
 
 
 def test_a_shard_whose_number_is_missing_is_not_the_whole(common: list[object], db: Path) -> None:
     """As from a batch script in which a variable is unset."""
     done = invoke("sample-temp", *common, "-t", "1", "--shard", "")
-    assert done.code == 2 and "--shard '' is no share of the plan" in done.stderr
+    assert done.code == 2 and "--shard must be NUMBER/COUNT, such as 3/16, got ''" in done.stderr
     assert not db.exists()
 
 
@@ -120,8 +120,8 @@ def test_more_samples_only_add_to_a_shard(common: list[object], db: Path) -> Non
 def test_a_shard_whose_plan_has_no_unit_for_it_says_so_and_is_no_error(common: list[object], db: Path) -> None:
     plan = ["sample-temp", *common, "-t", "1", "--samples", "16"]
     done = invoke(*plan, "--shard", "2/16")
-    said = "nothing to do: the plan has fewer units than shards, and none for shard 2/16\n"
-    assert (done.code, done.stdout) == (0, said)
+    assert done.code == 0
+    assert done.stdout.startswith("nothing to do: ") and "shard 2/16" in done.stdout
     other, both = db.with_name("1.db"), db.with_name("both.db")
     assert invoke(*plan, "--shard", "1/16", "--db", other).stdout.startswith("800 of 800 ")
     merged = invoke("merge", "--into", both, db, other)

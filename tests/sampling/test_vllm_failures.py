@@ -64,7 +64,7 @@ def test_sizes_that_vllm_refuses_are_one_line(esprobe: Run) -> None:
     ("changes", "code", "said"),
     [
         (["--model", "./nowhere"], 1, "no folder './nowhere'"),
-        (["--dtype", "float8"], 2, "no dtype is called 'float8'"),
+        (["--dtype", "float8"], 2, "got 'float8'"),
     ],
 )
 def test_a_model_or_a_dtype_that_is_not_there(changes: list[str], code: int, said: str, esprobe: Run) -> None:

@@ -70,7 +70,7 @@ def test_smollm2_on_64_problems(arm: str, smollm2: Path, tmp_path: Path, chance:
     ("changes", "said"),
     [
         (["--model", "./nowhere"], "no folder './nowhere'"),
-        (["--dtype", "float8"], "no dtype is called 'float8'"),
+        (["--dtype", "float8"], "got 'float8'"),
         (["--tensor-parallel-size", "64"], "vLLM cannot serve"),
         (["--max-tokens", "4000"], "use --max-tokens"),
     ],

@@ -12,16 +12,16 @@ from esprobe.errors import UsageError
 from esprobe.scan.advice import advise, verdict
 from esprobe.scan.figure import check_figure, draw_figure
 from esprobe.scan.grid import logarithmic, parse_range
-from esprobe.scan.points import Point
+from esprobe.scan.points import ScanPoint
 from esprobe.scan.text import as_table, next_command
 
-BASELINE = Point(
+BASELINE = ScanPoint(
     value=None, rollouts=100, pass_at_1=0.2, k=1, pass_at_k=0.2, rise=0.0, rise_se=0.0, well_formed=0.8, cut_off=0.0,
     same=1.0, tokens=12.0,
 )  # fmt: skip
 
 
-def point(value: float, rise: float, well_formed: float = 0.8, same: float = 0.5, se: float = 0.03) -> Point:
+def point(value: float, rise: float, well_formed: float = 0.8, same: float = 0.5, se: float = 0.03) -> ScanPoint:
     return replace(
         BASELINE, value=value, k=8, pass_at_k=0.2 + rise, rise=rise, rise_se=se, well_formed=well_formed, same=same
     )
@@ -107,9 +107,9 @@ def test_table_and_figure_show_every_value(tmp_path: Path) -> None:
     check_figure(path)
     draw_figure(path, BASELINE, SCAN, advice, "sigma")
     assert "<svg" in path.read_text()
-    with pytest.raises(UsageError, match="its ending must be one of"):
+    with pytest.raises(UsageError, match="the ending must be one of"):
         check_figure(tmp_path / "scan.xyz")
-    with pytest.raises(UsageError, match="there is no folder .*/none; make it"):
+    with pytest.raises(UsageError, match="there is no folder .*/none"):
         check_figure(tmp_path / "none" / "scan.png")
 
 
@@ -135,16 +135,16 @@ def test_a_grid_ascends_from_end_to_end(low: float, ratio: float, points: int) -
 
 @pytest.mark.parametrize("text", ["0.1", "0:1", "-1:1", "a:b", "1:nan", "1:inf", ""])
 def test_what_is_no_range_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no range of positive numbers"):
+    with pytest.raises(UsageError, match="--range must be LOW:HIGH with positive numbers"):
         parse_range(text)
 
 
 @pytest.mark.parametrize("text", ["2:1", "1:1"])
 def test_ends_out_of_order_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=f"--range '{text}' does not go up"):
+    with pytest.raises(UsageError, match=f"LOW < HIGH, got '{text}'"):
         parse_range(text)
 
 
 def test_one_point_is_no_grid() -> None:
-    with pytest.raises(UsageError, match="--points 1 makes no grid"):
+    with pytest.raises(UsageError, match="--points must be at least 2, got 1"):
         logarithmic(0.1, 1, 1)

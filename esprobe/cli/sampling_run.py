@@ -1,4 +1,4 @@
-"""Running a sampling job from the command line: watched on stderr, and stopped by signals."""
+"""Runs a sampling job from the command line: progress on stderr, stopped by signals."""
 
 import shlex
 import sys
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def draw(job: "Job", db: Path) -> "Summary":
-    """Draw what the job asks for and the database lacks.
+    """Draw the rollouts that the job asks for and the database lacks.
 
     Raises:
-        StoppedError: a signal came first.
+        StoppedError: a signal stopped it.
     """
     from esprobe.sampling.stop import StopSignals
 
@@ -29,19 +29,20 @@ def draw(job: "Job", db: Path) -> "Summary":
     if summary.outcome == "stopped":
         assert stop.received is not None
         raise StoppedError(
-            f"stopped by {stop.received.name}: {stored(summary, db)}, nothing is lost; the same command again goes on",
+            f"stopped by {stop.received.name}: {stored(summary, db)}, nothing is lost; run the same command again to "
+            f"resume",
             stop.exit_code,
         )
     return summary
 
 
 def stored(summary: "Summary", db: Path) -> str:
-    """How much of what was planned is stored."""
+    """How many of the planned rollouts are stored, in words."""
     from esprobe.report.text import plain
 
     return f"{summary.stored:,} of {summary.total:,} rollouts stored in {plain(str(db))}"
 
 
-def typed() -> str:
-    """The command as it was typed."""
+def command_line() -> str:
+    """The command as it was typed, quoted for a shell."""
     return shlex.join(["esprobe", *sys.argv[1:]])
