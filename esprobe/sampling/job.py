@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from esprobe.engines import ENGINES, EngineOptions, ModelIdentity, check_options
+from esprobe.engines import EngineOptions, ModelIdentity, check_options
 from esprobe.errors import UsageError
 from esprobe.noise import SCHEMES
 from esprobe.sampling.shard import WHOLE, Shard
@@ -93,8 +93,7 @@ class Job:
             if wrong:
                 raise UsageError(message)
         # What ``auto`` means is known only once it is resolved, and putting the engine in its place asks again.
-        if self.engine in ENGINES:
-            check_options(self.engine, self.options)
+        check_options(self.engine, self.options)
         try:
             re.compile(self.scope or "")
         except re.error as err:

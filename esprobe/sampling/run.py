@@ -52,7 +52,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         EsprobeError: the data, model, engine or database cannot be used; what was stored stays stored.
     """
     job = replace(job, engine=engines.resolve(job.engine))
-    if job.stop_loops and job.engine != "vllm":
+    if job.stop_loops and not engines.find_engine(job.engine).traits.detects_loops:
         raise UsageError(
             f"--stop-loops is vLLM's, and the {job.engine} engine has none; leave it out or use --engine vllm"
         )
@@ -166,7 +166,7 @@ def _refuse_to_call_it_done(pool: WorkerPool) -> NoReturn:
 
 def _check_scope(job: Job, identity: engines.ModelIdentity) -> None:
     """Refuse a scope that matches no tensor before anything is drawn."""
-    if job.scope is None or job.engine == "scripted":
+    if job.scope is None or not engines.find_engine(job.engine).traits.has_weights:
         return
     from esprobe.engines.checkpoint import find_checkpoint
 

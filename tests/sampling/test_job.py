@@ -48,11 +48,21 @@ REFUSED = [
     ("sample-temp", ["--prompt", "poem"], 2, "no prompt style 'poem'"),
     ("sample-temp", ["--task", "sudoku"], 2, "no task is called 'sudoku'"),
     ("sample-temp", ["--engine", "steam"], 2, "no engine is called 'steam'"),
-    ("sample-temp", ["--batch-invariant"], 2, "--batch-invariant is vLLM's, and the scripted engine has none"),
-    ("sample-temp", ["--tensor-parallel-size", "8"], 2, "--tensor-parallel-size 8 is vLLM's, and the scripted engine"),
-    ("sample-perturb", ["--engine", "transformers", "--batch-invariant"], 2, "and the transformers engine has none"),
+    ("sample-temp", ["--batch-invariant"], 2, "--batch-invariant is not supported by the scripted engine"),
+    (
+        "sample-temp",
+        ["--tensor-parallel-size", "8"],
+        2,
+        "--tensor-parallel-size 8 is not supported by the scripted engine",
+    ),
+    (
+        "sample-perturb",
+        ["--engine", "transformers", "--batch-invariant"],
+        2,
+        "not supported by the transformers engine",
+    ),
     ("scan", ["--batch-invariant"], 2, "leave it out or use --engine vllm"),
-    ("plan", ["--tensor-parallel-size", "2"], 2, "--tensor-parallel-size 2 is vLLM's"),
+    ("plan", ["--tensor-parallel-size", "2"], 2, "--tensor-parallel-size 2 is not supported"),
     ("sample-temp", ["--engine", "steam", "--batch-invariant"], 2, "no engine is called 'steam'"),
     ("sample-temp", ["--dtype", "float12"], 2, "no dtype is called 'float12'"),
     ("sample-temp", ["--data", "none.json"], 1, "there is no file none.json"),
@@ -158,7 +168,7 @@ def test_what_only_vllm_has_is_refused_once_auto_is_another_engine(script: Path,
     """As a run does it: ``auto`` may still become vLLM, and a job whose engine is put in its place is asked again."""
     asked = job(script, data, engine="auto", options=EngineOptions(batch_invariant=True, tensor_parallel_size=2))
     assert replace(asked, engine="vllm").options == asked.options
-    with pytest.raises(UsageError, match="--batch-invariant is vLLM's, and the transformers engine has none"):
+    with pytest.raises(UsageError, match="--batch-invariant is not supported by the transformers engine"):
         replace(asked, engine="transformers")
 
 
