@@ -21,11 +21,12 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(autouse=True)
-def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No setting of the person who runs the tests reaches them; no test reaches a hub."""
     for name in list(os.environ):
         if name.startswith("ESPROBE_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("ESPROBE_CACHE", str(tmp_path_factory.getbasetemp() / "esprobe-cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "160")

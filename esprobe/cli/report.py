@@ -51,7 +51,7 @@ def report(
     plotly = _plotly() if format is ReportFormat.html else ""
     pictured = format is ReportFormat.markdown and _pictured(output, figures)
     results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
-    if format in (Format.csv, Format.json):  # which have no notes
+    if format in (ReportFormat.csv, ReportFormat.json):  # which have no notes
         for task in results.unavailable_tasks:
             typer.echo(f"note: {plain(unavailable_task(task))}", err=True)
     beside: dict[str, bytes] = {}

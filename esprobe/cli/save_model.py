@@ -24,7 +24,7 @@ def save_model(
 ) -> None:
     """Write the model perturbed with one seed and sigma as a checkpoint folder that any tool can load."""
     from esprobe.doctor import refuse
-    from esprobe.engines import engine_class
+    from esprobe.engines import TRANSFORMERS, engine_class
     from esprobe.engines.checkpoint import find_checkpoint
     from esprobe.noise import SCHEMES
     from esprobe.spec import SIGMAS, Perturbation, is_sigma
@@ -41,7 +41,7 @@ def save_model(
         raise UsageError(f"--scope must be a regular expression such as 'mlp', got {scope!r} ({err})") from err
     checkpoint = find_checkpoint(model)
     refuse(checkpoint)
-    served = engine_class("transformers").identify(model, dtype).dtype  # loads nothing
+    served = engine_class(TRANSFORMERS.name).identify(model, dtype).dtype  # loads nothing
     from esprobe.engines.save import save_perturbed
 
     touched = save_perturbed(checkpoint, Perturbation(seed, sigma, noise, scope), served, out)

@@ -100,7 +100,7 @@ def quick_check(engine: Engine) -> list[str]:
     loaded = engine.provenance()
     checkpoint = find_checkpoint(loaded["model"])
     refuse(checkpoint)
-    checks, _ = whole_model(engine, checkpoint)
+    checks, _ = whole_model(engine, checkpoint, loaded["dtype"])
     failed = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
     if failed:
         raise PerturbationError(
@@ -111,7 +111,7 @@ def quick_check(engine: Engine) -> list[str]:
     return [f"{check.name}: {check.detail}" for check in checks]
 
 
-def whole_model(engine: ProbedEngine, checkpoint: Checkpoint) -> tuple[list[Check], float]:
+def whole_model(engine: ProbedEngine, checkpoint: Checkpoint, dtype: str) -> tuple[list[Check], float]:
     """Perturb all weights once and take it back; the checks, and how far two equal canaries lie apart here.
 
     Raises:
@@ -124,7 +124,7 @@ def whole_model(engine: ProbedEngine, checkpoint: Checkpoint) -> tuple[list[Chec
         changed = distance(engine.probe(CANARIES, STEPS), base)
         other_digest, other_head = engine.weight_digest(), engine.probe_head()
     restored, after = engine.weight_digest(), distance(engine.probe(CANARIES, STEPS), base)
-    names = perturbed_names(checkpoint)
+    names = perturbed_names(checkpoint, dtype)
     expected = sum(math.prod(checkpoint.tensors[name]) for name in names)
     tied = f", {plural} tied" if (plural := len(checkpoint.tensors) - len(names)) else ""
     checks = [
@@ -163,10 +163,10 @@ def whole_model(engine: ProbedEngine, checkpoint: Checkpoint) -> tuple[list[Chec
     return checks, floor
 
 
-def perturbed_names(checkpoint: Checkpoint) -> list[str]:
-    """Checkpoint tensors that have noise of their own: all floating-point ones but tied copies."""
-    aliases = checkpoint.aliases
-    return [name for name in checkpoint.tensors if name not in aliases]
+def perturbed_names(checkpoint: Checkpoint, dtype: str) -> list[str]:
+    """Checkpoint tensors that have noise of their own: all floating-point ones except tied copies."""
+    tied = checkpoint.tied_copies(dtype)
+    return [name for name in checkpoint.tensors if name not in tied]
 
 
 def beyond(floor: float) -> float:

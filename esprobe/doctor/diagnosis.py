@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from esprobe.doctor.checks import Check, check_numbers, perturbed_names, refuse, whole_model
 from esprobe.doctor.liveness import liveness
 from esprobe.doctor.rounding import Rounding, rounding, samples, scales
-from esprobe.engines import EngineOptions, ModelIdentity, check_options, engine_class, resolve
+from esprobe.engines import EngineOptions, ModelIdentity, check_options, engine_class, find_engine, resolve
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.probe import ProbedEngine
 from esprobe.errors import EngineError, UsageError
@@ -71,9 +71,9 @@ def diagnose(
                 f"can be 0 in float32, which scales the noise) to {MOST_SIGMA:g}, such as 0.005"
             )
     name = resolve(engine)
-    if name == "scripted":
+    if not find_engine(name).traits.has_weights:
         raise EngineError(
-            "the scripted engine has no weights, so there is nothing to examine; use --engine transformers or vllm"
+            f"the {name} engine has no weights, so there is nothing to examine; use --engine transformers or vllm"
         )
     check_options(name, options)
     checkpoint = find_checkpoint(model)
@@ -104,8 +104,8 @@ def examine(
         PerturbationError: the engine refuses to perturb this model.
     """
     notice("perturbing all weights, and taking it back")
-    checks, floor = whole_model(engine, checkpoint)
-    tensors = perturbed_names(checkpoint)
+    checks, floor = whole_model(engine, checkpoint, identity.dtype)
+    tensors = perturbed_names(checkpoint, identity.dtype)
     found = list(samples(checkpoint, tensors, identity.dtype))
     dead: list[str] = []
     if floor < math.inf:  # else no answer could tell a tensor that is alive from chance

@@ -6,16 +6,19 @@ and the names and sizes of its tensors. Does not know torch: names and shapes co
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from esprobe.engines.checksums import file_sha256
 from esprobe.errors import ModelError
 
 TINY = "tiny"
 INDEX = "model.safetensors.index.json"
+_HEADS = frozenset({"lm_head", "embed_out"})
+_EMBEDDINGS = frozenset({"embed_tokens", "wte", "embed_in", "word_embeddings"})
 _FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
 # What decides the tokens that come out: weights, architecture, tokenizer, template, end tokens. By name, because
 # trainers leave other JSON files in a folder, and a log that grew must not make another model of it.
@@ -49,9 +52,7 @@ class Checkpoint:
         """SHA-256 over the name and SHA-256 of every file that decides what the model writes."""
         digest = hashlib.sha256()
         for path in self._files():
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            digest.update(f"{path.name}\0{content}\n".encode())
+            digest.update(f"{path.name}\0{file_sha256(path)}\n".encode())
         return digest.hexdigest()
 
     @cached_property
@@ -123,15 +124,50 @@ class Checkpoint:
             )
         return parsed
 
+    def tied_copies(self, dtype: str) -> Mapping[str, str]:
+        """Stored tensors that are only copies of another one: name -> the tensor that it is tied to.
+
+        This is the one definition of "tied" in esprobe. An output head is a copy of the embedding if the configuration
+        ties them (or leaves that out, and the architecture does by default) and both hold the same numbers once they
+        are in ``dtype``. Engines then share one tensor, which gets the embedding's noise, once. A head with other
+        numbers is not tied, whatever the configuration says: transformers and vLLM load it as a tensor of its own.
+
+        Args:
+            dtype: the dtype that the weights are served in.
+
+        Raises:
+            ModelError: the configuration or the weights cannot be read.
+        """
+        if dtype not in self._tied:
+            self._tied[dtype] = self._find_tied_copies(dtype)
+        return self._tied[dtype]
+
     @cached_property
-    def aliases(self) -> Mapping[str, str]:
-        """Tensors that are copies of another by the configuration (a tied head): name -> whose copy it is."""
-        heads = [name for name in self.tensors if name.split(".")[-2:] == ["lm_head", "weight"]]
-        embeddings = [name for name in self.tensors if name.split(".")[-2:-1] in (["embed_tokens"], ["wte"])]
-        if len(heads) != 1 or len(embeddings) != 1 or not self._ties():
+    def _tied(self) -> dict[str, Mapping[str, str]]:
+        return {}
+
+    def _find_tied_copies(self, dtype: str) -> Mapping[str, str]:
+        def stored(parts: Collection[str]) -> list[str]:
+            return [name for name in self.tensors if name.endswith(".weight") and name.split(".")[-2] in parts]
+
+        heads, embeddings = stored(_HEADS), stored(_EMBEDDINGS)
+        if len(heads) != 1 or len(embeddings) != 1 or self.tensors[heads[0]] != self.tensors[embeddings[0]]:
             return {}
-        same_shape = self.tensors[heads[0]] == self.tensors[embeddings[0]]
-        return {heads[0]: embeddings[0]} if same_shape else {}
+        if not self._ties():
+            return {}
+        import torch
+
+        head, embedding = (self._tensor(name).to(getattr(torch, dtype)) for name in (heads[0], embeddings[0]))
+        return {heads[0]: embeddings[0]} if torch.equal(head, embedding) else {}
+
+    def _tensor(self, name: str) -> Any:
+        from safetensors import safe_open
+
+        for path in self.weights:
+            with safe_open(path, framework="pt") as file:
+                if name in file.keys():  # noqa: SIM118 - safe_open is no mapping
+                    return file.get_tensor(name)
+        raise KeyError(name)
 
     def companions(self) -> Iterator[Path]:
         """The files beside the weights that decide what the model writes."""
@@ -144,7 +180,15 @@ class Checkpoint:
         # Left out where it is the architecture's default, which only transformers knows.
         from transformers import AutoConfig
 
-        return bool(getattr(AutoConfig.from_pretrained(self.folder), "tie_word_embeddings", False))
+        try:
+            config = AutoConfig.from_pretrained(self.folder, local_files_only=True)
+        except (ValueError, KeyError, OSError) as err:
+            raise ModelError(
+                f"transformers cannot read {self.folder / 'config.json'} ({type(err).__name__}: {err}), so whether the "
+                f"output head of {self.name!r} is tied is not known; add tie_word_embeddings to it, or upgrade "
+                f"transformers if the architecture is newer"
+            ) from err
+        return any(getattr(part, "tie_word_embeddings", None) for part in (config, config.get_text_config()))
 
     def _files(self) -> Iterator[Path]:
         decisive = {path for pattern in _DECISIVE for path in self.folder.glob(pattern)}

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +57,14 @@ def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: st
 
 
 def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folder: Path) -> int:
-    sources = {name: name for name in checkpoint.tensors} | _tied_copies(checkpoint, getattr(torch, dtype))
+    sources = {name: name for name in checkpoint.tensors} | checkpoint.tied_copies(dtype)
     chosen = {name for name, source in sources.items() if re.search(perturbation.scope or "", source)}
     if not chosen:
         raise UsageError(
             f"--scope {perturbation.scope!r} matches none of the {len(sources)} tensors, so nothing would be "
             f"perturbed; names look like {min(sources)}"
         )
-    everything = Perturbation(perturbation.seed, perturbation.sigma, perturbation.noise)
+    whole = replace(perturbation, scope=None)  # the tensors are selected above, by the names of their sources
     metadata = {"format": "pt", "esprobe": _origin(checkpoint, perturbation, dtype)}
     _write_json(folder / "config.json", _served_as(checkpoint.config, dtype))
     touched = total = 0
@@ -71,7 +72,7 @@ def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folde
         tensors = _read(path, getattr(torch, dtype))
         noisy = [name for name in tensors if name in chosen]
         slices = [WeightSlice(sources[name], tensors[name].numel(), 0, tensors[name].view(-1)) for name in noisy]
-        PristineWeights(slices).perturb(everything)
+        PristineWeights(slices).perturb(whole)
         touched += sum(tensors[name].numel() for name in noisy if sources[name] == name)
         total += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         save_file(tensors, folder / path.name, metadata)
@@ -84,26 +85,6 @@ def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folde
         index["metadata"] = {**(index.get("metadata") or {}), "total_size": total}
         _write_json(folder / INDEX, index)
     return touched
-
-
-def _tied_copies(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, str]:
-    """Copy -> the tensor whose noise it gets: tied by the configuration, and the same numbers in the files.
-
-    A copy with other numbers is no copy: transformers does not tie it, and it has noise of its own.
-    """
-    found = {}
-    for copy, source in checkpoint.aliases.items():
-        if torch.equal(_tensor(checkpoint, copy).to(dtype), _tensor(checkpoint, source).to(dtype)):
-            found[copy] = source
-    return found
-
-
-def _tensor(checkpoint: Checkpoint, name: str) -> torch.Tensor:
-    for path in checkpoint.weights:
-        with safe_open(path, framework="pt") as file:
-            if name in file.keys():  # noqa: SIM118 - safe_open is no mapping
-                return file.get_tensor(name)
-    raise KeyError(name)
 
 
 def _read(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
@@ -132,17 +113,8 @@ def _served_as(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
 
 
 def _origin(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str) -> str:
-    return json.dumps(
-        {
-            "model": checkpoint.name,
-            "fingerprint": checkpoint.fingerprint,
-            "sigma": perturbation.sigma,
-            "seed": perturbation.seed,
-            "noise": perturbation.noise,
-            "scope": perturbation.scope,
-            "dtype": dtype,
-        }
-    )
+    model = {"model": checkpoint.name, "fingerprint": checkpoint.fingerprint, "dtype": dtype}
+    return json.dumps(model | asdict(perturbation))
 
 
 def _write_json(path: Path, value: Any) -> None:

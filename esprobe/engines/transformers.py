@@ -126,7 +126,7 @@ class TransformersEngine:
     @contextmanager
     def perturbed(self, perturbation: Perturbation) -> Iterator[int]:
         if self._pristine is None:  # a copy of all weights, made only where one is needed
-            self._pristine = PristineWeights(whole_weights(self._model, self._checkpoint.tensors))
+            self._pristine = PristineWeights(whole_weights(self._model, self._checkpoint, self._identity.dtype))
         with self._pristine.perturbed(perturbation) as touched:
             yield touched
 
@@ -157,7 +157,7 @@ class TransformersEngine:
 
     def weight_digest(self) -> str:
         """SHA-256 over the live weights' bytes, by checkpoint name."""
-        return digest_of_weights(whole_weights(self._model, self._checkpoint.tensors))
+        return digest_of_weights(whole_weights(self._model, self._checkpoint, self._identity.dtype))
 
     def provenance(self) -> Mapping[str, Any]:
         parameter = next(self._model.parameters())

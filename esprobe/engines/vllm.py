@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from typing import Any, Self
 
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
@@ -89,9 +90,8 @@ class VllmEngine:
         if not self._options.perturbs:
             raise PerturbationError("this engine caches prompts, so weights may not change; load it to perturb")
         self._prepare()
-        arguments = (perturbation.seed, perturbation.sigma, perturbation.noise, perturbation.scope)
         try:
-            touched = self._call("esp_perturb", *arguments)
+            touched = self._call("esp_perturb", asdict(perturbation))
             self._relabel(f"sigma={perturbation.sigma!r},seed={perturbation.seed},{perturbation.noise}")
             yield sum(touched) - self._held_again(perturbation.scope)
         finally:

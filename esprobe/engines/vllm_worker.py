@@ -4,7 +4,9 @@ vLLM mixes this class into its worker before the model is loaded; every name is 
 the worker's own is refused there. Does not know requests or how text is generated.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,9 +14,9 @@ from vllm.platforms import current_platform
 
 import esprobe.engines.vllm_loader  # noqa: F401 - registers itself
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
-from esprobe.engines.weight_map import trace_weight_loading
+from esprobe.engines.weight_map import Named, trace_weight_loading
 from esprobe.engines.weights import PristineWeights, WeightSlice, digest_of_weights
-from esprobe.errors import PerturbationError
+from esprobe.errors import ModelError
 from esprobe.spec import Perturbation
 
 
@@ -45,39 +47,53 @@ class WeightExtension:
     esp_folder: str
 
     def esp_init(self, folder: str) -> Mapping[str, Any]:
-        """Follow the checkpoint into the model and keep a pristine copy; tells its pieces, or why it is refused."""
+        """Trace the checkpoint into the model and keep a pristine copy.
+
+        Returns:
+            ``pieces``: [name, start, rows, cols, row stride] of every slice; or ``refused``: why this model cannot be
+            perturbed. A worker's exceptions reach the engine as text only, so the reason is a value.
+        """
         model = self.model_runner.model  # type: ignore[attr-defined]
         checkpoint = find_checkpoint(folder)
-        dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
-        device = next(model.parameters()).device
-        tensors = _tensors(checkpoint, dtype, device)
-        tied = bool(checkpoint.config.get("tie_word_embeddings", False))
-        aliases = frozenset({"lm_head.weight"} if tied else ())
+        like = _a_weight(model)
         try:
+            tied = checkpoint.tied_copies(str(like.dtype).removeprefix("torch."))
             sharded = self.parallel_config.tensor_parallel_size > 1  # type: ignore[attr-defined]
-            slices = trace_weight_loading(model, model.load_weights, tensors, aliases, sharded=sharded)
-        except PerturbationError as err:
-            # Exceptions of a worker reach the engine as text only; a value keeps its words.
+            tensors = _tensors(checkpoint, like)
+            traced = trace_weight_loading(model, model.load_weights, tensors, tied, sharded=sharded)
+        except ModelError as err:
             return {"refused": str(err)}
-        self.esp_weights, self.esp_slices = PristineWeights(slices), slices
+        self.esp_weights, self.esp_slices = PristineWeights(traced.slices, traced.base), traced.slices
         self.esp_folder = folder
-        return {"pieces": [[p.name, p.start, p.rows, p.cols, p.row_stride] for p in slices]}
+        return {"pieces": [[p.name, p.start, p.rows, p.cols, p.row_stride] for p in traced.slices]}
 
-    def esp_perturb(self, seed: int, sigma: float, noise: str, scope: str | None) -> int:
-        """Make the weights those the perturbation names; the scalars touched in this worker."""
-        return self.esp_weights.perturb(Perturbation(seed, sigma, noise, scope))
+    def esp_perturb(self, perturbation: Mapping[str, Any]) -> int:
+        """Make the weights those that the perturbation (its fields by name) names; the scalars touched in this worker."""
+        return self.esp_weights.perturb(Perturbation(**perturbation))
 
-    def esp_perturb_by_loading(self, seed: int, sigma: float, noise: str, scope: str | None) -> int:
-        """The same weights by another way: perturb whole checkpoint tensors, and let the model load them.
+    def esp_perturb_by_loading(self, perturbation: Mapping[str, Any]) -> int:
+        """The same weights in another way: perturb whole checkpoint tensors, and let the model load them.
 
         Slow, and right for any model that can load its checkpoint again; what ``esp_perturb`` is checked against.
         """
         model = self.model_runner.model  # type: ignore[attr-defined]
-        like = next(parameter for parameter in model.parameters() if parameter.is_floating_point())
-        tensors = _tensors(find_checkpoint(self.esp_folder), like.dtype, like.device)
-        whole = [WeightSlice(name, tensor.numel(), 0, tensor.view(-1)) for name, tensor in tensors.items()]
-        touched = PristineWeights(whole).perturb(Perturbation(seed, sigma, noise, scope))
-        model.load_weights(iter(tensors.items()))
+        like = _a_weight(model)
+        checkpoint = find_checkpoint(self.esp_folder)
+        tied = checkpoint.tied_copies(str(like.dtype).removeprefix("torch."))
+        wanted = Perturbation(**perturbation)
+        touched = 0
+
+        def perturbed() -> Iterator[Named]:
+            nonlocal touched
+            for name, tensor in _tensors(checkpoint, like):
+                source = tied.get(name, name)
+                if re.search(wanted.scope or "", source):
+                    whole = WeightSlice(source, tensor.numel(), 0, tensor.view(-1))
+                    count = PristineWeights([whole]).perturb(replace(wanted, scope=None))
+                    touched += count if source == name else 0
+                yield name, tensor
+
+        model.load_weights(perturbed())
         return touched
 
     def esp_restore(self) -> None:
@@ -91,7 +107,7 @@ class WeightExtension:
     def esp_head(self) -> list[float]:
         """Some logits of one fixed hidden state: they depend on the output head's weights alone."""
         runner = self.model_runner  # type: ignore[attr-defined]
-        like = next(parameter for parameter in runner.model.parameters() if parameter.is_floating_point())
+        like = _a_weight(runner.model)
         size = runner.model_config.get_hidden_size()
         with torch.no_grad():
             hidden = torch.linspace(-1, 1, size, device=like.device, dtype=like.dtype)
@@ -99,15 +115,20 @@ class WeightExtension:
         return logits
 
 
-def _tensors(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> dict[str, torch.Tensor]:
-    """Every floating-point tensor of a checkpoint, in the served dtype, each in memory of its own."""
+def _a_weight(model: Any) -> torch.Tensor:
+    """A floating-point parameter: its dtype and device are those of the weights."""
+    return next(parameter for parameter in model.parameters() if parameter.is_floating_point())
+
+
+def _tensors(checkpoint: Checkpoint, like: torch.Tensor) -> Iterator[Named]:
+    """Every floating-point tensor of a checkpoint, in the dtype and on the device of ``like``.
+
+    One at a time: all of them together would be another copy of the weights.
+    """
     from safetensors import safe_open
 
-    loaded: dict[str, torch.Tensor] = {}
     for path in checkpoint.weights:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
-                tensor = file.get_tensor(name)
-                if tensor.is_floating_point():
-                    loaded[name] = tensor.to(device=device, dtype=dtype, copy=True).contiguous()
-    return loaded
+                if name in checkpoint.tensors:
+                    yield name, file.get_tensor(name).to(device=like.device, dtype=like.dtype, copy=True).contiguous()

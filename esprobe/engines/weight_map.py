@@ -6,42 +6,57 @@ noise, or how text is generated. What cannot be traced completely is refused, wi
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from esprobe.engines.weights import WeightSlice
+from esprobe.engines.weights import WeightSlice, pristine_copies
 from esprobe.errors import PerturbationError
 
 Named = tuple[str, torch.Tensor]
 
 
+@dataclass(frozen=True)
+class TracedWeights:
+    """Where the checkpoint's elements are in a model.
+
+    Attributes:
+        slices: runs of checkpoint elements and their live views; each parameter element is in exactly one, except the
+            padding of a vocabulary.
+        base: the loaded numbers of each slice, like its ``live``: views of one copy of the parameters.
+    """
+
+    slices: list[WeightSlice]
+    base: list[torch.Tensor]
+
+
 def trace_weight_loading(
     model: torch.nn.Module,
     load_weights: Callable[[Iterable[Named]], Any],
-    tensors: Mapping[str, torch.Tensor],
-    aliases: frozenset[str] = frozenset(),
+    tensors: Iterable[Named],
+    tied: Collection[str] = frozenset(),
     *,
     sharded: bool = False,
-) -> list[WeightSlice]:
-    """Load the checkpoint into ``model`` once more and note where each of its elements goes.
+) -> "TracedWeights":
+    """Load the checkpoint into ``model`` once more and record where each of its elements goes.
+
+    Needs memory for one copy of the parameters, which is returned as the pristine copy, and for the checkpoint tensors
+    that the loader holds at a time: they are taken from ``tensors`` one by one and not kept here.
 
     Args:
         model: the loaded model; its parameters are the ones it computes with.
         load_weights: the model's own loader of (checkpoint key, tensor) pairs.
-        tensors: every floating-point checkpoint tensor by key, in the served dtype, contiguous.
-        aliases: keys that the model reads from another tensor (a tied head), and need not load.
+        tensors: every floating-point checkpoint tensor with its key, in the served dtype, contiguous; may be lazy.
+        tied: keys of tied copies, which the model reads from another tensor and need not load.
         sharded: whether this model holds only its part of each tensor.
 
-    Returns:
-        Runs of checkpoint elements and their live views; each parameter element in exactly one, but for the
-        padding of a vocabulary.
-
     Raises:
-        PerturbationError: a parameter is empty (repacked elsewhere), loading changed a weight, a checkpoint
-            element lands nowhere, or a parameter element comes from none or from several.
+        PerturbationError: a parameter is empty (repacked elsewhere), there is no memory for the copy, loading changed
+            a weight, a checkpoint element is loaded nowhere, or a parameter element comes from none or from several.
     """
     parameters = dict(model.named_parameters())
     empty = [name for name, parameter in parameters.items() if parameter.numel() == 0]
@@ -50,28 +65,33 @@ def trace_weight_loading(
             f"{len(empty)} parameters of this model are empty (first: {empty[0]}): the engine keeps repacked copies "
             f"elsewhere, which noise would not reach; quantised and repacked models cannot be perturbed"
         )
-    before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    watch = _CopyWatch(tensors, parameters)
+    before = dict(zip(parameters, pristine_copies(list(parameters.values())), strict=True))
+    watch = _CopyWatch(parameters)
+    pairs = watch.watched(tensors)
     with torch.no_grad(), watch:
-        load_weights(iter(tensors.items()))
+        load_weights(pairs)
+    for _ in pairs:  # what the loader did not even ask for is listed, too
+        pass
     moved = [name for name, parameter in parameters.items() if not torch.equal(parameter.detach(), before[name])]
     if moved:
         raise PerturbationError(
             f"loading the checkpoint again changed {len(moved)} parameters (first: {moved[0]}), so the engine does not "
             f"compute with the checkpoint's own numbers; this architecture cannot be perturbed"
         )
-    _check_sources(tensors, watch.copies, aliases, sharded)
+    _check_sources(watch.sizes, watch.copies, tied, sharded)
     _check_targets(model, parameters, watch.copies)
-    return [piece for copy in watch.copies for piece in copy.slices()]
+    slices = [piece for copy in watch.copies for piece in copy.slices()]
+    copies = {storage(parameter): (parameter, before[name]) for name, parameter in parameters.items()}
+    return TracedWeights(slices, [_same_view(*copies[storage(piece.live)], piece.live) for piece in slices])
 
 
 class _Copy:
     """One copy from part of a checkpoint tensor into part of a parameter, of one shape."""
 
-    def __init__(self, name: str, whole: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> None:
-        self.name = name
-        self.numel = whole.numel()
-        self.start = source.storage_offset() - whole.storage_offset()
+    def __init__(self, whole: "_Source", source: torch.Tensor, target: torch.Tensor) -> None:
+        self.name = whole.name
+        self.numel = whole.numel
+        self.start = source.storage_offset() - whole.offset
         self.shape = tuple(source.shape)
         self.strides = source.stride()
         self.target = target
@@ -94,30 +114,59 @@ class _Copy:
             yield WeightSlice(self.name, self.numel, self.start + offset, live, rows, row_stride)
 
 
-class _CopyWatch(TorchDispatchMode):  # type: ignore[misc]
-    """Notes copies whose source is a checkpoint tensor's memory and whose target is a parameter's."""
+class _Source(NamedTuple):
+    """A checkpoint tensor that the loader was given; it is not kept alive here."""
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor], parameters: Mapping[str, torch.Tensor]) -> None:
+    name: str
+    numel: int
+    offset: int
+    memory: StorageWeakRef
+
+
+class _CopyWatch(TorchDispatchMode):  # type: ignore[misc]
+    """Records copies whose source is a checkpoint tensor's memory and whose target is a parameter's."""
+
+    def __init__(self, parameters: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         self.copies: list[_Copy] = []
-        self._sources = {storage(tensor): (name, tensor) for name, tensor in tensors.items()}
+        self.sizes: dict[str, int] = {}
+        self._sources: dict[int, _Source] = {}
         self._targets = {storage(parameter) for parameter in parameters.values()}
+
+    def watched(self, tensors: Iterable[Named]) -> Iterator[Named]:
+        """The same pairs, each known here while its memory lives."""
+        for name, tensor in tensors:
+            self.sizes[name] = tensor.numel()
+            memory = StorageWeakRef(tensor.untyped_storage())
+            self._sources[storage(tensor)] = _Source(name, tensor.numel(), tensor.storage_offset(), memory)
+            yield name, tensor
+            del tensor  # not held while the next one is read
+
+    def _source_of(self, tensor: torch.Tensor) -> _Source | None:
+        found = self._sources.get(storage(tensor))
+        # Memory that was freed may by now be another tensor's.
+        return None if found is None or found.memory.expired() else found
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if func is torch.ops.aten.copy_.default:
             target, source = args[:2]
-            found = self._sources.get(storage(source))
+            found = self._source_of(source)
             same = target.shape == source.shape and target.dtype == source.dtype
             if found is not None and same and storage(target) in self._targets:
-                self.copies.append(_Copy(*found, source, target.detach()))
+                self.copies.append(_Copy(found, source, target.detach()))
         return func(*args, **(kwargs or {}))
 
 
 def storage(tensor: torch.Tensor) -> int:
     """Where the memory begins that a tensor is a view of."""
     return int(tensor.untyped_storage().data_ptr())
+
+
+def _same_view(parameter: torch.Tensor, copy: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
+    """The part of ``copy`` that ``live`` is of ``parameter``."""
+    return copy.as_strided(live.shape, live.stride(), live.storage_offset() - parameter.storage_offset())
 
 
 def _indices(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
@@ -129,22 +178,20 @@ def _indices(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
         yield tuple(reversed(index))
 
 
-def _check_sources(
-    tensors: Mapping[str, torch.Tensor], copies: Sequence[_Copy], aliases: frozenset[str], sharded: bool
-) -> None:
-    """All of every checkpoint tensor lands somewhere, or a part of it where the model is sharded."""
-    landed = dict.fromkeys(tensors, 0)
+def _check_sources(sizes: Mapping[str, int], copies: Sequence[_Copy], tied: Collection[str], sharded: bool) -> None:
+    """All of every checkpoint tensor is loaded somewhere, or a part of it where the model is sharded."""
+    landed = dict.fromkeys(sizes, 0)
     for copy in copies:
         landed[copy.name] += math.prod(copy.shape)
     lost = [
         name
-        for name, tensor in tensors.items()
-        if not (landed[name] or name in aliases) or (not sharded and landed[name] not in (0, tensor.numel()))
+        for name, size in sizes.items()
+        if not (landed[name] or name in tied) or (not sharded and landed[name] not in (0, size))
     ]
     if lost:
         raise PerturbationError(
-            f"{len(lost)} of {len(tensors)} checkpoint tensors could not be followed into the model (first: {lost[0]}, "
-            f"{landed[lost[0]]:,} of {tensors[lost[0]].numel():,} scalars), so noise would not reach all of them; this "
+            f"{len(lost)} of {len(sizes)} checkpoint tensors could not be followed into the model (first: {lost[0]}, "
+            f"{landed[lost[0]]:,} of {sizes[lost[0]]:,} scalars), so noise would not reach all of them; this "
             f"architecture cannot be perturbed"
         )
 

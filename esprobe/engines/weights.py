@@ -8,7 +8,7 @@ drift.
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from esprobe.engines.checkpoint import Checkpoint
 from esprobe.errors import PerturbationError
 from esprobe.noise import fill_standard_normal, noise_key
 from esprobe.spec import Perturbation
@@ -65,17 +66,20 @@ class WeightSlice:
             offset += length
 
 
-def whole_weights(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[WeightSlice]:
-    """Every floating-point checkpoint tensor as one slice, tied ones once (under the first name in the model).
+def whole_weights(model: Any, checkpoint: Checkpoint, dtype: str) -> list[WeightSlice]:
+    """Every floating-point checkpoint tensor as one slice, except tied copies.
 
     Args:
         model: a transformers model.
-        shapes: shape by checkpoint key.
+        checkpoint: what it was loaded from.
+        dtype: the dtype it was loaded in.
 
     Raises:
-        PerturbationError: a checkpoint tensor is not in the model under its own name and shape, or a parameter of
-            the model comes from no checkpoint tensor; noise could then not reach it under the right name.
+        PerturbationError: a checkpoint tensor is not in the model under its own name and shape, two share one
+            parameter although they are not tied, or a parameter comes from no checkpoint tensor; noise could then not
+            reach it under the right name.
     """
+    shapes, tied = checkpoint.tensors, checkpoint.tied_copies(dtype)
     state: dict[str, torch.Tensor] = model.state_dict(keep_vars=True)
     strangers = sorted(name for name in shapes if name not in state)
     if strangers:
@@ -84,19 +88,23 @@ def whole_weights(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[Wei
             f"{strangers[0]}), so noise keyed by checkpoint name cannot be applied; this architecture is not supported"
         )
     weights: list[WeightSlice] = []
-    seen: set[int] = set()
+    owners: dict[int, str] = {}
     for name, tensor in state.items():
-        if name not in shapes or tensor.data_ptr() in seen:
+        if name not in shapes or name in tied:
             continue
+        if (owner := owners.setdefault(tensor.data_ptr(), name)) != name and tensor.numel():
+            raise PerturbationError(
+                f"{name} and {owner} are two tensors in the checkpoint and one parameter in the model, so noise cannot "
+                f"reach both under their own names; save the checkpoint again with save_pretrained, which stores it once"
+            )
         if tuple(tensor.shape) != shapes[name] or not tensor.is_contiguous() or not tensor.is_floating_point():
             raise PerturbationError(
                 f"{name} is {shapes[name]} in the checkpoint and {tuple(tensor.shape)} ({tensor.dtype}) in the "
                 f"model, so its elements have no noise of their own; quantised or repacked models are not supported"
             )
-        seen.add(tensor.data_ptr())
         weights.append(WeightSlice(name, tensor.numel(), 0, tensor.data.view(-1)))
     for name, parameter in model.named_parameters():
-        if parameter.numel() and parameter.data_ptr() not in seen:
+        if parameter.numel() and parameter.data_ptr() not in owners:
             raise PerturbationError(
                 f"the parameter {name} ({parameter.numel():,} scalars) comes from no floating-point tensor of the "
                 f"checkpoint, so no noise would reach it; this architecture is not supported"
@@ -114,6 +122,31 @@ def digest_of_weights(weights: Sequence[WeightSlice]) -> str:
     return digest.hexdigest()
 
 
+def noise_threads() -> int:
+    """Threads that compute noise on the CPU: torch's number (OMP_NUM_THREADS, set_num_threads), on usable cores only."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(usable, torch.get_num_threads()))
+
+
+def pristine_copies(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """A copy of each tensor, on its device.
+
+    Raises:
+        PerturbationError: the device has no memory for them.
+    """
+    try:
+        return [tensor.detach().clone() for tensor in tensors]
+    except (RuntimeError, MemoryError) as err:  # torch.OutOfMemoryError is a RuntimeError; so is its CPU counterpart
+        if not (isinstance(err, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(err)):
+            raise
+        needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        raise PerturbationError(
+            f"perturbing needs a second copy of the weights, {needed / 2**30:.2f} GiB on {tensors[0].device}, and there "
+            f"is not enough free memory; use a 16-bit --dtype, fewer workers on this device, a smaller "
+            f"--gpu-memory-utilization (with vLLM), or a smaller model"
+        ) from err
+
+
 @dataclass(frozen=True)
 class _Span:
     """``live[offset : offset + count]`` of the weight of that number."""
@@ -126,10 +159,19 @@ class _Span:
 class PristineWeights:
     """A copy of the loaded weights, and the only way in which esprobe changes them."""
 
-    def __init__(self, weights: Sequence[WeightSlice]) -> None:
+    def __init__(self, weights: Sequence[WeightSlice], base: Sequence[torch.Tensor] | None = None) -> None:
+        """Copy the live weights, or take a copy that was made before.
+
+        Args:
+            weights: every slice of the model.
+            base: the pristine numbers of each slice, like its ``live``; None to copy them now.
+
+        Raises:
+            PerturbationError: there is no memory for a second copy of the weights.
+        """
         self._weights = weights
-        self._base = [weight.live.clone() for weight in weights]
-        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+        self._base = list(base) if base is not None else pristine_copies([weight.live for weight in weights])
+        self._threads = ThreadPoolExecutor(noise_threads())
 
     @contextmanager
     def perturbed(self, perturbation: Perturbation) -> Iterator[int]:

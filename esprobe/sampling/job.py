@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from esprobe import defaults
-from esprobe.engines import ENGINES, EngineOptions, ModelIdentity, check_options
+from esprobe.engines import EngineOptions, ModelIdentity, check_options
 from esprobe.errors import UsageError
 from esprobe.noise import SCHEMES
 from esprobe.sampling.shard import WHOLE, Shard
@@ -86,8 +86,7 @@ class Job:
         """
         self._check_ranges()
         # Only a resolved engine has options to check; replacing "auto" by an engine runs this again.
-        if self.engine in ENGINES:
-            check_options(self.engine, self.options)
+        check_options(self.engine, self.options)
         try:
             re.compile(self.scope or "")
         except re.error as err:

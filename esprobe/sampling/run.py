@@ -222,7 +222,7 @@ class _Sampling:
 
 
 def _check_stop_loops(job: Job) -> None:
-    if job.stop_loops and job.engine != "vllm":
+    if job.stop_loops and not engines.find_engine(job.engine).traits.detects_loops:
         raise UsageError(
             f"--stop-loops needs the vllm engine, and the {job.engine} engine does not have it; leave it out or use "
             f"--engine vllm"
@@ -259,7 +259,7 @@ def _raise_set_aside(pool: WorkerPool) -> NoReturn:
 
 def _check_scope(job: Job, identity: ModelIdentity) -> None:
     """Refuse a scope that matches no tensor before anything is drawn."""
-    if job.scope is None or job.engine == "scripted":
+    if job.scope is None or not engines.find_engine(job.engine).traits.has_weights:
         return
     from esprobe.engines.checkpoint import find_checkpoint
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from esprobe.doctor import refuse
-from esprobe.engines import ModelIdentity
+from esprobe.engines import ModelIdentity, find_engine
 from esprobe.tasks import Task
 from esprobe.workers.devices import environments, visible_gpus
 from esprobe.workers.pool import InProcessPool, PoolOptions, WorkerPool
@@ -20,7 +20,7 @@ def check_spec(spec: WorkerSpec, identity: ModelIdentity) -> None:
     Raises:
         PerturbationError: it is quantised, or a mixture of experts.
     """
-    if spec.options.perturbs and spec.engine != "scripted":
+    if spec.options.perturbs and find_engine(spec.engine).traits.has_weights:
         from esprobe.engines.checkpoint import find_checkpoint
 
         refuse(find_checkpoint(identity.model))
@@ -52,7 +52,7 @@ def start_pool(
         share = spec.options.tensor_parallel_size / options.workers_per_gpu
         actors = RayActors(options.ray, spec, options.workers, share)
         return Supervisor(actors, actors.size, expected, warn, options.stuck_s)
-    gpus = [] if spec.engine == "scripted" else visible_gpus()
+    gpus = visible_gpus() if find_engine(spec.engine).traits.uses_gpu else []
     environment = environments(gpus, options.workers, options.workers_per_gpu, spec.options.tensor_parallel_size)
     if len(environment) == 1:
         return InProcessPool(Worker.load(spec, task, identity))

@@ -1,7 +1,11 @@
 """The transformers engine, with real (small, random) checkpoints."""
 
 import json
+import math
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from esprobe.doctor import quick_check
 from esprobe.engines import EngineOptions
 from esprobe.engines.checkpoint import find_checkpoint
 from esprobe.engines.save import save_perturbed
@@ -126,6 +131,82 @@ def test_a_tied_head_in_the_checkpoint_is_perturbed_once(make_checkpoint: MakeCh
     with plain.perturbed(Perturbation(3, 0.1)) as touched, both.perturbed(Perturbation(3, 0.1)) as again:
         assert touched == again
         assert torch.equal(logits(plain), logits(both))
+
+
+def gpt2(folder: Path, tokenizer: Path, head: float | None) -> Path:
+    """A GPT-2, whose head is tied by default: its configuration does not say so. ``head`` is added to a stored copy."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    GPT2LMHeadModel(GPT2Config(vocab_size=280, n_embd=32, n_layer=2, n_head=4, n_positions=128)).save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("tie_word_embeddings", None)
+    (folder / "config.json").write_text(json.dumps(config))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tokenizer / name, folder)
+    if head is not None:
+        tensors = load_file(folder / "model.safetensors")
+        tensors["lm_head.weight"] = tensors["transformer.wte.weight"] + head
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("head", [None, 0.0, 0.5], ids=["not stored", "a copy", "other numbers"])
+def test_a_head_that_the_architecture_ties_by_default(checkpoint: Path, tmp_path: Path, head: float | None) -> None:
+    """What is tied follows from the numbers in the files; the engine, save-model and the doctor agree."""
+    found = find_checkpoint(str(gpt2(tmp_path / "gpt2", checkpoint, head)))
+    tied = {"lm_head.weight": "transformer.wte.weight"} if head == 0.0 else {}
+    assert found.tied_copies("float32") == tied
+    engine = load(found.folder)
+    assert quick_check(engine)[0].startswith("coverage: ")
+    scalars = sum(math.prod(shape) for name, shape in found.tensors.items() if name not in tied)
+    with engine.perturbed(Perturbation(57, 0.05)) as touched:
+        assert touched == scalars
+        digest = engine.weight_digest()
+    assert save_perturbed(found, Perturbation(57, 0.05), "float32", tmp_path / "out") == touched
+    assert load(tmp_path / "out").weight_digest() == digest
+
+
+def test_a_head_that_nothing_ties_is_no_copy_though_its_numbers_are_equal(make_checkpoint: MakeCheckpoint) -> None:
+    folder = make_checkpoint(tie_word_embeddings=False)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    assert find_checkpoint(str(folder)).tied_copies("float32") == {}
+    assert quick_check(load(folder))
+
+
+OUT_OF_MEMORY = """
+import resource, torch
+from esprobe.engines.weights import PristineWeights, WeightSlice
+from esprobe.errors import PerturbationError
+
+live = torch.empty(2**28)  # 1 GiB of addresses, no page of which is used
+with open("/proc/self/statm") as file:
+    held = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 2**28, resource.RLIM_INFINITY))
+try:
+    PristineWeights([WeightSlice("a", live.numel(), 0, live)])
+except PerturbationError as err:
+    print("refused:", err)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_a_pristine_copy_for_which_there_is_no_memory() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.startswith("refused: ") and "1.00 GiB on cpu" in done.stdout and "--dtype" in done.stdout
+
+
+def test_noise_is_computed_in_as_many_threads_as_torch_may_use() -> None:
+    code = "from esprobe.engines.weights import noise_threads; print(noise_threads())"
+    for asked in ("1", "1000"):
+        environment = os.environ | {"OMP_NUM_THREADS": asked}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        assert int(done.stdout) == min(int(asked), usable)
 
 
 def test_an_untied_head_has_noise_of_its_own(make_checkpoint: MakeCheckpoint) -> None:

@@ -5,6 +5,7 @@ python -m tests.engines.vllm_architecture FOLDER DTYPE
 
 import json
 import sys
+from dataclasses import asdict
 
 from esprobe.engines import EngineOptions
 from esprobe.engines.checkpoint import find_checkpoint
@@ -27,7 +28,7 @@ def main(folder: str, dtype: str) -> None:
         told["perturbed equal"] = perturbed == reference.weight_digest() != base
         told["texts changed"] = texts(engine, requests) != base_texts
     told["restored"] = engine.weight_digest() == base and texts(engine, requests) == base_texts
-    engine._call("esp_perturb_by_loading", 57, 0.05, "iid", None)
+    engine._call("esp_perturb_by_loading", asdict(perturbation))
     told["loading gives the same"] = engine.weight_digest() == perturbed
     engine._call("esp_restore")
     told["restored again"] = engine.weight_digest() == base

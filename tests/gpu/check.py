@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -253,7 +254,7 @@ def reference(model: str, dtype: str, perturbation: Perturbation) -> tuple[str, 
 
     checkpoint = find_checkpoint(model)
     loaded = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=BY_NAME[dtype], local_files_only=True)
-    weights = PristineWeights(whole_weights(loaded, checkpoint.tensors))
+    weights = PristineWeights(whole_weights(loaded, checkpoint, dtype))
     base = weights.digest()
     with weights.perturbed(perturbation) as touched:
         return base, weights.digest(), touched
@@ -281,7 +282,7 @@ def transformers_engine(table: Table, model: str, dtype: str, sigma: float) -> N
         table.check(f"{name}, {noise}: greedy texts change", moved > 0, f"{moved} of {len(before)} at sigma {sigma:g}")
         back = changed(before, after)
         table.check(f"{name}, {noise}: and are the same after", back == 0, f"{back} of {len(before)} differ")
-    weights = PristineWeights(whole_weights(engine._model, engine._checkpoint.tensors))
+    weights = PristineWeights(whole_weights(engine._model, engine._checkpoint, dtype))
     perturbation = Perturbation(SEED, sigma, "iid")
     switch, back_again = milliseconds(lambda: weights.perturb(perturbation)), milliseconds(weights.restore)
     table.value(f"{name}: switching all weights", f"perturb {switch:.2f} ms, restore {back_again:.2f} ms")
@@ -326,8 +327,7 @@ def vllm_child(model: str, dtype: str, sigma: float, mode: str) -> None:
         told |= {"touched": touched, "moved": changed(before, answers(engine, requests))}
         told["perturbed"] = engine.weight_digest()
     told |= {"restored": engine.weight_digest(), "back": changed(before, answers(engine, requests))}
-    arguments = (perturbation.seed, perturbation.sigma, perturbation.noise, perturbation.scope)
-    told["perturb"] = milliseconds(lambda: engine._call("esp_perturb", *arguments))
+    told["perturb"] = milliseconds(lambda: engine._call("esp_perturb", asdict(perturbation)))
     told["restore"] = milliseconds(lambda: engine._call("esp_restore"))
     many = canaries(2048, 128, temperature=1.0)
     begun = time.perf_counter()
