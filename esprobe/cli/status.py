@@ -1,7 +1,6 @@
 """``status``: progress of a database, its last session, and the time left."""
 
 import json
-import os
 import socket
 import sys
 import time
@@ -112,17 +111,13 @@ def _session(session: "SessionRecord") -> dict[str, Any]:
 
 def _state(session: "SessionRecord") -> str:
     """How a session ended; if it recorded no outcome, whether its process still runs."""
+    from esprobe.store.lock import is_running
+
     if session.outcome is not None:
         return session.outcome
     if session.host != socket.gethostname():
         return "running or killed"  # only its own machine can tell
-    try:
-        os.kill(session.pid, 0)
-    except ProcessLookupError:
-        return "killed"
-    except PermissionError:
-        pass  # another user's process, which exists
-    return "running"
+    return {True: "running", False: "killed", None: "running or killed"}[is_running(session.pid)]
 
 
 def _incomplete(one: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 import errno
 import io
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,10 @@ from esprobe.errors import OutputError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+
+_BROKEN_PIPE = 128 + 13
+"""Exit code of Unix tools whose reader has gone: SIGPIPE, by its number because Windows has no such signal."""
 
 
 def guard_standard_output() -> None:
@@ -41,7 +44,7 @@ class _Guarded(io.FileIO):
         except OSError as error:
             self._failed = True
             if error.errno == errno.EPIPE:
-                raise SystemExit(128 + signal.SIGPIPE) from None
+                raise SystemExit(_BROKEN_PIPE) from None
             raise OutputError(
                 f"standard output cannot be written ({error.strerror}), so the result is cut off; what is stored stays "
                 f"stored. Make room or send it elsewhere, and run the same command again"

@@ -6,7 +6,8 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-EXIT_CODES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}
+_BY_NAME = {"SIGTERM": 75, "SIGUSR1": 75, "SIGINT": 130}
+EXIT_CODES = {getattr(signal, name): code for name, code in _BY_NAME.items() if hasattr(signal, name)}
 """75 (EX_TEMPFAIL) is what a Slurm script requeues on; 130 is the shell's own code for Ctrl-C."""
 
 

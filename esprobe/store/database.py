@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from esprobe.errors import DataError, StoreBusyError, StoreError
 from esprobe.store import migrations
-from esprobe.store.lock import network_file_system
+from esprobe.store.file_system import network_file_system
 
 APPLICATION_ID = 0x65737062  # "espb", so that file(1) and esprobe can tell whose database it is
 BUSY_TIMEOUT_S = 10.0

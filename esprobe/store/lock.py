@@ -6,7 +6,6 @@ released; it is empty of meaning then, and removing it would let two processes l
 name.
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -15,58 +14,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from esprobe.errors import StoreError, StoreLockedError
 
-# Kernel file systems on which neither flock nor SQLite's WAL can be trusted between machines.
-_NETWORK_FILE_SYSTEMS = frozenset(
-    {
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "fhgfs",
-        "fuse.glusterfs",
-        "fuse.juicefs",
-        "fuse.s3fs",
-        "fuse.sshfs",
-        "glusterfs",
-        "gpfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "orangefs",
-        "panfs",
-        "pvfs2",
-        "smb3",
-        "smbfs",
-        "wekafs",
-    }
-)
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows, where databases can be read
+    fcntl = None
 
 _HELD: "weakref.WeakSet[WriterLock]" = weakref.WeakSet()
-
-
-def network_file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """The kind of network file system that ``path`` lies on, None if it lies on a local disk or nobody can tell."""
-    try:
-        lines = mounts.read_text(errors="replace").splitlines()
-    except OSError:
-        return None  # not Linux: there is no table to ask
-    resolved = path.resolve()
-    best, kind = -1, ""
-    for line in lines:
-        fields = line.split()
-        if len(fields) < 3:
-            continue
-        mount_point = fields[1].replace("\\040", " ")
-        # The last of several mounts on one point is the one that is seen, hence >=.
-        if resolved.is_relative_to(mount_point) and len(mount_point) >= best:
-            best, kind = len(mount_point), fields[2]
-    return kind if kind in _NETWORK_FILE_SYSTEMS else None
 
 
 class WriterLock:
@@ -78,6 +36,11 @@ class WriterLock:
     """
 
     def __init__(self, database: Path) -> None:
+        if fcntl is None:
+            raise StoreError(
+                f"{database} cannot be written here: esprobe samples and changes databases on Linux and macOS only, "
+                f"whose file locks keep two writers apart; copy a database here to read it, or use WSL"
+            )
         real = os.path.realpath(database)  # two links to one database are one database
         if os.path.exists(real) and (names := os.stat(real).st_nlink) > 1:
             raise StoreError(
@@ -142,13 +105,24 @@ def writer_of(database: Path) -> str | None:
     try:
         holder = Path(os.path.realpath(database) + ".lock").read_bytes()
         values = json.loads(holder)
-        if values["host"] == socket.gethostname():
-            os.kill(values["pid"], 0)
-    except PermissionError:
-        pass  # somebody else's process, and alive
+        if values["host"] == socket.gethostname() and is_running(values["pid"]) is False:
+            return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return _describe(holder)
+
+
+def is_running(pid: int) -> bool | None:
+    """Whether a process of this machine exists; None where that cannot be asked without touching it (Windows)."""
+    if os.name != "posix":
+        return None  # signal 0 is Ctrl-C there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's process, which exists
+    return True
 
 
 def _let_go_in_child() -> None:
@@ -157,7 +131,8 @@ def _let_go_in_child() -> None:
         lock.close()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def _describe(holder: bytes) -> str:

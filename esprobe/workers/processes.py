@@ -21,7 +21,7 @@ from esprobe.workers.worker import Worker, WorkerSpec, this_place
 
 _CLOSING_S = 10.0
 # The parent decides what a signal means; a terminal and Slurm send it to every process of the group.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 _BROKEN = (EOFError, BrokenPipeError, ConnectionResetError)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from esprobe.errors import StoreError, StoreLockedError
 from esprobe.store import RolloutStore, RolloutWriter
-from esprobe.store.lock import network_file_system
+from esprobe.store.file_system import network_file_system
 from tests.conftest import Run
 from tests.store.material import WARM, child, fill, hear
 
