@@ -14,7 +14,7 @@ def backup(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing copy.")] = False,
 ) -> None:
     """Copy the database to COPY.db as one consistent snapshot, also while a sampler runs."""
-    from esprobe.report.text import plain
+    from esprobe.safe_text import plain
     from esprobe.store.backup import back_up
 
     size = back_up(db, target, overwrite)

@@ -22,7 +22,7 @@ def export(
 ) -> None:
     """Write each rollout with its text as one flat row, for pandas, datasets and other tools."""
     from esprobe.maintenance import exporting
-    from esprobe.report.text import plain
+    from esprobe.safe_text import plain
     from esprobe.store import RolloutStore
     from esprobe.store.choice import choose_conditions
 

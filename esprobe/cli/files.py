@@ -1,9 +1,10 @@
 """Writing documents: all or nothing, and never over a database, a link or a device."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from esprobe.atomic_file import replacing
 from esprobe.errors import StoreError, UsageError
 
 
@@ -17,24 +18,44 @@ def write(path: Path, document: str, beside: Mapping[str, bytes], database: Path
         UsageError: a name belongs to the database, or to what is no ordinary file.
         StoreError: a file cannot be written.
     """
+    path = check_target(path, database)
+    check_figures(path, beside, database)
+    for name, content in beside.items():
+        _replace(path.with_name(name), content)
+    _replace(path, document.encode())
+
+
+def check_target(path: Path, database: Path) -> Path:
+    """The file that a document would be written to, its links followed; call it before minutes are spent on it.
+
+    Raises:
+        UsageError: it belongs to the database, or is a folder.
+        StoreError: its folder does not exist or cannot be written.
+    """
     path = path.resolve()
     refuse_database(path, "--output", database)
     if not path.parent.is_dir():
-        raise StoreError(
-            f"the report cannot be written to {path} (there is no folder {path.parent}); make it, or name another "
-            f"place with --output"
-        )
-    others = {path.with_name(name): content for name, content in beside.items()}
-    for other in others:
+        reason = f"there is no folder {path.parent}"
+    elif not path.exists() and not os.access(path.parent, os.W_OK):
+        reason = f"nothing can be written in {path.parent}"
+    else:
+        return path
+    raise StoreError(f"the report cannot be written to {path} ({reason}); name another place with --output")
+
+
+def check_figures(path: Path, names: Iterable[str], database: Path) -> None:
+    """Check the files of these names beside a document; call it before they are drawn.
+
+    Raises:
+        UsageError: one belongs to a database, or is a link, a folder or a device.
+    """
+    for other in (path.resolve().with_name(name) for name in names):
         if other.is_symlink() or (other.exists() and not other.is_file()):
             raise UsageError(
-                f"the figure {other} would replace what is no ordinary file; move that away, name another --output, "
+                f"the figure {other} would replace a link, folder or device; move that away, name another --output, "
                 "or use --no-figures"
             )
         refuse_database(other, "the figure", database)
-    for other, content in others.items():
-        _replace(other, content)
-    _replace(path, document.encode())
 
 
 def takes_files_beside(path: Path) -> bool:
@@ -68,16 +89,13 @@ def _is_sqlite(path: Path) -> bool:
 
 def _replace(path: Path, content: bytes) -> None:
     """A reader never sees half a file, and a failed write leaves the old one."""
-    draft = path.with_name(path.name + ".part")
     try:
         if path.exists() and not path.is_file():
             path.write_bytes(content)  # a pipe or a device: there is nothing to replace
             return
-        draft.write_bytes(content)
-        os.replace(draft, path)
+        with replacing(path) as draft:
+            draft.write_bytes(content)
     except OSError as err:
-        if draft.exists():  # where nothing can be written nothing can be removed
-            draft.unlink()
         raise StoreError(
             f"the report cannot be written to {path} ({err.strerror}); name another place with --output"
         ) from err

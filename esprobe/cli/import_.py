@@ -32,7 +32,7 @@ def import_(
 ) -> None:
     """Store rollouts of another tool as a condition of their own, for the same statistics."""
     from esprobe.maintenance.importing import Source, import_rollouts
-    from esprobe.report.text import plain
+    from esprobe.safe_text import plain
 
     done = import_rollouts(Source(file, label, model, task, data, temperature, command_line()), db)
     typer.echo(f"{done.new:,} rollouts of {done.problems:,} problems imported, {done.known:,} were there already")

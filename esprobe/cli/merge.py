@@ -13,7 +13,7 @@ def merge(
 ) -> None:
     """Copy several databases into one. Merging again adds nothing; conflicting rollouts are refused."""
     from esprobe.records import several_versions
-    from esprobe.report.text import plain
+    from esprobe.safe_text import plain
     from esprobe.store import RolloutStore
     from esprobe.store.merging import merge as run
 

@@ -118,15 +118,15 @@ def _probe(job: "Job", labels: Collection[str], problems: int) -> "Mapping[str, 
 
 
 def _table(expected: "Sequence[Expected]") -> str:
+    from esprobe.tables import aligned
+
     rows = [["condition", "rollouts", "stored", "owed", "tokens", "database"]]
     for one in expected:
         counts = [f"{number:,}" for number in (one.planned, one.stored, one.owed)]
         rows.append([one.label, *counts, f"{one.tokens:,.0f}", _bytes(one.size)])
     sums = [f"{sum(values):,}" for values in zip(*((e.planned, e.stored, e.owed) for e in expected), strict=True)]
     rows.append(["all", *sums, f"{sum(e.tokens for e in expected):,.0f}", _bytes(sum(e.size for e in expected))])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in aligned(rows, right=True))
 
 
 def _hours(expected: "Sequence[Expected]", workers: int, gpus: int, rate: float | None) -> str:

@@ -15,7 +15,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
-from esprobe.report.text import plain
+from esprobe.safe_text import plain
 from esprobe.sampling.observer import Progress
 
 _LINE_EVERY_S = 10.0

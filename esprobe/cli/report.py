@@ -1,7 +1,7 @@
 """``report``: all results of a database in one document."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,13 +43,16 @@ def report(
 ) -> None:
     """Report all results: verdict, curves, comparisons, selection, costs, missing rollouts, provenance."""
     from esprobe.analysis import load_results
+    from esprobe.cli.files import check_target
     from esprobe.report import markdown, report_csv, report_json
     from esprobe.report.notes_text import unavailable_task
     from esprobe.safe_text import plain
 
-    # A missing library is reported before minutes are spent on computing.
+    # What is missing or cannot be written is reported before minutes are spent on computing.
     plotly = _plotly() if format is ReportFormat.html else ""
     pictured = format is ReportFormat.markdown and _pictured(output, figures)
+    if output is not None:
+        check_target(output, db)
     results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
     if format in (ReportFormat.csv, ReportFormat.json):  # which have no notes
         for task in results.unavailable_tasks:
@@ -65,7 +68,7 @@ def report(
 
         text = as_page(results, load_explorer(db, results, completions, characters), plotly)
     elif pictured and output is not None:
-        text, beside = _with_pictures(results, output.resolve().stem)
+        text, beside = _with_pictures(results, output, db)
     else:
         text = markdown.as_report(results)
     if output is None:
@@ -104,17 +107,21 @@ def _pictured(output: Path | None, wanted: bool | None) -> bool:
     return wanted is not False and possible and installed
 
 
-def _with_pictures(results: "Results", stem: str) -> tuple[str, dict[str, bytes]]:
+def _with_pictures(results: "Results", output: Path, db: Path) -> tuple[str, dict[str, bytes]]:
+    from esprobe.cli.files import check_figures
     from esprobe.report import markdown
-    from esprobe.report.pictures import pictures
+    from esprobe.report.pictures import FORMS, pictures
     from esprobe.report.sections import figures_by_section
 
     drawn = figures_by_section(results)
     every = [figure for figures in drawn.values() for figure in figures]
-    return markdown.as_report(results, drawn, stem), dict(_files(pictures(stem, every)))
+    stem = output.resolve().stem
+    files = list(pictures(stem, every))
+    check_figures(output, [f"{picture.stem}.{form}" for picture in files for form in FORMS], db)
+    return markdown.as_report(results, drawn, stem), dict(_files(files))
 
 
-def _files(drawn: "Iterator[Picture]") -> Iterator[tuple[str, bytes]]:
+def _files(drawn: "Iterable[Picture]") -> Iterator[tuple[str, bytes]]:
     from esprobe.report.matplotlib_figures import draw
 
     for picture in drawn:

@@ -32,7 +32,7 @@ def rescore(
     """Score every stored completion again with another scorer, and report what changes. Needs no engine."""
     from esprobe.maintenance.rescoring import rescore as run
     from esprobe.report import rescore_text
-    from esprobe.report.text import plain
+    from esprobe.safe_text import plain
     from esprobe.sampling.stop import StopSignals
 
     with StopSignals() as stop, _progress(stop, db) as advance:

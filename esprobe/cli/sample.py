@@ -86,7 +86,7 @@ def sample_perturb(
 
 
 def _sample(job: "Job", db: Path) -> None:
-    from esprobe.report.text import plain
+    from esprobe.safe_text import plain
 
     summary = draw(job, db)
     shown = plain(str(db))

@@ -38,7 +38,7 @@ def draw(job: "Job", db: Path) -> "Summary":
 
 def stored(summary: "Summary", db: Path) -> str:
     """How many of the planned rollouts are stored, in words."""
-    from esprobe.report.text import plain
+    from esprobe.safe_text import plain
 
     return f"{summary.stored:,} of {summary.total:,} rollouts stored in {plain(str(db))}"
 

@@ -35,7 +35,7 @@ def show(
 ) -> None:
     """Read prompts and completions, a page at a time; on a terminal in $PAGER."""
     from esprobe.report import rollout_text
-    from esprobe.report.text import plain
+    from esprobe.safe_text import plain
     from esprobe.store.browse import RolloutBrowser
     from esprobe.store.choice import choose_conditions
     from esprobe.store.filters import RolloutFilter

@@ -28,7 +28,7 @@ def status(
     every: Annotated[float, typer.Option("--every", help="Seconds between updates with --watch.", min=0.1)] = 5.0,
 ) -> None:
     """Show stored and planned rollouts, the last session's rollouts/s, and the time left."""
-    from esprobe.report.text import plain
+    from esprobe.safe_text import plain
 
     while True:
         document = read_status(db)
@@ -128,7 +128,7 @@ def _incomplete(one: dict[str, Any]) -> str:
 
 def _left(document: dict[str, Any]) -> str:
     from esprobe.cli.progress import duration
-    from esprobe.report.text import plain
+    from esprobe.safe_text import plain
 
     if not document["planned"]:  # only imported rollouts, or a command that failed before it planned
         # The plan is stored once the model is loaded, which takes minutes.
@@ -143,7 +143,8 @@ def _left(document: dict[str, Any]) -> str:
 def as_table(document: dict[str, Any]) -> str:
     """The status as a table; ASCII except for names."""
     from esprobe.cli.progress import duration
-    from esprobe.report.text import plain
+    from esprobe.safe_text import plain
+    from esprobe.tables import aligned
 
     heads = ("id", "condition", "stored", "planned", "done", "rollouts/s", "ETA", "incomplete", "tokens")
     rows = [heads]
@@ -163,8 +164,7 @@ def as_table(document: dict[str, Any]) -> str:
                 f"{one['tokens']:,}",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = aligned(rows)
     lines += [
         "",
         f"{document['rollouts']:,} rollouts in {plain(document['database'])} ({document['bytes'] / 1e6:,.1f} MB); "

@@ -20,7 +20,7 @@ def verify(
 ) -> None:
     """Check a database: structure, completions, sums, digests, missing rollouts, verdicts. Exit code 1 on a finding."""
     from esprobe.maintenance.verification import verify as run
-    from esprobe.report.text import plain
+    from esprobe.safe_text import plain
 
     answers = []
     for answer in run(db, None if everything else sample):

@@ -1,12 +1,12 @@
 """Rollouts as rows for other tools: JSON lines and Parquet, streamed, so that a file of any size fits any memory."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from esprobe.atomic_file import replacing
 from esprobe.errors import StoreError, UsageError
 from esprobe.records import StoredCondition
 from esprobe.store import RolloutStore
@@ -62,17 +62,11 @@ def export_json_lines(found: Iterable[dict[str, Any]], path: Path) -> int:
     Raises:
         StoreError: it cannot be written.
     """
-    draft = path.with_name(path.name + ".part")
     try:
-        with draft.open("w", encoding="ascii") as file:
-            count = write_json_lines(found, file)
-        os.replace(draft, path)
+        with replacing(path) as draft, draft.open("w", encoding="ascii") as file:
+            return write_json_lines(found, file)
     except OSError as err:
         raise StoreError(f"{path} cannot be written ({err.strerror}); name another place with --output") from err
-    finally:
-        if draft.exists():  # where nothing can be written nothing can be removed
-            draft.unlink()
-    return count
 
 
 def export_parquet(found: Iterable[dict[str, Any]], path: Path) -> int:
@@ -90,17 +84,12 @@ def export_parquet(found: Iterable[dict[str, Any]], path: Path) -> int:
             "Parquet needs pyarrow; install it in a checkout of esprobe with: pip install '.[parquet]'"
         ) from err
     schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in COLUMNS.items()])
-    draft = path.with_name(path.name + ".part")
     count, remaining = 0, iter(found)
     try:
-        with parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
+        with replacing(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
             while group := list(islice(remaining, ROW_GROUP)):
                 writer.write_table(pyarrow.Table.from_pylist(group, schema))
                 count += len(group)
-        os.replace(draft, path)
     except OSError as err:
         raise StoreError(f"{path} cannot be written ({err}); name another place with --output") from err
-    finally:
-        if draft.exists():  # where nothing can be written nothing can be removed
-            draft.unlink()
     return count

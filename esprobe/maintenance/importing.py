@@ -4,6 +4,7 @@ Owns how a file's problems are numbered and who gives the verdicts: the scorer o
 """
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,13 +118,39 @@ def import_rollouts(source: Source, database: Path) -> Imported:
     return Imported(new, rollouts - new, len(ground.problems))
 
 
+class _SeedSet:
+    """Seeds as runs of consecutive ones: a file of millions of rollouts has a run for each problem, in any order."""
+
+    def __init__(self) -> None:
+        self._runs: list[list[int]] = []
+        """[first, last] of each run, ascending and apart."""
+
+    def add(self, seed: int) -> bool:
+        """Whether the seed is new."""
+        runs = self._runs
+        place = bisect_right(runs, seed, key=lambda run: run[0])
+        if place and seed <= runs[place - 1][1]:
+            return False
+        follows = place > 0 and runs[place - 1][1] == seed - 1
+        precedes = place < len(runs) and runs[place][0] == seed + 1
+        if follows and precedes:
+            runs[place - 1][1] = runs.pop(place)[1]
+        elif follows:
+            runs[place - 1][1] = seed
+        elif precedes:
+            runs[place][0] = seed
+        else:
+            runs.insert(place, [seed, seed])
+        return True
+
+
 class _Drawn:
     """Seeds of the rows of a file, in its order: a row without one has the next of its problem."""
 
     def __init__(self) -> None:
         self._next: dict[int | str, int] = {}
         self._span: dict[int | str, tuple[int, int, int]] = {}
-        self._seeds: dict[int | str, set[int]] = {}
+        self._seeds: dict[int | str, _SeedSet] = {}
         self._first: ImportedRow | None = None
 
     def check(self, path: Path, row: ImportedRow) -> None:
@@ -146,13 +173,12 @@ class _Drawn:
                 f"an import takes rollouts as independent: its intervals would be too narrow. Join databases with: "
                 f'esprobe merge; or leave "kind" out, if you know better'
             )
-        seed, seeds = self.seed(row), self._seeds.setdefault(row.problem, set())
-        if seed in seeds:
+        seed, seeds = self.seed(row), self._seeds.setdefault(row.problem, _SeedSet())
+        if not seeds.add(seed):
             raise DataError(
                 f"line {row.line} of {path} is seed {seed} of problem {str(row.problem)[:40]!r} a second time, and one "
                 f"key names one rollout; give each its own seed or none. If the file holds several conditions: {alone}"
             )
-        seeds.add(seed)
 
     def seed(self, row: ImportedRow) -> int:
         seed = self._next.get(row.problem, 0) if row.seed is None else row.seed

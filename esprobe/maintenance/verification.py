@@ -10,7 +10,7 @@ from pathlib import Path
 
 from esprobe.errors import StoreError, UsageError
 from esprobe.maintenance.rescoring import Judge
-from esprobe.store.checks import QUESTIONS, unanswerable
+from esprobe.store.checks import QUESTIONS, listed, unanswerable
 from esprobe.store.reader import RolloutStore
 from esprobe.store.session_verdicts import ScoredText, VerdictReader
 from esprobe.store.spot import spot_texts
@@ -56,10 +56,10 @@ def _answer(store: VerdictReader, name: str, ask: Callable[[RolloutStore], Itera
         why = unanswerable(store, name)
     except StoreError as err:  # what cannot even be looked at is damaged
         return Answer(name, (str(err),))
-    return Answer(name, (), why, asked=False) if why else Answer(name, _heard(partial(ask, store)))
+    return Answer(name, (), why, asked=False) if why else Answer(name, _findings(partial(ask, store)))
 
 
-def _heard(ask: Callable[[], Iterable[str]]) -> tuple[str, ...]:
+def _findings(ask: Callable[[], Iterable[str]]) -> tuple[str, ...]:
     """The findings; that a question cannot be answered is one, for then the file cannot be read."""
     found: list[str] = []
     try:
@@ -99,9 +99,9 @@ def _verdicts(store: VerdictReader, sample: int | None) -> Answer:
                     f"({text.score.failure or 'correct'}) is stored"
                 )
 
-    found = _heard(ask)
-    said = [f"{derived:,} derived again", *(f"not derived: {note}" for note in notes)]
-    return Answer("verdicts", found, "; ".join(said), asked=derived > 0 or not notes)
+    found = _findings(lambda: listed(ask()))
+    notes_shown = [f"{derived:,} derived again", *(f"not derived: {note}" for note in notes)]
+    return Answer("verdicts", found, "; ".join(notes_shown), asked=derived > 0 or not notes)
 
 
 def _texts(store: VerdictReader, sample: int | None) -> Iterator[tuple[int, ScoredText]]:

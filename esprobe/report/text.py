@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-from esprobe.safe_text import plain as plain  # cli imports it from here
 from esprobe.stats.curve import Point
 from esprobe.stats.intervals import Note, Target
 

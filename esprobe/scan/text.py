@@ -6,6 +6,7 @@ from pathlib import Path
 
 from esprobe.scan.advice import Advice, verdict
 from esprobe.scan.points import ScanPoint
+from esprobe.tables import aligned
 
 
 def as_table(baseline: ScanPoint, points: Sequence[ScanPoint], advice: Advice, name: str) -> str:
@@ -15,10 +16,8 @@ def as_table(baseline: ScanPoint, points: Sequence[ScanPoint], advice: Advice, n
     rows = [_row("greedy", baseline, "")]
     rows += [_row(f"{point.value:g}", point, verdict(point, baseline, advice)) for point in points]
     rows[0][2] = rows[0][3] = "-"
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]]
     reasons = [f"{reason[0].upper()}{reason[1:]}." for reason in advice.reasons]
-    return "\n".join([*(line.rstrip() for line in lines), "", *reasons]) + "\n"
+    return "\n".join([*aligned([head, *rows], right=True), "", *reasons]) + "\n"
 
 
 def next_command(advice: Advice, name: str, database: Path, kept: Sequence[str]) -> str | None:

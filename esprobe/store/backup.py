@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from esprobe.atomic_file import replacing
 from esprobe.errors import StoreError, UsageError
 from esprobe.store.database import translated
 from esprobe.store.reader import RolloutStore
@@ -39,20 +40,14 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
             raise UsageError(
                 f"{target} is no SQLite database, so no older copy, and would be lost; name another file or remove it"
             )
-        draft = target.with_name(target.name + ".part")
         try:
-            if draft.exists():
-                draft.unlink()
-            with translated(draft), store.reading() as connection, closing(sqlite3.connect(draft)) as copy:
-                connection.backup(copy)
-            with open(draft, "rb") as written:
-                os.fsync(written.fileno())
-            os.replace(draft, target)
+            with replacing(target) as draft:
+                with translated(draft), store.reading() as connection, closing(sqlite3.connect(draft)) as copy:
+                    connection.backup(copy)
+                with open(draft, "rb") as written:
+                    os.fsync(written.fileno())
         except OSError as err:
             raise StoreError(f"the copy cannot be written to {target} ({err.strerror}); name another place") from err
-        finally:
-            if draft.exists():  # where nothing can be written nothing can be removed
-                draft.unlink()
     return target.stat().st_size
 
 

@@ -5,14 +5,16 @@ Every question reads the whole table that it is about, so they take minutes on t
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 from esprobe.errors import StoreError
-from esprobe.records import Extent
+from esprobe.records import Extent, StoredCondition
 from esprobe.spec import Prompt
 from esprobe.store.database import scalar, scalars
 from esprobe.store.reader import RolloutStore
 from esprobe.store.sessions import session_column
+from esprobe.store.status import segments
 from esprobe.store.texts import checksum_column, written_problems
 
 _MOST = 20
@@ -41,41 +43,44 @@ def completions(store: RolloutStore) -> Iterator[str]:
     """Texts that no rollout names, or that several name."""
     with store.reading() as connection:
         orphans = "SELECT id FROM completion WHERE id NOT IN (SELECT completion_id FROM rollout)"
-        yield from _listed([f"completion {id_} belongs to no rollout" for (id_,) in connection.execute(orphans)])
+        yield from listed(f"completion {id_} belongs to no rollout" for (id_,) in connection.execute(orphans))
         shared = "SELECT completion_id, count(*) FROM rollout GROUP BY completion_id HAVING count(*) > 1"
-        yield from _listed([f"completion {id_} belongs to {n} rollouts" for id_, n in connection.execute(shared)])
+        yield from listed(f"completion {id_} belongs to {n} rollouts" for id_, n in connection.execute(shared))
 
 
 def texts(store: RolloutStore) -> Iterator[str]:
     """Texts that are not the ones that were written: their checksums differ."""
+    query = "SELECT id, CAST(text AS BLOB), checksum FROM completion WHERE checksum IS NOT NULL"
     with store.reading() as connection:
-        query = "SELECT id, CAST(text AS BLOB), checksum FROM completion WHERE checksum IS NOT NULL"
         rows = connection.execute(query)
-        yield from _listed([f"the text of completion {i} has changed" for i, b, crc in rows if zlib.crc32(b) != crc])
+        yield from listed(f"the text of completion {i} has changed" for i, b, crc in rows if zlib.crc32(b) != crc)
 
 
 def identities(store: RolloutStore) -> Iterator[str]:
     """Conditions and prompts whose digest is not that of their content."""
+    query = "SELECT digest, kind, temperature, sigma FROM condition WHERE id = ?"
     for stored in store.conditions():
         with store.reading() as connection:
-            query = "SELECT digest, kind, temperature, sigma FROM condition WHERE id = ?"
             row = connection.execute(query, (stored.id,)).fetchone()
         condition = stored.condition
-        if tuple(row) != (condition.digest, condition.kind, condition.temperature, condition.sigma):
+        if row != (condition.digest, condition.kind, condition.temperature, condition.sigma):
             yield f"condition {stored.id} ({condition.label}) is not what its digest or its columns say"
     with store.reading() as connection:
-        rows = list(written_problems(connection))
-    yield from _listed(
-        [f"problem {row.problem_index} (id {row.id}): its prompt is not what its digest says" for row in rows
-         if _prompt_digest(row.prompt) != row.prompt_digest]
-    )  # fmt: skip
+        yield from listed(
+            f"problem {row.problem_index} (id {row.id}): its prompt is not what its digest says"
+            for row in written_problems(connection)
+            if _prompt_digest(row.prompt) != row.prompt_digest
+        )
 
 
 def problems(store: RolloutStore) -> Iterator[str]:
     """Problems that are not the ones that were written: their checksums differ."""
     with store.reading() as connection:
-        changed = [row for row in written_problems(connection) if row.has_changed]
-    yield from _listed([f"problem {row.problem_index} (id {row.id}) is not what its checksum says" for row in changed])
+        yield from listed(
+            f"problem {row.problem_index} (id {row.id}) is not what its checksum says"
+            for row in written_problems(connection)
+            if row.has_changed
+        )
 
 
 def sums(store: RolloutStore) -> Iterator[str]:
@@ -98,18 +103,20 @@ def holes(store: RolloutStore) -> Iterator[str]:
     A session that was asked for a share of them answers for all once the other shares are there, done too.
     """
     for stored in store.conditions():
-        matrix = store.correctness(stored.id)
-        where = {int(seed): column for column, seed in enumerate(matrix.seeds)}
-        rows = {int(index): row for row, index in enumerate(matrix.problems)}
-        found: list[str] = []
-        for extent in _finished(store, stored.id):
-            for seed in range(extent.first_seed, extent.first_seed + extent.samples):
-                column = where.get(seed)
-                for index in range(extent.first_index, extent.stop_index):
-                    row = rows.get(index)
-                    if column is None or row is None or not matrix.stored[row, column]:
-                        found.append(f"problem {index}, seed {seed} of {stored.condition.label} is not stored")
-        yield from _listed(list(dict.fromkeys(found)))
+        yield from listed(_holes(store, stored))
+
+
+def _holes(store: RolloutStore, stored: StoredCondition) -> Iterator[str]:
+    matrix = store.correctness(stored.id)
+    columns = {int(seed): column for column, seed in enumerate(matrix.seeds)}
+    rows = {int(index): row for row, index in enumerate(matrix.problems)}
+    for seeds, planned in segments(_finished(store, stored.id)):
+        for seed in seeds:
+            column = columns.get(seed)
+            for index in sorted(planned):
+                row = rows.get(index)
+                if column is None or row is None or not matrix.stored[row, column]:
+                    yield f"problem {index}, seed {seed} of {stored.condition.label} is not stored"
 
 
 QUESTIONS: Mapping[str, Callable[[RolloutStore], Iterator[str]]] = {
@@ -159,7 +166,9 @@ def _prompt_digest(written: str) -> str | None:
         return None
 
 
-def _listed(found: list[str]) -> Iterator[str]:
-    yield from found[:_MOST]
-    if len(found) > _MOST:
-        yield f"... and {len(found) - _MOST:,} more of that kind"
+def listed(found: Iterable[str]) -> Iterator[str]:
+    """The first findings of a kind, and how many more there are; no more of them are ever in memory."""
+    remaining = iter(found)
+    yield from islice(remaining, _MOST)
+    if more := sum(1 for _ in remaining):
+        yield f"... and {more:,} more of that kind"

@@ -45,17 +45,17 @@ def total_eta_s(statuses: Iterable[ConditionStatus]) -> float | None:
 
 
 def _status(store: RolloutStore, stored: StoredCondition, extents: list[Extent]) -> ConditionStatus:
-    segments = _segments(extents)
-    planned = sum(len(seeds) * len(problems) for seeds, problems in segments)
+    parts = segments(extents)
+    planned = sum(len(seeds) * len(problems) for seeds, problems in parts)
     totals = store.totals(stored.id)
-    everything = set().union(*(problems for _, problems in segments)) if segments else set()
+    everything = set().union(*(problems for _, problems in parts)) if parts else set()
     incomplete: set[int] = set()
     seeds: tuple[tuple[int, int], ...] = ()
     with store.reading() as connection:
         if totals.rollouts < planned:
             counts = _counts(connection, stored.id)
-            incomplete = _incomplete(connection, stored.id, counts, segments, everything)
-            seeds = _runs(s for run, problems in segments for s in run if counts.get(s, 0) < len(problems))
+            incomplete = _incomplete(connection, stored.id, counts, parts, everything)
+            seeds = _runs(s for run, problems in parts for s in run if counts.get(s, 0) < len(problems))
         last = connection.execute(_LAST_WORK, (stored.id,)).fetchone()
     session_id, rate = (last[0], _rate(*last[1:])) if last is not None else (None, None)
     return ConditionStatus(stored, planned, totals, len(everything), len(incomplete), seeds, session_id, rate)
@@ -76,34 +76,34 @@ def _counts(connection: Connection, condition_id: int) -> dict[int, int]:
     return {seed: count for seed, count in connection.execute(by_seed, (condition_id,))}
 
 
-def _segments(extents: list[Extent]) -> list[tuple[range, set[int]]]:
+def segments(extents: list[Extent]) -> list[tuple[range, set[int]]]:
     """The plan of all extents together: runs of seeds under which the same problems are planned."""
     edges = sorted({e.first_seed for e in extents} | {e.first_seed + e.samples for e in extents})
-    segments = []
+    parts = []
     for first, stop in zip(edges, edges[1:], strict=False):
         asked = [e for e in extents if e.first_seed <= first and stop <= e.first_seed + e.samples]
         problems: set[int] = set().union(*(range(e.first_index, e.stop_index) for e in asked)) if asked else set()
         if problems:
-            segments.append((range(first, stop), problems))
-    return segments
+            parts.append((range(first, stop), problems))
+    return parts
 
 
 def _incomplete(
     connection: Connection,
     condition_id: int,
     counts: dict[int, int],
-    segments: list[tuple[range, set[int]]],
+    parts: list[tuple[range, set[int]]],
     everything: set[int],
 ) -> set[int]:
     """Indices of the problems that lack something; only seeds that are neither full nor empty are looked into."""
     incomplete: set[int] = set()
-    for seeds, problems in segments:
+    for seeds, problems in parts:
         if any(seed not in counts for seed in seeds):
             incomplete |= problems
     under_seed = (
         "SELECT problem_index FROM rollout JOIN problem ON problem.id = problem_id WHERE condition_id = ? AND seed = ?"
     )
-    for seeds, problems in segments:
+    for seeds, problems in parts:
         for seed in seeds:
             if incomplete >= everything:
                 return incomplete

@@ -5,11 +5,15 @@ import os
 import re
 import shutil
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import esprobe as package
+from esprobe.maintenance.importing import Source, _SeedSet, import_rollouts
 from tests.sampling.material import invoke, query, rows, write_data, write_script
 from tests.store.material import fill, shell
 
@@ -280,3 +284,28 @@ def test_nothing_is_shown_exported_or_merged_from_texts_that_are_not_as_written(
     done = invoke("merge", damaged, "--into", tmp_path / "into.db")
     assert (done.code, "is damaged" in done.stderr) == (1, True), done.stderr
     assert not list(tmp_path.glob("out.*")) and not (tmp_path / "into.db").exists()
+
+
+@given(st.lists(st.integers(0, 30)))
+def test_seeds_of_a_file_are_known_again_in_any_order(seeds: list[int]) -> None:
+    known, added = _SeedSet(), set[int]()
+    for seed in seeds:
+        assert known.add(seed) is (seed not in added)
+        added.add(seed)
+    assert [seed for first, last in known._runs for seed in range(first, last + 1)] == sorted(added)
+
+
+def test_an_import_holds_no_list_of_its_rollouts(tmp_path: Path) -> None:
+    """Two files, one ten times as long: what stays in memory must not grow with the rollouts of a problem."""
+    most = []
+    for samples in (2_000, 20_000):
+        rows = tmp_path / f"{samples}.jsonl"
+        with rows.open("w") as file:
+            file.writelines(
+                f'{{"problem": 1, "seed": {s}, "completion": "", "correct": true}}\n' for s in range(samples)
+            )
+        tracemalloc.start()
+        import_rollouts(Source(rows, "far", "m", None, None, None, "import"), tmp_path / f"{samples}.db")
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert most[1] < 2 * most[0] + 4_000_000, most  # a batch is 4,096 rollouts

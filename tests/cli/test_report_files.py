@@ -86,7 +86,7 @@ def test_figures_replace_ordinary_files_only(esprobe: Run, database: Path, tmp_p
     before = stat.S_IFMT(place.lstat().st_mode)
     done = esprobe("report", "--db", database, "-o", "report.md")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "no ordinary file" in done.stderr
+    assert "would replace a link, folder or device" in done.stderr
     assert stat.S_IFMT(place.lstat().st_mode) == before
     assert target.read_text() == "precious"
     assert not (tmp_path / "report.md").exists()  # nothing was written

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from esprobe.store import RolloutStore
+from esprobe.store.checks import texts
 from tests.sampling.material import invoke, write_data, write_script
-from tests.store.material import shell
+from tests.store.material import fill, shell
 
 RIGHT = " </think>\n<answer> 1 + 2 </answer>"
 
@@ -98,3 +101,22 @@ def test_an_unfinished_run_is_not_off(sound: Path, tmp_path: Path) -> None:
     shell(path, "DELETE FROM completion WHERE id NOT IN (SELECT completion_id FROM rollout)")
     done = invoke("verify", "--db", path)
     assert done.code == 0, done.stdout
+
+
+def test_findings_are_counted_and_not_held(tmp_path: Path) -> None:
+    """A file whose every text has changed: memory does not grow with the findings."""
+    path, most = fill(tmp_path / "e.db"), []
+    for copies in (1_000, 20_000):
+        shell(
+            path,
+            "DROP TRIGGER IF EXISTS rollout_added",
+            f"WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < {copies}) "
+            f"INSERT INTO completion (text, checksum) SELECT 'lost', 1 FROM n",
+        )
+        tracemalloc.start()
+        with RolloutStore.open(path) as store:
+            found = list(texts(store))
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert found[-1].startswith("... and ") and len(found) == 21
+    assert most[1] < most[0] + 200_000, most
