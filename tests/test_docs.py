@@ -258,6 +258,13 @@ def test_sessions_and_rooms_are_those_of_the_code() -> None:
     assert set(rooms) == set(ROOMS) - {"", "__main__"}
 
 
+def test_every_method_that_the_database_page_names_exists() -> None:
+    (table,) = [lines for lines in read("store.md").split("\n\n") if lines.startswith("| method |")]
+    methods = re.findall(r"^\| `(?:RolloutStore\.)?(\w+)\(", table, re.M)
+    assert len(methods) > 5
+    assert [name for name in methods if not callable(getattr(RolloutStore, name, None))] == []
+
+
 # --- the study's configurations
 
 CONFIGURATIONS = {
