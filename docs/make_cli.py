@@ -29,14 +29,14 @@ INTRODUCTION = """\
 same as `esprobe`.
 
 Results go to stdout; messages, progress and errors go to stderr. Exit codes: 0 success, 1 an error, 2 an invalid option
-or value, 3 everything is sampled except rollouts that crashed several workers (see [scaling](scaling.md)), 75 stopped by
+or value, 3 all is sampled except rollouts that crashed several workers (see [scaling](scaling.md)), 75 stopped by
 SIGTERM or SIGUSR1, 130 stopped by Ctrl-C (see [resume](resume.md)), 141 the reader of its output has closed the pipe
 (`esprobe show | head`).
 
 ## Configuration files
 
-`--config FILE.yaml` reads the options of a sampling command from a YAML mapping. Keys are long option names, with `-` or
-`_`:
+`--config FILE.yaml` reads the options of a sampling command from a YAML mapping. Keys are long option names, with `-`
+or `_`:
 
 ```yaml
 model: Qwen/Qwen2.5-0.5B-Instruct
@@ -46,9 +46,9 @@ baseline: false
 ```
 
 The command line overrides environment variables, these override the file, and the file overrides the defaults. A
-repeatable option on the command line replaces the whole list in the file. A key that is not an option of the command, or
-that is set twice, is an error. Reading such files needs PyYAML, which the extra `hf` installs. [examples](examples) has
-complete files.
+repeatable option on the command line replaces the whole list in the file. A key that is not an option of the command,
+or that is set twice, is an error. Reading such files needs PyYAML, which the extra `hf` installs.
+[examples](examples) has complete files.
 """
 
 _VALUES: dict[type, str] = {Path: "PATH", str: "TEXT", int: "N", float: "NUMBER"}

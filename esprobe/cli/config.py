@@ -12,55 +12,66 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
     if path is None or context.resilient_parsing:
         return path
     values = _read(path)
-    # A key is an option's long name, with or without dashes; the file's form follows the command line's.
+    names = _parameter_names(context)
+    _check_keys(context, path, values, names)
+    key_of: dict[str, str] = {}
+    for key in map(str, values):
+        other = key_of.setdefault(names[_normalised(key)], key)
+        if other != key:
+            raise DataError(
+                f"the configuration {path} sets {other} and {key}, which are the same option; remove one of them"
+            )
+    chosen = {names[_normalised(key)]: value for key, value in values.items() if value is not None}
+    parameters = {parameter.name: parameter for parameter in context.command.params}
+    for name, value in chosen.items():
+        chosen[name] = _checked(context, f"the configuration {path} sets {key_of[name]} to", parameters[name], value)
+    context.default_map = {**(context.default_map or {}), **chosen}
+    return path
+
+
+def _normalised(key: Any) -> str:
+    return str(key).replace("_", "-")
+
+
+def _parameter_names(context: typer.Context) -> dict[str, str]:
+    """Parameter names by the keys that a file may use: an option's long name, with dashes or underscores."""
     names: dict[str, str] = {}
     for parameter in context.command.params:
         for spelled in (parameter.name or "", *(o.removeprefix("--") for o in parameter.opts)):
-            names[spelled.replace("_", "-")] = parameter.name or ""
+            names[_normalised(spelled)] = parameter.name or ""
     for hidden in ("config", "help"):
         names.pop(hidden, None)
-    unknown = [str(key) for key in values if str(key).replace("_", "-") not in names]
+    return names
+
+
+def _check_keys(context: typer.Context, path: Path, values: dict[Any, Any], names: dict[str, str]) -> None:
+    unknown = [str(key) for key in values if _normalised(key) not in names]
     if unknown:
         options = sorted({max(parameter.opts, key=len).removeprefix("--") for parameter in context.command.params})
         raise UsageError(
             f"{path} sets {', '.join(unknown)}, which {context.info_name} does not have as an option; its options are: "
             f"{', '.join(o for o in options if o not in ('config', 'help'))}"
         )
-    spelled_as: dict[str, str] = {}
-    for key in map(str, values):
-        other = spelled_as.setdefault(names[key.replace("_", "-")], key)
-        if other != key:
-            raise DataError(
-                f"the configuration {path} sets {other} and {key}, which are the same option; remove one of them"
-            )
-    chosen = {names[str(key).replace("_", "-")]: value for key, value in values.items() if value is not None}
-    repeatable = {parameter.name for parameter in context.command.params if getattr(parameter, "multiple", False)}
-    written = dict(chosen)
-    for name in repeatable & chosen.keys():
-        chosen[name] = chosen[name] if isinstance(chosen[name], list) else [chosen[name]]
-    parameters = {parameter.name: parameter for parameter in context.command.params}
-    for name, value in chosen.items():
-        if isinstance(value, list | dict) and name not in repeatable:
-            raise UsageError(
-                f"the configuration {path} sets {spelled_as[name]} to {value!r}, but that option takes one "
-                f"value; fix it there"
-            )
-        # Typer would convert False to 0 or "False", which is not what "no" in a file means.
-        held = value if isinstance(value, list) else [value]
-        if any(isinstance(one, bool) for one in held) and not getattr(parameters[name], "is_flag", False):
-            raise UsageError(
-                f"the configuration {path} sets {spelled_as[name]} to {value!r}, but that option is not a switch (YAML "
-                f"reads yes, no, on, off, true and false as booleans unless they are quoted); fix it there"
-            )
-        try:
-            parameters[name].process_value(context, value)
-        except typer.BadParameter as err:
-            raise UsageError(
-                f"the configuration {path} sets {spelled_as[name]} to {written[name]!r}, which is not a "
-                f"valid value ({err.message}); fix it there"
-            ) from err
-    context.default_map = {**(context.default_map or {}), **chosen}
-    return path
+
+
+def _checked(context: typer.Context, what: str, parameter: Any, written: Any) -> Any:
+    """A value as its option takes it: that of a repeatable option is a list."""
+    repeatable = getattr(parameter, "multiple", False)
+    value = [written] if repeatable and not isinstance(written, list) else written
+    if isinstance(value, list | dict) and not repeatable:
+        raise UsageError(f"{what} {value!r}, but that option takes one value; fix it there")
+    # Typer would convert False to 0 or "False", which is not what "no" in a file means.
+    held = value if isinstance(value, list) else [value]
+    if any(isinstance(one, bool) for one in held) and not getattr(parameter, "is_flag", False):
+        raise UsageError(
+            f"{what} {value!r}, but that option is not a switch (YAML reads yes, no, on, off, true and false as "
+            f"booleans unless they are quoted); fix it there"
+        )
+    try:
+        parameter.process_value(context, value)
+    except typer.BadParameter as err:
+        raise UsageError(f"{what} {written!r}, which is not a valid value ({err.message}); fix it there") from err
+    return value
 
 
 def _read(path: Path) -> dict[Any, Any]:

@@ -68,17 +68,7 @@ def plan(
     from esprobe.sampling import estimate
     from esprobe.sampling.shard import Shard
 
-    for option, value in (
-        ("--tokens", tokens),
-        ("--rate", rate),
-        ("--probe-problems", probe_problems),
-    ):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise UsageError(f"{option} must be positive, got {value:g}")
-    if tokens is not None and tokens > sampling.max_tokens:
-        raise UsageError(f"--tokens must be at most --max-tokens ({sampling.max_tokens}), got {tokens:g}")
-    if probe and tokens is not None:
-        raise UsageError(f"--probe measures tokens, and --tokens {tokens:g} assumes them; leave out one of them")
+    _check(tokens, rate, probe, probe_problems, sampling.max_tokens)
     study = not temperature and not sigma
     job = sampling.job(
         vllm,
@@ -106,6 +96,16 @@ def plan(
     count = workers.workers or 1
     gpus = math.ceil(count * vllm.tensor_parallel_size / workers.workers_per_gpu)
     typer.echo(_hours(expected, count, gpus, rate))
+
+
+def _check(tokens: float | None, rate: float | None, probe: bool, probe_problems: int, max_tokens: int) -> None:
+    for option, value in (("--tokens", tokens), ("--rate", rate), ("--probe-problems", probe_problems)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise UsageError(f"{option} must be positive, got {value:g}")
+    if tokens is not None and tokens > max_tokens:
+        raise UsageError(f"--tokens must be at most --max-tokens ({max_tokens}), got {tokens:g}")
+    if probe and tokens is not None:
+        raise UsageError(f"--probe measures tokens, and --tokens {tokens:g} assumes them; leave out one of them")
 
 
 def _probe(job: "Job", labels: Collection[str], problems: int) -> "Mapping[str, Pace]":

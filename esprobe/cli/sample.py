@@ -1,4 +1,4 @@
-"""``sample-temp`` and ``sample-perturb``: draw the rollouts that a database lacks."""
+"""``sample-temp`` and ``sample-perturb``: sample the rollouts that a database lacks."""
 
 import shlex
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One sampling command from job to summary: find the model, plan, draw, store."""
+"""One sampling command from job to summary: find the model, plan, sample, store."""
 
 import os
 import re
@@ -37,7 +37,7 @@ class Summary:
     """How a sampling command ended.
 
     Attributes:
-        outcome: "complete" if everything was stored already, "done" if the rest was drawn, "stopped" by a signal.
+        outcome: "complete" if everything was stored already, "done" if the rest was sampled, "stopped" by a signal.
         stored: planned rollouts in the database, by this command and before it.
         total: planned rollouts.
         drawn: rollouts that this command added.
@@ -83,7 +83,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
 
 
 class _Sampling:
-    """A job whose model is found and whose database is open: registered and planned, then drawn with a pool."""
+    """A job whose model is found and whose database is open: registered and planned, then sampled with a pool."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class _Sampling:
             )
 
     def start_pool(self) -> WorkerPool:
-        """The workers that draw, to be entered by the caller."""
+        """The worker pool, which the caller has to enter."""
         job, identity = self._job, self._identity
         if self._plan.stored:
             self._observer.notice(f"resuming: {self._plan.stored:,} of {self._plan.total:,} stored")
@@ -238,7 +238,7 @@ def _identify(job: Job) -> ModelIdentity:
 
 
 def _announce(store: RolloutWriter, wanted: Sequence[Condition], observer: Observer) -> None:
-    # A command that failed before it drew leaves conditions without a plan, which nobody should be told about.
+    # A command that failed before it drew leaves conditions without a plan, which are not worth reporting.
     known = [condition for condition in store.conditions() if store.extents(condition.id)]
     announce_new(wanted, known, observer)
 
@@ -251,7 +251,7 @@ def _engines(pool: WorkerPool) -> dict[str, Any]:
 def _raise_set_aside(pool: WorkerPool) -> NoReturn:
     missing = sum(work.rollouts for work in pool.set_aside)
     raise SetAsideError(
-        f"{missing:,} rollouts are missing, because every worker that tried to draw them ended: "
+        f"{missing:,} rollouts are missing, because every worker that tried them failed: "
         f"{'; '.join(work.label for work in pool.set_aside)}. All others are stored. Run the same command again to try "
         f"these again, with --workers 1 to see the engine's own error"
     )

@@ -234,7 +234,7 @@ def test_a_sigma_is_blamed_where_the_unperturbed_model_ends_its_answers(tmp_path
     asked = job(script, data, problems=(0, 20), temperatures=(), sigmas=(0.1,), max_tokens=9, samples=8)
     sample(asked, tmp_path / "e.db", watcher)
     (told,) = watcher.warnings
-    assert ": this sigma has very likely broken the model, and " in told
+    assert ": this sigma has very likely broken the model" in told
 
 
 def test_without_a_baseline_a_sigma_is_blamed_with_a_doubt(tmp_path: Path, data: Path) -> None:
