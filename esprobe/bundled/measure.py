@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
     measured = {}
     for data in options.data:
-        measured[Path(data).name] = share = accuracy(model, coder, load(data).problems[TEST])
+        measured[Path(data).name] = share = accuracy(model, coder, load().data_set(data).problems[TEST])
         sys.stdout.write(f"{data}: greedy accuracy {share:.4f}\n")
     path = options.model / "training.json"
     record = json.loads(path.read_text(encoding="utf-8"))

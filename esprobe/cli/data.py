@@ -36,11 +36,12 @@ def check(
 
     chosen = options.parse_slice(problems)
     trained = options.parse_slice(training, "--training")
-    loaded = load_task(task, data)
+    loaded = load_task(task)
     if not isinstance(loaded, Audited):
         raise UsageError(f"task {task} has no data checks (no method `audit`), so there is nothing to report")
-    select_problems(loaded, *chosen)  # raises if there is none
-    if (note := past_the_end(loaded, *chosen)) is not None:
+    rows = load_task(task).data_set(data)
+    select_problems(rows, *chosen)  # raises if there is none
+    if (note := past_the_end(rows, *chosen)) is not None:
         typer.echo(note, err=True)
-    audit = loaded.audit(chosen, trained)
+    audit = loaded.audit(rows, chosen, trained)
     typer.echo(audit_text.as_json(audit) if format is TableFormat.json else audit_text.as_table(audit), nl=False)

@@ -16,7 +16,7 @@ from esprobe.records import GIVEN, Extent
 from esprobe.spec import Completion, Condition, Kind, Problem, Prompt, Request, Score, digest_of
 from esprobe.store import NewRollout, RolloutWriter
 from esprobe.store.storable import storable
-from esprobe.tasks import Task, load_task
+from esprobe.tasks import load_task
 
 BATCH = 4096
 """Rollouts committed together."""
@@ -198,16 +198,17 @@ class _Drawn:
 
 def _known_task(source: Source) -> _Ground:
     assert source.task is not None
-    task: Task = load_task(source.task, source.data)
-    scorer, problems = task.scorers[0], task.problems
+    task = load_task(source.task)
+    data = task.data_set(source.data)
+    scorer, problems = task.scorers[0], data.problems
     used: dict[int | str, tuple[Problem, Prompt]] = {}
     drawn = _Drawn()
     for row in read_rows(source.path):
         drawn.check(source.path, row)
         if not isinstance(row.problem, int) or row.problem >= len(problems):
             raise DataError(
-                f"line {row.line} of {source.path} is about problem {str(row.problem)[:40]!r}, and {task.data} has the "
-                f"indices 0 to {len(problems) - 1}; name the data with --data, or leave out --task"
+                f"line {row.line} of {source.path} is about problem {str(row.problem)[:40]!r}, and {data.source} has "
+                f"the indices 0 to {len(problems) - 1}; name the data with --data, or leave out --task"
             )
         if row.problem not in used:
             used[row.problem] = (problems[row.problem], task.prompt(problems[row.problem], task.prompts[0]))
@@ -218,7 +219,7 @@ def _known_task(source: Source) -> _Ground:
     if not used:
         raise DataError(f"{source.path} holds no rollout, so there is nothing to import")
     extent = drawn.extent({name: problem.index for name, (problem, _) in used.items()})
-    return _Ground(task.name, task.data_digest, scorer, dict(sorted(used.items())), judge, extent)
+    return _Ground(task.name, data.digest, scorer, dict(sorted(used.items())), judge, extent)
 
 
 def _foreign(source: Source) -> _Ground:

@@ -88,8 +88,7 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
     Raises:
         EsprobeError: the data, or an existing database's model, cannot be used.
     """
-    task = load_task(job.task, job.data)
-    problems = len(job.chosen_problems(task))
+    problems = len(job.chosen_problems(load_task(job.task).data_set(job.data)))
     stored = _stored(job, database) if os.path.exists(database) else {}
     found = []
     for condition, seeds in _drawn(job.drawn_like(_nameless(job)), job.shard):
@@ -129,15 +128,16 @@ def probe(job: Job, labels: Collection[str], problems: int, observer: Observer, 
         EsprobeError: the data, model or engine cannot be used.
     """
     job = replace(job, engine=engines.resolve(job.engine))
-    task = load_task(job.task, job.data)
-    chosen = job.chosen_problems(task)[:problems]
+    task = load_task(job.task)
+    data = task.data_set(job.data)
+    chosen = job.chosen_problems(data)[:problems]
     identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
-    conditions = list(job.conditions(task, identity))
+    conditions = list(job.conditions(task, data, identity))
     expected = WorkerFingerprint.expected(conditions[0][0])
     paces = {}
     one = replace(job.pool, workers=1)
     observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
-    with start_pool(job.worker_spec(identity), one, task, identity, expected, observer.warning) as pool:
+    with start_pool(job.worker_spec(identity), one, task, data, identity, expected, observer.warning) as pool:
         for condition, first, samples in conditions:
             if condition.label not in labels:
                 continue
@@ -195,13 +195,14 @@ def _drawn(
 def _stored(job: Job, database: Path) -> dict[str, int]:
     """Planned rollouts that the database holds, by label."""
     job = replace(job, engine=engines.resolve(job.engine))
-    task = load_task(job.task, job.data)
-    indices = {problem.index for problem in job.chosen_problems(task)}
+    task = load_task(job.task)
+    data = task.data_set(job.data)
+    indices = {problem.index for problem in job.chosen_problems(data)}
     identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
     held = {}
     with RolloutStore.open(database) as store:
         ids = {known.condition.digest: known.id for known in store.conditions()}
-        for condition, seeds in _drawn(job.conditions(task, identity), job.shard):
+        for condition, seeds in _drawn(job.conditions(task, data, identity), job.shard):
             if condition.digest in ids:
                 matrix = store.correctness(ids[condition.digest])
                 rows = [index in indices for index in matrix.problems.tolist()]

@@ -11,7 +11,7 @@ from esprobe.errors import UsageError
 from esprobe.noise import SCHEMES
 from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import BASELINE_SEED, SIGMAS, Condition, Problem, digest_of, is_sigma
-from esprobe.tasks import Task
+from esprobe.tasks import DataSet, Task
 from esprobe.tasks.selection import select_problems
 from esprobe.workers.pool import PoolOptions
 from esprobe.workers.worker import WorkerSpec
@@ -145,13 +145,13 @@ class Job:
             sigmas=self.sigmas[:1],
         )
 
-    def chosen_problems(self, task: Task) -> list[Problem]:
+    def chosen_problems(self, data: DataSet) -> list[Problem]:
         """The problems that this job samples.
 
         Raises:
-            UsageError: none of the task's problems is in the slice.
+            UsageError: none of the problems is in the slice.
         """
-        return list(select_problems(task, *self.problems))
+        return list(select_problems(data, *self.problems))
 
     def prompt_style(self, task: Task) -> str:
         """The job's prompt style.
@@ -175,15 +175,15 @@ class Job:
             prompt=self.prompt,
         )
 
-    def conditions(self, task: Task, identity: ModelIdentity) -> Iterator[tuple[Condition, int, int]]:
+    def conditions(self, task: Task, data: DataSet, identity: ModelIdentity) -> Iterator[tuple[Condition, int, int]]:
         """(condition, first seed, samples) of each condition, the baseline first."""
         style = self.prompt_style(task)
         greedy = Condition(
             task=task.name,
-            data_digest=task.data_digest,
+            data_digest=data.digest,
             prompt=style,
             # Prompts are part of the condition, so that rollouts under a changed prompt are another condition.
-            prompt_digest=digest_of([task.prompt(problem, style).digest for problem in task.problems]),
+            prompt_digest=digest_of([task.prompt(problem, style).digest for problem in data.problems]),
             model=identity.model,
             model_fingerprint=identity.fingerprint,
             dtype=identity.dtype,

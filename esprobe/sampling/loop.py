@@ -6,6 +6,7 @@ its own window, at most 2 seconds' worth or 512 rollouts are in memory uncommitt
 
 import gc
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from esprobe.errors import StoreBusyError
@@ -50,6 +51,7 @@ class Loop:
         plan: Plan,
         pool: WorkerPool,
         task: Task,
+        problems: Iterable[Problem],
         scorer: str,
         store: RolloutWriter,
         session_id: int,
@@ -65,7 +67,7 @@ class Loop:
         self._session_id = session_id
         self._observer = observer
         self._stop = stop
-        self._problems: dict[int, Problem] = {problem.index: problem for problem in task.problems}
+        self._problems: dict[int, Problem] = {problem.index: problem for problem in problems}
         self._sums: dict[int, ConditionSums] = {}
         for planned in plan.conditions:
             totals = store.totals(planned.condition_id)

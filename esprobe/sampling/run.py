@@ -22,7 +22,7 @@ from esprobe.sampling.shard import WHOLE
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, Problem, digest_of
 from esprobe.store import RolloutWriter
-from esprobe.tasks import Task, load_task
+from esprobe.tasks import DataSet, Task, load_task
 from esprobe.tasks.selection import past_the_end
 from esprobe.workers import provenance
 from esprobe.workers.pool import WorkerPool
@@ -61,20 +61,21 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
     """
     job = replace(job, engine=engines.resolve(job.engine))
     _check_stop_loops(job)
-    task = load_task(job.task, job.data)
-    problems = job.chosen_problems(task)
-    if (note := past_the_end(task, *job.problems)) is not None:
+    task = load_task(job.task)
+    data = task.data_set(job.data)
+    problems = job.chosen_problems(data)
+    if (note := past_the_end(data, *job.problems)) is not None:
         observer.notice(note)
     with ExitStack() as stack:
         # An existing database is opened first: that it is in use should be known before a model is downloaded. A new
         # one is created last, so that a command that fails leaves no file behind.
         store = stack.enter_context(RolloutWriter.open(database)) if os.path.exists(database) else None
         identity = _identify(job)
-        wanted = list(job.conditions(task, identity))
+        wanted = list(job.conditions(task, data, identity))
         if store is None:
             store = stack.enter_context(RolloutWriter.open(database))
         _announce(store, [condition for condition, _, _ in wanted], observer)
-        sampling = _Sampling(job, task, problems, identity, wanted, store, observer)
+        sampling = _Sampling(job, task, data, problems, identity, wanted, store, observer)
         if sampling.is_complete:
             return sampling.summary("complete", 0)
         sampling.warn_of_mixtures()
@@ -89,6 +90,7 @@ class _Sampling:
         self,
         job: Job,
         task: Task,
+        data: DataSet,
         problems: Sequence[Problem],
         identity: ModelIdentity,
         wanted: Sequence[tuple[Condition, int, int]],
@@ -100,6 +102,7 @@ class _Sampling:
         Args:
             job: what is sampled, its engine resolved.
             task: the job's task.
+            data: its data set.
             problems: those of the job's slice.
             identity: the job's model.
             wanted: (condition, first seed, samples) of each condition.
@@ -108,6 +111,7 @@ class _Sampling:
         """
         self._job = job
         self._task = task
+        self._data = data
         self._problems = problems
         self._identity = identity
         self._store = store
@@ -157,7 +161,9 @@ class _Sampling:
             self._observer.notice(f"resuming: {self._plan.stored:,} of {self._plan.total:,} stored")
         expected = WorkerFingerprint.expected(self._conditions[0].condition)
         self._observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
-        return start_pool(job.worker_spec(identity), job.pool, self._task, identity, expected, self._observer.warning)
+        return start_pool(
+            job.worker_spec(identity), job.pool, self._task, self._data, identity, expected, self._observer.warning
+        )
 
     def draw(self, pool: WorkerPool, stop: StopSignals) -> Summary:
         """Draw what is missing, as one session, until it is done or stopped.
@@ -172,6 +178,7 @@ class _Sampling:
             plan=self._plan,
             pool=pool,
             task=self._task,
+            problems=self._problems,
             scorer=self._scorer,
             store=self._store,
             session_id=session_id,
@@ -197,7 +204,7 @@ class _Sampling:
         job, task = self._job, self._task
         prompted = [(problem, task.prompt(problem, job.prompt)) for problem in self._problems]
         prompt_digest = self._conditions[0].condition.prompt_digest
-        task_digest = digest_of([task.name, task.data_digest, job.prompt, prompt_digest])
+        task_digest = digest_of([task.name, self._data.digest, job.prompt, prompt_digest])
         ids = self._store.register_problems(task.name, task_digest, prompted)
         indices = {ids[problem.index]: problem.index for problem in self._problems}
         return Plan(self._store, self._conditions, indices, job.shard)

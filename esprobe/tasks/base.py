@@ -1,11 +1,12 @@
 """What a task is, written once.
 
-A task turns a data set into problems, problems into prompts, and completions into scores. It does not know
-which engine answers or where rollouts are kept. Third-party packages register a loader under the entry-point
-group ``esprobe.tasks``: ``loader(data: str | None) -> Task``.
+A task reads data sets, turns problems into prompts and scores completions. It does not know which engine answers or
+where rollouts are stored. A task holds no data: stored problems are scored and analysed without their data set.
+Packages register a loader without arguments under the entry-point group ``esprobe.tasks``: ``load() -> Task``.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol, runtime_checkable
 
@@ -13,24 +14,27 @@ from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
 
 
+@dataclass(frozen=True)
+class DataSet:
+    """The problems of one data set.
+
+    Attributes:
+        source: where the rows came from, for people: a file's path or a built-in set's name.
+        digest: SHA-256 over the parsed rows; equal data have equal digests wherever the file lies.
+        problems: every problem; ``problems[i].index == i``.
+    """
+
+    source: str
+    digest: str
+    problems: Sequence[Problem]
+
+
 class Task(Protocol):
-    """A data set, how to prompt it and how to score an answer."""
+    """How to read data, prompt problems and score answers."""
 
     @property
     def name(self) -> str:
         """The name on the command line, such as "countdown"."""
-
-    @property
-    def data(self) -> str:
-        """Where the rows came from, for people: a file path or a built-in set's name."""
-
-    @property
-    def data_digest(self) -> str:
-        """SHA-256 over the parsed rows; equal data give equal digests wherever the file lies."""
-
-    @property
-    def problems(self) -> Sequence[Problem]:
-        """Every problem of the data set; ``problems[i].index == i``."""
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -39,6 +43,13 @@ class Task(Protocol):
     @property
     def scorers(self) -> tuple[str, ...]:
         """Names and versions of the scorers, such as "es-paper/1", the default first."""
+
+    def data_set(self, data: str | None) -> DataSet:
+        """The problems of ``data``: a built-in set's name or a path; None for the task's default.
+
+        Raises:
+            DataError: the data cannot be read or do not have the task's form.
+        """
 
     def prompt(self, problem: Problem, style: str) -> Prompt:
         """The prompt of one problem in a style of ``prompts``."""
@@ -104,10 +115,11 @@ class AnswerForms(Protocol):
 class Audited(Protocol):
     """What a task may have besides: checks of its own data, for ``esprobe data check``."""
 
-    def audit(self, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
+    def audit(self, data: DataSet, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
         """What is wrong or odd in the problems of a slice of indices.
 
         Args:
+            data: one of the task's data sets.
             problems: first and stop index of the problems to audit; at least one of them exists.
             training: first and stop index of the problems that a model may have been trained on.
         """

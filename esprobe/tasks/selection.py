@@ -1,35 +1,35 @@
-"""Which of a task's problems a slice of indices selects."""
+"""Which problems of a data set a slice of indices selects."""
 
 from collections.abc import Sequence
 
 from esprobe.errors import UsageError
 from esprobe.spec import Problem
-from esprobe.tasks.base import Task
+from esprobe.tasks.base import DataSet
 
 
-def select_problems(task: Task, first: int, stop: int) -> Sequence[Problem]:
+def select_problems(data: DataSet, first: int, stop: int) -> Sequence[Problem]:
     """The problems first to stop - 1, as far as there are any.
 
     Raises:
-        UsageError: the slice is empty or holds none of the task's problems.
+        UsageError: the slice is empty or holds none of the problems.
     """
     if not 0 <= first < stop:
         raise UsageError(f"--problems {first}:{stop} selects nothing; use FIRST:STOP with FIRST < STOP")
-    chosen = task.problems[first:stop]
+    chosen = data.problems[first:stop]
     if not chosen:
         raise UsageError(
-            f"--problems {first}:{stop} holds none of the {len(task.problems)} problems of {task.data}; "
-            f"use indices below {len(task.problems)}"
+            f"--problems {first}:{stop} holds none of the {len(data.problems)} problems of {data.source}; "
+            f"use indices below {len(data.problems)}"
         )
     return chosen
 
 
-def past_the_end(task: Task, first: int, stop: int) -> str | None:
+def past_the_end(data: DataSet, first: int, stop: int) -> str | None:
     """What to tell a person whose slice asks for more than there is; None if it does not."""
-    there = len(task.problems)
+    there = len(data.problems)
     if stop <= there:
         return None
     return (
-        f"--problems {first}:{stop} goes past the end of {task.data}, which has {there:,} problems: "
+        f"--problems {first}:{stop} goes past the end of {data.source}, which has {there:,} problems: "
         f"{there - first:,} are used, not {stop - first:,}"
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from esprobe.doctor import refuse
 from esprobe.engines import ModelIdentity, find_engine
-from esprobe.tasks import Task
+from esprobe.tasks import DataSet, Task
 from esprobe.workers.devices import environments, visible_gpus
 from esprobe.workers.pool import InProcessPool, PoolOptions, WorkerPool
 from esprobe.workers.processes import Processes
@@ -30,6 +30,7 @@ def start_pool(
     spec: WorkerSpec,
     options: PoolOptions,
     task: Task,
+    data: DataSet,
     identity: ModelIdentity,
     expected: WorkerFingerprint,
     warn: Callable[[str], None],
@@ -39,7 +40,8 @@ def start_pool(
     Args:
         spec: what every worker loads.
         options: how many workers, and where.
-        task: the order's task, for a worker in this process.
+        task: the spec's task, for a worker in this process.
+        data: the spec's data set, likewise.
         identity: the order's model, likewise.
         expected: what other workers must be, to be let in.
         warn: told of workers that die.
@@ -55,7 +57,7 @@ def start_pool(
     gpus = visible_gpus() if find_engine(spec.engine).traits.uses_gpu else []
     environment = environments(gpus, options.workers, options.workers_per_gpu, spec.options.tensor_parallel_size)
     if len(environment) == 1:
-        return InProcessPool(Worker.load(spec, task, identity))
+        return InProcessPool(Worker.load(spec, task, data, identity))
     processes = Processes(_sharing(spec, options), environment)
     return Supervisor(processes, len(environment), expected, warn, options.stuck_s)
 

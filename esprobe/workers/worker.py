@@ -17,7 +17,7 @@ from esprobe.doctor import check_numbers, quick_check
 from esprobe.engines import Engine, EngineOptions, ModelIdentity, StopCheck
 from esprobe.errors import EngineError
 from esprobe.spec import Condition, digest_of
-from esprobe.tasks import Task, load_task
+from esprobe.tasks import DataSet, Task, load_task
 from esprobe.workers import provenance
 from esprobe.workers.work import Delivery, Work, requests_of
 
@@ -105,17 +105,17 @@ class Worker:
     """Turns work into deliveries."""
 
     def __init__(
-        self, engine: Engine, identity: ModelIdentity, task: Task, style: str, checks: Sequence[str] = ()
+        self, engine: Engine, identity: ModelIdentity, task: Task, data: DataSet, style: str, checks: Sequence[str] = ()
     ) -> None:
         """``engine`` has loaded ``identity``; ``checks`` are what was found of it, a line each."""
         self._engine = engine
-        self._prompts = {problem.index: task.prompt(problem, style) for problem in task.problems}
+        self._prompts = {problem.index: task.prompt(problem, style) for problem in data.problems}
         self.ready = Ready(
             fingerprint=WorkerFingerprint(
                 versions=provenance.deciding_versions(),
                 weights=identity.fingerprint,
                 dtype=identity.dtype,
-                data=task.data_digest,
+                data=data.digest,
                 prompts=digest_of([prompt.digest for prompt in self._prompts.values()]),
             ),
             place=this_place(),
@@ -125,7 +125,7 @@ class Worker:
         )
 
     @classmethod
-    def load(cls, spec: WorkerSpec, task: Task, identity: ModelIdentity) -> Self:
+    def load(cls, spec: WorkerSpec, task: Task, data: DataSet, identity: ModelIdentity) -> Self:
         """Load the engine, and check its numbers and, if it will be perturbed, its weights.
 
         Raises:
@@ -134,7 +134,7 @@ class Worker:
         engine = engines.engine_class(spec.engine).load(identity, spec.options)
         check_numbers(engine)
         checks = quick_check(engine) if spec.options.perturbs else []
-        return cls(engine, identity, task, spec.prompt, checks)
+        return cls(engine, identity, task, data, spec.prompt, checks)
 
     @classmethod
     def from_spec(cls, spec: WorkerSpec) -> Self:
@@ -143,8 +143,9 @@ class Worker:
         Raises:
             EsprobeError: the model, engine or data cannot be used.
         """
-        task = load_task(spec.task, spec.data)
-        worker = cls.load(spec, task, engines.engine_class(spec.engine).identify(spec.model, spec.dtype))
+        task = load_task(spec.task)
+        data = task.data_set(spec.data)
+        worker = cls.load(spec, task, data, engines.engine_class(spec.engine).identify(spec.model, spec.dtype))
         gc.freeze()  # as the sampling loop does in its own process
         return worker
 

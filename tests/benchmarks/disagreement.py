@@ -31,7 +31,7 @@ def main() -> None:
     task = load_task("countdown")
     requests = [
         Request(problem.index + 1, problem.index, 0, task.prompt(problem, "chat"), chosen.max_tokens)
-        for problem in task.problems[200 : 200 + chosen.problems]
+        for problem in task.data_set(None).problems[200 : 200 + chosen.problems]
     ]
     ours = VllmEngine.load(
         VllmEngine.identify(chosen.model, chosen.dtype), EngineOptions(perturbs=True, max_num_seqs=BATCH)

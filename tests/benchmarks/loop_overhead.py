@@ -91,14 +91,15 @@ class Alternating:
 
 def run(engine: Any, job: Job, folder: Path) -> Round:
     """Draw, score, store and report one job that nothing is stored of yet."""
-    task = load_task(job.task, job.data)
-    problems = job.chosen_problems(task)
+    task = load_task(job.task)
+    data = task.data_set(job.data)
+    problems = job.chosen_problems(data)
     identity = engine_class(job.engine).identify(job.model, job.dtype)
     database = folder / f"{time.monotonic_ns()}.db"
     with RolloutWriter.open(database) as store:
         planned = [
             Planned(store.register_condition(condition), condition, first, samples)
-            for condition, first, samples in job.conditions(task, identity)
+            for condition, first, samples in job.conditions(task, data, identity)
         ]
         prompted = [(problem, task.prompt(problem, job.prompt)) for problem in problems]
         ids = store.register_problems(task.name, "benchmark", prompted)
@@ -106,11 +107,12 @@ def run(engine: Any, job: Job, folder: Path) -> Round:
         extents = {p.condition_id: Extent(0, len(problems), p.first_seed, p.samples, len(problems)) for p in planned}
         session = store.begin_session("benchmark", task.scorers[0], extents, {}, {}, {})
         prompts = {problem.index: prompt for problem, prompt in prompted}
-        pool = Alternating(Worker(engine, identity, task, job.prompt), engine, prompts)
+        pool = Alternating(Worker(engine, identity, task, data, job.prompt), engine, prompts)
         loop = Loop(
             plan=plan,
             pool=pool,
             task=task,
+            problems=problems,
             scorer=task.scorers[0],
             store=store,
             session_id=session,

@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=8)
     chosen = parser.parse_args()
     task = load_task("countdown")
-    prompts = [(problem.index, task.prompt(problem, "chat")) for problem in task.problems[200:700]]
+    prompts = [(problem.index, task.prompt(problem, "chat")) for problem in task.data_set(None).problems[200:700]]
     options = EngineOptions(max_num_seqs=chosen.max_num_seqs)
     engine = VllmEngine.load(VllmEngine.identify("tiny", "auto"), options)
     for count in chosen.rollouts:

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--conditions", nargs="+", default=CONDITIONS, help="greedy, T=... or sigma=...")
     chosen = parser.parse_args()
     task = load_task("countdown")
-    problems = task.problems[200 : 200 + chosen.problems]
+    problems = task.data_set(None).problems[200 : 200 + chosen.problems]
     requests = [
         Request(problem.index + 1, problem.index, 42, task.prompt(problem, "chat"), chosen.max_tokens)
         for problem in problems

@@ -43,7 +43,7 @@ def test_training_never_met_a_test_or_validation_problem(replayed):
     trained = {canonical(p.numbers, p.target) for p in replayed.training}
     assert len(trained) == TRAINING_COUNT
     published = {canonical(row["numbers"], row["target"]) for row in json.loads(PUBLISHED.read_text())}
-    generated = {canonical(p.inputs["numbers"], p.inputs["target"]) for p in load("generated").problems}
+    generated = {canonical(p.inputs["numbers"], p.inputs["target"]) for p in load().data_set("generated").problems}
     validation = {canonical(p.numbers, p.target) for p in replayed.validation}
     assert (len(published), len(generated), len(validation)) == (2200, 2200, VALIDATION_COUNT)
     for held_out in (published, generated, validation):
@@ -53,7 +53,7 @@ def test_training_never_met_a_test_or_validation_problem(replayed):
 def test_exclusion_was_needed():
     """Without it the stream does meet test problems, so the test above can fail."""
     published = json.loads(PUBLISHED.read_text()) if PUBLISHED.exists() else []
-    held_out = {canonical(p.inputs["numbers"], p.inputs["target"]) for p in load("generated").problems}
+    held_out = {canonical(p.inputs["numbers"], p.inputs["target"]) for p in load().data_set("generated").problems}
     held_out |= {canonical(row["numbers"], row["target"]) for row in published}
     from esprobe.bundled.curriculum import STREAM_SEED
     from esprobe.tasks.countdown.generate import candidates, distinct
@@ -94,8 +94,8 @@ def test_text_round_trips(tokenizer, text):
 
 
 def test_chat_prompts_are_short_and_raw_ones_fit(tokenizer):
-    task = load(None)
-    for problem in task.problems[:200]:
+    task = load()
+    for problem in task.data_set(None).problems[:200]:
         text = render(tokenizer, problem)
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         assert len(ids) <= 45
@@ -124,7 +124,7 @@ def test_it_is_a_small_tied_half_precision_qwen2(model):
 
 def test_greedy_answers_are_well_formed_and_some_are_right(model, tokenizer):
     """Of 60 problems 6 to 30 were to be right; a model that is not this one solves none, or formats none."""
-    problems = load(None).problems[200:260]
+    problems = load().data_set(None).problems[200:260]
     completions = greedy(model, tokenizer, [render(tokenizer, problem) for problem in problems])
     shape = re.compile(r"^<think>.*?</think>\n<answer>.*?</answer>$", re.DOTALL)
     assert sum(shape.match("<think>" + text) is not None for text in completions) >= 57

@@ -175,8 +175,8 @@ class Slow(countdown.CountdownTask):
             time.sleep(0.1)
         return super().score(problem, completion, scorer)
 
-def load(data=None):
-    return Slow("generated", countdown.load().rows)
+def load():
+    return Slow()
 """
 
 

@@ -31,7 +31,7 @@ def reference() -> TransformersEngine:
 @pytest.fixture(scope="module")
 def asked() -> list[Prompt]:
     task = load_task("countdown")
-    return [task.prompt(problem, "chat") for problem in task.problems[200:328]]
+    return [task.prompt(problem, "chat") for problem in task.data_set(None).problems[200:328]]
 
 
 class TestVllm(GenerationContract, PerturbationContract):

@@ -105,13 +105,17 @@ def test_the_greatest_seed_can_be_drawn(common: list[object]) -> None:
 
 def test_a_condition_asked_for_twice_is_one(script: Path, data: Path) -> None:
     asked = job(script, data, temperatures=(0.5, 1.0, 0.5), samples=7)
-    task = load_task("countdown", str(data))
-    found = [(c.label, first, n) for c, first, n in asked.conditions(task, ModelIdentity("m", "f" * 64, "float32"))]
+    task = load_task("countdown")
+    rows = task.data_set(str(data))
+    found = [
+        (c.label, first, n) for c, first, n in asked.conditions(task, rows, ModelIdentity("m", "f" * 64, "float32"))
+    ]
     assert found == [("greedy", 0, 1), ("T=0.5", 42, 7), ("T=1", 42, 7)]
 
 
 def test_every_setting_that_shapes_the_text_tells_conditions_apart(script: Path, data: Path) -> None:
-    task = load_task("countdown", str(data))
+    task = load_task("countdown")
+    rows = task.data_set(str(data))
     jobs = [
         job(script, data, baseline=False, **changes)
         for changes in (
@@ -131,7 +135,7 @@ def test_every_setting_that_shapes_the_text_tells_conditions_apart(script: Path,
     identities = [ModelIdentity("m", "f" * 64, "float32")] * len(jobs)
     jobs += jobs[:2]
     identities += [ModelIdentity("m", "e" * 64, "float32"), ModelIdentity("m", "f" * 64, "float16")]
-    drawn = [next(asked.conditions(task, identity))[0] for asked, identity in zip(jobs, identities, strict=True)]
+    drawn = [next(asked.conditions(task, rows, identity))[0] for asked, identity in zip(jobs, identities, strict=True)]
     assert len({condition.digest for condition in drawn}) == len(jobs)
 
 
@@ -139,9 +143,10 @@ def test_every_setting_that_shapes_the_text_tells_conditions_apart(script: Path,
     "changes", [{"samples": 9}, {"seed": 7}, {"problems": (3, 5)}, {"options": EngineOptions(batch_size=1)}]
 )
 def test_how_much_is_drawn_does_not_tell_conditions_apart(script: Path, data: Path, changes: dict[str, object]) -> None:
-    task, identity = load_task("countdown", str(data)), ModelIdentity("m", "f" * 64, "float32")
+    task, identity = load_task("countdown"), ModelIdentity("m", "f" * 64, "float32")
+    rows = task.data_set(str(data))
     one, other = job(script, data), job(script, data, **changes)
-    digests = [[c.digest for c, _, _ in asked.conditions(task, identity)] for asked in (one, other)]
+    digests = [[c.digest for c, _, _ in asked.conditions(task, rows, identity)] for asked in (one, other)]
     assert digests[0] == digests[1]
 
 

@@ -453,10 +453,11 @@ def breaking(tmp_path: Path, script: Path, data: Path) -> Iterator[Callable[...,
             watcher: Watcher | None = None,
             engine: ScriptedEngine | None = None,
         ) -> Loop:
-            task, identity = load_task("countdown", str(data)), ModelIdentity("m", "f" * 64, "text")
-            wanted = job(script, data, temperatures=(), sigmas=(0.1, 0.2)).conditions(task, identity)
+            task, identity = load_task("countdown"), ModelIdentity("m", "f" * 64, "text")
+            rows = task.data_set(str(data))
+            wanted = job(script, data, temperatures=(), sigmas=(0.1, 0.2)).conditions(task, rows, identity)
             planned = [Planned(store.register_condition(c), c, first, n) for c, first, n in wanted]
-            prompted = [(problem, task.prompt(problem, "chat")) for problem in task.problems[:10]]
+            prompted = [(problem, task.prompt(problem, "chat")) for problem in rows.problems[:10]]
             ids = store.register_problems("countdown", "t", prompted)
             plan = Plan(store, planned, {ids[problem.index]: problem.index for problem, _ in prompted})
             session = store.begin_session("test", "es-paper/1", {}, {}, {}, {})
@@ -465,8 +466,9 @@ def breaking(tmp_path: Path, script: Path, data: Path) -> Iterator[Callable[...,
                 engine.left, engine.end = left, end
             return Loop(
                 plan=plan,
-                pool=InProcessPool(Worker(engine, identity, task, "chat")),
+                pool=InProcessPool(Worker(engine, identity, task, rows, "chat")),
                 task=task,
+                problems=rows.problems,
                 scorer=task.scorers[0],
                 store=store,
                 session_id=session,

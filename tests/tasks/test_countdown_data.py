@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esprobe.errors import DataError
-from esprobe.tasks import load_task
-from esprobe.tasks.countdown import load
+from esprobe.tasks import DataSet, load_task
 from esprobe.tasks.countdown.data import read_rows
 from esprobe.tasks.countdown.download import ES_PAPER_SHA256, cache_folder, fetch
 from esprobe.tasks.countdown.generate import candidates, distinct, generated_rows
@@ -24,6 +23,10 @@ from esprobe.tasks.countdown.trees import flat
 PUBLISHED = Path(__file__).parents[2].parent / "shared" / "data" / "countdown.json"
 GENERATED_DIGEST = "da211f695b6bf82543917e34e5f73425db5cc34622be05b399519c0105d6b2ed"
 ROW = {"id": 0, "context": "say 98", "numbers": [44, 19, 35], "target": "98", "solution": "((44 + 19) + 35)"}
+
+
+def load(data: str | None) -> DataSet:
+    return load_task("countdown").data_set(data)
 
 
 @pytest.fixture
@@ -61,24 +64,24 @@ def exact(expression: str) -> Fraction:
 
 class TestGenerated:
     def test_is_the_same_on_every_machine(self):
-        task = load("generated")
-        assert task.data_digest == GENERATED_DIGEST
-        assert load(None).data_digest == GENERATED_DIGEST
-        assert load_task("countdown").data_digest == GENERATED_DIGEST
-        assert (task.name, task.data, task.prompts[0]) == ("countdown", "generated", "chat")
+        data = load("generated")
+        assert data.digest == GENERATED_DIGEST
+        assert load(None).digest == GENERATED_DIGEST
+        assert load_task("countdown").data_set(None).digest == GENERATED_DIGEST
+        assert (data.source, load_task("countdown").prompts[0]) == ("generated", "chat")
 
     def test_has_the_form_of_the_published_file(self):
-        task = load(None)
-        assert [p.index for p in task.problems] == list(range(2200))
-        assert {p.group for p in task.problems} == {"3 numbers", "4 numbers"}
-        assert 1000 < sum(p.group == "3 numbers" for p in task.problems) < 1200
-        for problem in task.problems:
+        data = load(None)
+        assert [p.index for p in data.problems] == list(range(2200))
+        assert {p.group for p in data.problems} == {"3 numbers", "4 numbers"}
+        assert 1000 < sum(p.group == "3 numbers" for p in data.problems) < 1200
+        for problem in data.problems:
             assert set(problem.inputs) == {"numbers", "target", "context"}
             assert problem.group == f"{len(problem.inputs['numbers'])} numbers"
             assert all(1 <= n <= 99 for n in problem.inputs["numbers"])
             assert 10 <= int(problem.inputs["target"]) <= 99
-        assert len({key_of(p.inputs["numbers"], p.inputs["target"]) for p in task.problems}) == 2200
-        json.dumps([dict(p.inputs) for p in task.problems])
+        assert len({key_of(p.inputs["numbers"], p.inputs["target"]) for p in data.problems}) == 2200
+        json.dumps([dict(p.inputs) for p in data.problems])
 
     def test_every_problem_is_solved_by_its_own_solution(self):
         for solvable, row in zip(distinct(candidates(20260901)), generated_rows(), strict=False):
@@ -135,29 +138,29 @@ def test_flat_spelling_is_plain():
 
 class TestDigest:
     def test_does_not_see_formatting_ids_or_solutions(self, write):
-        plain = load(str(write([ROW]))).data_digest
+        plain = load(str(write([ROW]))).digest
         lean = {key: ROW[key] for key in ("target", "numbers", "context")}
-        assert load(str(write([lean], indent=7))).data_digest == plain
+        assert load(str(write([lean], indent=7))).digest == plain
 
     @pytest.mark.parametrize(
         "change", [{"numbers": [19, 44, 35]}, {"target": "98.0"}, {"context": "say 99"}, {"context": None}]
     )
     def test_sees_all_that_is_prompted_or_scored(self, write, change):
-        assert load(str(write([ROW | change]))).data_digest != load(str(write([ROW]))).data_digest
+        assert load(str(write([ROW | change]))).digest != load(str(write([ROW]))).digest
 
     def test_sees_order(self, write):
         rows = [ROW, ROW | {"target": "97"}]
-        assert load(str(write(rows))).data_digest != load(str(write(rows[::-1]))).data_digest
+        assert load(str(write(rows))).digest != load(str(write(rows[::-1]))).digest
 
 
 class TestFile:
     def test_the_published_file_is_read_whole(self, published):
-        task = load(str(published))
-        assert len(task.problems) == 2200
-        assert task.problems[0].inputs["numbers"] == [44, 19, 35]
-        assert task.problems[0].inputs["target"] == "98"
-        assert sum("." in p.inputs["target"] for p in task.problems) == 43
-        assert {p.group for p in task.problems} == {"3 numbers", "4 numbers"}
+        data = load(str(published))
+        assert len(data.problems) == 2200
+        assert data.problems[0].inputs["numbers"] == [44, 19, 35]
+        assert data.problems[0].inputs["target"] == "98"
+        assert sum("." in p.inputs["target"] for p in data.problems) == 43
+        assert {p.group for p in data.problems} == {"3 numbers", "4 numbers"}
 
     def test_targets_keep_their_spelling(self, write):
         targets = ["98", "27.4", "-3", 98, 27.4, "+5", ".5", "1e2"]
@@ -387,9 +390,9 @@ class TestDownload:
         assert hashlib.sha256(published.read_bytes()).hexdigest() == ES_PAPER_SHA256
         monkeypatch.setenv("ESPROBE_CACHE", str(tmp_path))
         (tmp_path / "es-paper-countdown.json").write_bytes(published.read_bytes())
-        task = load("es-paper")
-        assert task.data == "es-paper"
-        assert task.data_digest == load(str(published)).data_digest
+        data = load("es-paper")
+        assert data.source == "es-paper"
+        assert data.digest == load(str(published)).digest
 
     def test_cache_folder_follows_the_environment(self, tmp_path, monkeypatch):
         monkeypatch.setenv("HOME", str(tmp_path))
@@ -413,7 +416,7 @@ def test_without_a_network_the_published_set_is_one_clear_error(tmp_path, monkey
 
 def test_loading_needs_no_numpy_and_no_torch():
     code = (
-        "import sys; from esprobe.tasks import load_task; load_task('countdown').problems; "
+        "import sys; from esprobe.tasks import load_task; load_task('countdown').data_set(None).problems; "
         "sys.exit(' '.join({'numpy', 'torch', 'transformers'} & set(sys.modules)) or 0)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

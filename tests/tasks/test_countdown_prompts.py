@@ -21,13 +21,13 @@ def problem(**inputs):
 
 
 def test_chat_is_word_for_word_the_study_s():
-    prompt = load(None).prompt(problem(), "chat")
+    prompt = load().prompt(problem(), "chat")
     assert prompt.messages == (("system", SYSTEM), ("user", USER))
     assert prompt.assistant_prefix == "Let me solve this step by step.\n<think>"
 
 
 def test_chat_prints_targets_as_the_file_spells_them():
-    task = load(None)
+    task = load()
     for target in ("27.4", "-2640", "98.0"):
         user = task.prompt(problem(target=target), "chat").messages[1][1]
         assert f"that equals {target}. You can" in user
@@ -35,19 +35,19 @@ def test_chat_prints_targets_as_the_file_spells_them():
 
 def test_raw_is_the_context_verbatim():
     text = " any text,\n  [44 19 35] é\t"
-    prompt = load(None).prompt(problem(context=text), "raw")
+    prompt = load().prompt(problem(context=text), "raw")
     assert (prompt.messages, prompt.assistant_prefix) == ((), text)
 
 
 @pytest.mark.parametrize("inputs", [{}, {"context": None}])
 def test_raw_without_context_names_the_row(inputs):
     with pytest.raises(DataError, match=r'row 7 has no "context".*--prompt chat'):
-        load(None).prompt(problem(**inputs), "raw")
+        load().prompt(problem(**inputs), "raw")
 
 
 def test_an_unknown_style_is_a_usage_error():
     with pytest.raises(UsageError, match="'chatty'.*chat or raw"):
-        load(None).prompt(problem(), "chatty")
+        load().prompt(problem(), "chatty")
 
 
 def test_generated_contexts_pad_numbers_as_numpy_prints_them():
@@ -61,7 +61,7 @@ def test_generated_contexts_pad_numbers_as_numpy_prints_them():
 
 
 def test_prompts_of_different_problems_differ():
-    task = load(None)
+    task = load()
     for style in task.prompts:
-        digests = {task.prompt(p, style).digest for p in task.problems}
+        digests = {task.prompt(p, style).digest for p in task.data_set(None).problems}
         assert len(digests) == 2200

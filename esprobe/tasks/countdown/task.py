@@ -1,22 +1,21 @@
-"""Countdown as a task: rows, prompts and scores behind the one protocol.
+"""Countdown as a task: data sets, prompts and scores behind the one protocol.
 
 Owns how the parts meet. Does not know their insides.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 
 from esprobe.errors import DataError
 from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
+from esprobe.tasks.base import DataSet
 from esprobe.tasks.countdown import audit, canonical, prompts
 from esprobe.tasks.countdown.data import FORM, read_rows, row_of
 from esprobe.tasks.countdown.download import ES_PAPER_FILE, ES_PAPER_SHA256, ES_PAPER_URL, cache_folder, fetch
-from esprobe.tasks.countdown.generate import generated_rows
 from esprobe.tasks.countdown.rows import Row, rows_digest
 from esprobe.tasks.countdown.scoring import SCORERS, score
 
@@ -30,17 +29,8 @@ NULL_DESCRIPTION = (
 )
 
 
-@dataclass(frozen=True)
 class CountdownTask:
-    """Reach a target from numbers, each used exactly once: every protocol of ``esprobe.tasks.base``.
-
-    Attributes:
-        data: where the rows came from, for people.
-        rows: the data set.
-    """
-
-    data: str
-    rows: tuple[Row, ...]
+    """Reach a target from numbers, each used exactly once: every protocol of ``esprobe.tasks.base``."""
 
     @property
     def name(self) -> str:
@@ -57,15 +47,25 @@ class CountdownTask:
         """Scorers, the default first."""
         return SCORERS
 
-    @cached_property
-    def data_digest(self) -> str:
-        """SHA-256 over numbers, targets and contexts, in order."""
-        return rows_digest(self.rows)
+    def data_set(self, data: str | None) -> DataSet:
+        """ "generated" (also None), "es-paper", or a file.
 
-    @cached_property
-    def problems(self) -> Sequence[Problem]:
-        """One problem a row, named by its position."""
-        return tuple(_problem(index, row) for index, row in enumerate(self.rows))
+        Raises:
+            DataError: the data cannot be read or do not have the form.
+        """
+        if data is None or data == GENERATED:
+            return _generated()
+        if data == ES_PAPER:
+            path = fetch(ES_PAPER_URL, ES_PAPER_SHA256, cache_folder() / ES_PAPER_FILE)
+            return _data_set(ES_PAPER, read_rows(path))
+        try:
+            path = Path(data).expanduser()
+        except RuntimeError:
+            raise DataError(
+                f"{data} names the home folder of a user that this machine does not know, so no problem can be read; "
+                "give --data an absolute path"
+            ) from None
+        return _data_set(data, read_rows(path))
 
     def prompt(self, problem: Problem, style: str) -> Prompt:
         """The prompt of one problem in a style of ``prompts``."""
@@ -83,17 +83,18 @@ class CountdownTask:
             _check([problem], err)
             raise
 
-    def audit(self, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
+    def audit(self, data: DataSet, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
         """What is wrong or odd in the problems of a slice; those past the data's end are left out."""
-        chosen = range(*slice(*problems).indices(len(self.rows)))
+        rows = [row_of(problem.inputs, f"problem {problem.index}") for problem in data.problems]
+        chosen = range(*slice(*problems).indices(len(rows)))
         return Audit(
             task=self.name,
-            data=self.data,
-            data_digest=self.data_digest,
+            data=data.source,
+            data_digest=data.digest,
             problems=(chosen.start, chosen.stop),
             training=training,
-            groups=tuple(self.problems[index].group for index in chosen),
-            findings=audit.findings(self.rows, chosen, range(*training)),
+            groups=tuple(data.problems[index].group for index in chosen),
+            findings=audit.findings(rows, chosen, range(*training)),
             notes=audit.NOTES,
         )
 
@@ -133,25 +134,21 @@ class CountdownTask:
             return null.null_chances([inputs["numbers"] for inputs in given], [inputs["target"] for inputs in given])
 
 
-def load(data: str | None = None) -> CountdownTask:
-    """The task over "generated" (also None), "es-paper", or a file.
+def load() -> CountdownTask:
+    """The task, for ``load_task``."""
+    return CountdownTask()
 
-    Raises:
-        DataError: the data cannot be had or are not of the form.
-    """
-    if data is None or data == GENERATED:
-        return CountdownTask(GENERATED, tuple(generated_rows()))
-    if data == ES_PAPER:
-        path = fetch(ES_PAPER_URL, ES_PAPER_SHA256, cache_folder() / ES_PAPER_FILE)
-        return CountdownTask(ES_PAPER, tuple(read_rows(path)))
-    try:
-        path = Path(data).expanduser()
-    except RuntimeError:
-        raise DataError(
-            f"{data} names the home folder of a user that this machine does not know, so there is nothing to ask; "
-            "give --data a whole path"
-        ) from None
-    return CountdownTask(data, tuple(read_rows(path)))
+
+@cache
+def _generated() -> DataSet:
+    from esprobe.tasks.countdown.generate import generated_rows  # which takes a second, and most commands need none
+
+    return _data_set(GENERATED, generated_rows())
+
+
+def _data_set(source: str, rows: Iterable[Row]) -> DataSet:
+    rows = tuple(rows)
+    return DataSet(source, rows_digest(rows), tuple(_problem(index, row) for index, row in enumerate(rows)))
 
 
 _MALFORMED = (ArithmeticError, LookupError, TypeError, ValueError)
