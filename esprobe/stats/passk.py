@@ -7,10 +7,15 @@ how uncertain they are.
 import math
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+
+_EXACT_UP_TO = 256
+"""Rollouts up to which tables are computed in integers: a row takes less than a millisecond."""
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -34,11 +39,13 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def pass_at_k_table(n: int, ks: Sequence[int]) -> NDArray[np.float64]:
-    """pass@k for every possible count: entry (j, c) is ``pass_at_k(n, c, ks[j])`` to 1e-13.
+    """pass@k for every possible count: entry (j, c) is ``pass_at_k(n, c, ks[j])``, beyond n = 256 to 1e-13.
 
-    Differences of log-factorials lose four digits at n = 1024, because ln n! is in the thousands there. The same
-    ratio is the product over j < c of 1 - k/(n-j), whose logarithms are small where the answer is, so that their
-    running sum keeps full relative precision down to pass@k = k/n.
+    Up to n = 256, and for k = 1, ratios of integers are rounded once: the same bits on every processor, where the last
+    bit of numpy's logarithm is not. Beyond that, integers of thousands of bits would take seconds. Differences of
+    log-factorials lose four digits at n = 1024, because ln n! is in the thousands there; the same ratio is the product
+    over j < c of 1 - k/(n-j), whose logarithms are small where the answer is, so that their running sum keeps full
+    relative precision down to pass@k = k/n.
 
     Returns:
         (K, n+1) float64; exactly 0 at c = 0 and exactly 1 where c > n - k.
@@ -48,12 +55,25 @@ def pass_at_k_table(n: int, ks: Sequence[int]) -> NDArray[np.float64]:
         TypeError: n or a k is not a whole number.
     """
     n, ks = _whole("n", n), _whole_ks(ks, n)
-    table = np.ones((len(ks), n + 1))
-    table[:, 0] = 0.0
-    remaining = np.arange(n, 0, -1, dtype=np.float64)
-    for row, k in zip(table, ks, strict=True):
-        row[1 : n - k + 1] = -np.expm1(np.cumsum(np.log1p(-k / remaining[: n - k])))
-    return table
+    return np.array([_row(n, k) for k in ks]).reshape(len(ks), n + 1)
+
+
+@lru_cache(maxsize=4096)
+def _row(n: int, k: int) -> NDArray[np.float64]:
+    """(n+1,) pass@k for each count of correct rollouts; not to be changed, because it is kept."""
+    if k == 1:
+        return np.arange(n + 1) / n
+    row = np.ones(n + 1)
+    row[0] = 0.0
+    if n <= _EXACT_UP_TO:
+        wrong = subsets = math.comb(n, k)  # subsets without a correct rollout, among all
+        for c in range(1, n - k + 1):
+            wrong = wrong * (n - c + 1 - k) // (n - c + 1)
+            row[c] = (subsets - wrong) / subsets
+    else:
+        remaining = np.arange(n, k, -1, dtype=np.float64)
+        row[1 : n - k + 1] = -np.expm1(np.cumsum(np.log1p(-k / remaining)))
+    return row
 
 
 def pass_at_k_curve(n: ArrayLike, c: ArrayLike, ks: Sequence[int]) -> NDArray[np.float64]:

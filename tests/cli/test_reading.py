@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -312,3 +313,25 @@ def test_a_task_that_cannot_be_loaded_is_named_with_what_is_missing_without_it(
         refused = esprobe("compare", "null", "T=0.8")
         assert (refused.returncode, refused.stdout) == (2, "") and reason in refused.stderr
         (metadata / "entry_points.txt").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["passk"], ["compare", "T=0.8", "sigma=0.005"], ["report", "--format", "json"], ["rescore"], ["show"], ["status"]],
+    ids=lambda words: words[0],
+)
+def test_a_reading_command_loads_no_data_set_and_no_database_library(
+    words: list[str], database: Path, tmp_path: Path
+) -> None:
+    code = (
+        f"import sys; sys.argv = ['esprobe', *{words!r}, '--db', {str(database)!r}]\n"
+        "from esprobe.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print(*sorted(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert "esprobe.store.reader" in loaded
+    unwanted = {"esprobe.tasks.countdown.generate", "sqlmodel", "sqlalchemy", "torch", "transformers", "vllm"}
+    assert not loaded & unwanted

@@ -89,8 +89,8 @@ def test_writing_gives_every_rollout_the_other_verdict_and_back(esprobe: Run, da
     assert "scored by es-paper/1, now by strict/1" in done.stdout
     assert query(database, VERDICTS) == new != old
     assert "scored by strict/1" in esprobe("passk").stdout
-    versions = query(database, "SELECT json_extract(versions, '$.rescored') FROM session")
-    assert all("es-paper/1 to strict/1 by esprobe" in remark for (remark,) in versions)
+    remarks = query(database, "SELECT rescored FROM session")
+    assert all("es-paper/1 to strict/1 by esprobe" in remark for (remark,) in remarks)
     assert query(database, "PRAGMA integrity_check") == [("ok",)]
 
     again = esprobe("rescore", "--scorer", "strict/1", "--write")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from esprobe.records import Tally
+from esprobe.records import OutcomeCount
 from esprobe.spec import Kind
 from esprobe.stats.cost import cost_axes, cost_matched
 from esprobe.stats.curve import estimate_curve
@@ -63,12 +63,12 @@ def test_distinct_answers_by_hand():
 def test_fates_add_up_and_a_cut_off_answer_counts_by_its_answer():
     found = taxonomy(
         [
-            Tally("3", None, "stop", 0.1, 5),
-            Tally("3", None, "length", 0.05, 1),
-            Tally("4", "no-answer", "length", 0.0, 7),
-            Tally("4", "no-answer", "loop", 0.0, 2),
-            Tally("4", "no-answer", "stop", 0.0, 1),
-            Tally("4", "value", "length", 0.1, 4),
+            OutcomeCount("3", None, "stop", 0.1, 5),
+            OutcomeCount("3", None, "length", 0.05, 1),
+            OutcomeCount("4", "no-answer", "length", 0.0, 7),
+            OutcomeCount("4", "no-answer", "loop", 0.0, 2),
+            OutcomeCount("4", "no-answer", "stop", 0.0, 1),
+            OutcomeCount("4", "value", "length", 0.1, 4),
         ]
     )
     fates = {fate.word: (fate.rollouts, fate.by_group) for fate in found.fates}

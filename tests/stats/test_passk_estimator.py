@@ -1,6 +1,9 @@
 """The estimator against hand-computed values, exact rational arithmetic and simulation."""
 
 import math
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import combinations
 
@@ -171,3 +174,19 @@ class TestCurve:
     def test_refuses_counts_that_are_no_whole_numbers(self, n, c):
         with pytest.raises(TypeError, match="whole numbers"):
             pass_at_k_curve(n, c, [1])
+
+
+def test_tables_are_the_same_on_processors_without_avx512() -> None:
+    """numpy's logarithm differs in the last bit between them; ratios of integers do not."""
+    code = (
+        "from esprobe.stats.passk import pass_at_k_table\n"
+        "print([pass_at_k_table(n, range(1, n + 1)).tobytes().hex() for n in (1, 5, 32, 64)])"
+    )
+    tables = set()
+    for features in ("", "X86_V4 AVX512_ICL AVX512_SPR", "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"):
+        environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": features}
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        tables.add(done.stdout)
+    assert len(tables) == 1
