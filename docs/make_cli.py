@@ -15,7 +15,7 @@ from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 from typer.utils import get_params_from_function
 
-from esprobe.cli.main import app
+from esprobe.cli.main import make_app
 
 PAGE = Path(__file__).parent / "cli.md"
 
@@ -57,7 +57,7 @@ _VALUES: dict[type, str] = {Path: "PATH", str: "TEXT", int: "N", float: "NUMBER"
 def page() -> str:
     """The whole page."""
     sections = [INTRODUCTION]
-    sections += [_section(name, callback) for name, callback in commands(app)]
+    sections += [_section(name, callback) for name, callback in commands(make_app())]
     return "\n".join(sections)
 
 

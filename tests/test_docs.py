@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from sqlmodel import SQLModel
 
-from esprobe.cli.main import app
+from esprobe.cli.main import make_app
 from esprobe.noise import standard_normal
 from esprobe.store import RolloutStore
 from esprobe.store import schema as _schema  # noqa: F401 - fills SQLModel's metadata
@@ -33,11 +33,12 @@ from tests.test_imports import ROOMS
 
 DOCS = REPOSITORY / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
+APP = make_app()
 COMMANDS = sorted(
-    [command.name or "" for command in app.registered_commands]
+    [command.name or "" for command in APP.registered_commands]
     + [
         f"{group.name} {command.name}"
-        for group in app.registered_groups
+        for group in APP.registered_groups
         if group.typer_instance
         for command in group.typer_instance.registered_commands
     ]

@@ -140,8 +140,8 @@ def loaded_by(code: str) -> set[str]:
 )
 def test_help_loads_neither_numpy_nor_a_model_library(command: str) -> None:
     code = (
-        "from esprobe.cli.main import app\n"
-        f"try: app({[*command.split(), '--help']!r})\n"
+        "from esprobe.cli.main import make_app\n"
+        f"try: make_app()({[*command.split(), '--help']!r})\n"
         "except SystemExit as end: assert not end.code, end.code"
     )
     loaded = loaded_by(code)

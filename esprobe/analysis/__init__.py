@@ -1,6 +1,5 @@
-"""Reads a database and computes the values that tables and reports show."""
+"""From a database to the numbers that tables and reports are made of."""
 
-from esprobe.analysis.compare import compare
 from esprobe.analysis.load import load_results
 
-__all__ = ["compare", "load_results"]
+__all__ = ["load_results"]

@@ -32,8 +32,8 @@ def planned_extent(extents: Sequence[Extent], correctness: Correctness) -> Plann
     extents = [e for e in extents if e.problems and e.samples]  # imported rollouts may follow no plan
     if not extents:
         return None
-    indices = np.unique([edge for e in extents for edge in (e.first_index, e.stop_index)])
-    seeds = np.unique([edge for e in extents for edge in (e.first_seed, e.first_seed + e.samples)])
+    indices = np.array(sorted({edge for e in extents for edge in (e.first_index, e.stop_index)}))
+    seeds = np.array(sorted({edge for e in extents for edge in (e.first_seed, e.first_seed + e.samples)}))
     covered = np.zeros((indices.size - 1, seeds.size - 1), np.bool_)
     for e in extents:
         rows = slice(*np.searchsorted(indices, [e.first_index, e.stop_index]))

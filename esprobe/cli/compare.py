@@ -16,7 +16,7 @@ def compare(
     format: Annotated[CurveFormat, typer.Option("--format", help="Output format.")] = CurveFormat.table,
 ) -> None:
     """B minus A, paired by problem: the difference in pass@k with intervals, and which problems each one solves."""
-    from esprobe.analysis import compare as compare_in
+    from esprobe.analysis.compare import compare as compare_in
     from esprobe.report import compare_json, compare_text
 
     comparison = compare_in(db, a, b, k)

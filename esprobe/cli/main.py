@@ -1,46 +1,38 @@
 """Registers the commands, and turns esprobe's own errors into one line and an exit code."""
 
 import sys
-from typing import Annotated
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
 from esprobe import __version__
-from esprobe.cli import (
-    backup,
-    compare,
-    data,
-    doctor,
-    export,
-    import_,
-    merge,
-    passk,
-    plan,
-    report,
-    rescore,
-    sample,
-    save_model,
-    scan,
-    show,
-    status,
-    verify,
-)
 from esprobe.cli.stdout import guard_standard_output
 from esprobe.errors import EsprobeError, StoppedError, UsageError
+from esprobe.safe_text import plain
 
-
-def _printable(message: str) -> str:
-    """One line without control characters, which file names and model output may contain."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in message.replace("\n", " "))
-
-
-app = typer.Typer(
-    name="esprobe",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-)
+COMMANDS = {
+    "sample-temp": "sample:sample_temp",
+    "sample-perturb": "sample:sample_perturb",
+    "plan": "plan:plan",
+    "scan": "scan:scan",
+    "passk": "passk:passk",
+    "compare": "compare:compare",
+    "report": "report:report",
+    "status": "status:status",
+    "verify": "verify:verify",
+    "backup": "backup:backup",
+    "merge": "merge:merge",
+    "export": "export:export",
+    "import": "import_:import_",
+    "doctor": "doctor:doctor",
+    "save-model": "save_model:save_model",
+    "show": "show:show",
+    "rescore": "rescore:rescore",
+    "data": "data:app",
+}
+"""Command -> where its function, or its group of commands, is in this package; in the order of the help."""
 
 
 def _version(wanted: bool) -> None:
@@ -49,7 +41,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def esprobe(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -58,24 +49,24 @@ def esprobe(
     """Is the gain made by training, or was it already there, within reach of mere sampling?"""
 
 
-app.command("sample-temp")(sample.sample_temp)
-app.command("sample-perturb")(sample.sample_perturb)
-app.command("plan")(plan.plan)
-app.command("scan")(scan.scan)
-app.command("passk")(passk.passk)
-app.command("compare")(compare.compare)
-app.command("report")(report.report)
-app.command("status")(status.status)
-app.command("verify")(verify.verify)
-app.command("backup")(backup.backup)
-app.command("merge")(merge.merge)
-app.command("export")(export.export)
-app.command("import")(import_.import_)
-app.command("doctor")(doctor.doctor)
-app.command("save-model")(save_model.save_model)
-app.command("show")(show.show)
-app.command("rescore")(rescore.rescore)
-app.add_typer(data.app, name="data")
+def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with some of its commands: importing all of them takes longer than a short command runs."""
+    app = typer.Typer(
+        name="esprobe",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    )
+    app.callback()(esprobe)
+    for name in names:
+        module, _, attribute = COMMANDS[name].partition(":")
+        command: Any = getattr(import_module(f"esprobe.cli.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
 
 def main() -> None:
@@ -85,8 +76,9 @@ def main() -> None:
         for word in sys.argv[1:]:
             if not word.isascii() and word != word.encode(errors="replace").decode():
                 raise UsageError(f"the argument {word!r} is not UTF-8, so it cannot be recorded; rename the file")
-        app()
+        named = sys.argv[1:2]
+        make_app(named if named and named[0] in COMMANDS else COMMANDS)()
     except EsprobeError as error:
         prefix = "" if isinstance(error, StoppedError) else "error: "
-        sys.stderr.write(f"{prefix}{_printable(str(error))}\n")
+        sys.stderr.write(f"{prefix}{plain(str(error).replace(chr(10), ' '))}\n")
         sys.exit(error.exit_code)

@@ -1,18 +1,22 @@
 """What a report shows of conditions beyond their curves, and of pairs of them."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from esprobe.results.notes import PairNote
-from esprobe.stats.cost import Cost
-from esprobe.stats.cover import CoverPoint
-from esprobe.stats.difference import Difference
-from esprobe.stats.diversity import Diversity
-from esprobe.stats.extrapolation import Extrapolation
-from esprobe.stats.histogram import CorrectCounts
-from esprobe.stats.independence import Independence
-from esprobe.stats.overlap import Overlap
-from esprobe.stats.taxonomy import Taxonomy
-from esprobe.stats.votes import Vote
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # types of fields only: a table of pass@k needs few of these modules
+    from esprobe.results.notes import PairNote
+    from esprobe.stats.cost import Cost
+    from esprobe.stats.cover import CoverPoint
+    from esprobe.stats.difference import Difference
+    from esprobe.stats.diversity import Diversity
+    from esprobe.stats.extrapolation import Extrapolation
+    from esprobe.stats.histogram import CorrectCounts
+    from esprobe.stats.independence import Independence
+    from esprobe.stats.overlap import Overlap
+    from esprobe.stats.taxonomy import Taxonomy
+    from esprobe.stats.votes import Vote
 
 
 @dataclass(frozen=True, kw_only=True)

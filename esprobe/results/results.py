@@ -3,19 +3,24 @@
 Knows neither the database nor how anything is printed.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from esprobe.records import Extent, PublishedPoint, SessionRecord, Totals
-from esprobe.results.detail import Comparison, Detail
 from esprobe.results.labels import distinct_labels
-from esprobe.results.notes import MixedScorers, UnavailableTask
 from esprobe.spec import Condition, Kind
-from esprobe.stats.cost import CostMatched
-from esprobe.stats.curve import Curve, GroupCurve
-from esprobe.stats.overlap import Overlap
-from esprobe.stats.selection import Selection
-from esprobe.stats.verdict import Verdict
+
+if TYPE_CHECKING:  # types of fields only: a table of pass@k needs few of these modules
+    from esprobe.records import Extent, PublishedPoint, SessionRecord, Totals
+    from esprobe.results.detail import Comparison, Detail
+    from esprobe.results.notes import MixedScorers, UnavailableTask
+    from esprobe.stats.cost import CostMatched
+    from esprobe.stats.curve import Curve, GroupCurve
+    from esprobe.stats.overlap import Overlap
+    from esprobe.stats.selection import Selection
+    from esprobe.stats.verdict import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

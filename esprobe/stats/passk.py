@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-
 _EXACT_UP_TO = 256
 """Rollouts up to which tables are computed in integers: a row takes less than a millisecond."""
 
@@ -102,9 +101,9 @@ def pass_at_k_curve(n: ArrayLike, c: ArrayLike, ks: Sequence[int]) -> NDArray[np
         raise ValueError("c must lie in 0..n for every problem")
     ks = _whole_ks(ks, int(totals.min()))
     values = np.empty((counts.size, len(ks)))
-    for total in np.unique(totals):
+    for total in set(totals.tolist()):
         rows = totals == total
-        values[rows] = pass_at_k_table(int(total), ks)[:, counts[rows]].T
+        values[rows] = pass_at_k_table(total, ks)[:, counts[rows]].T
     return values
 
 

@@ -8,6 +8,7 @@ One row's change is always seen; a random change of many escapes with a chance o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from sqlite3 import Connection
 from typing import TYPE_CHECKING
 
@@ -130,7 +131,7 @@ def _assembled(columns: Sequence[tuple[int, str, NDArray[np.int64]]]) -> Verdict
     if any(len(digits) != len(ids) for _, digits, ids in columns):
         return None  # a verdict of more than one digit
     distinct = {id(ids): ids for _, _, ids in columns}
-    problem_ids = np.unique(np.concatenate(list(distinct.values()))) if columns else np.zeros(0, np.int64)
+    problem_ids = np.array(sorted({*chain.from_iterable(ids.tolist() for ids in distinct.values())}), np.int64)
     rows = {key: np.searchsorted(problem_ids, ids) for key, ids in distinct.items()}
     by_seed = np.zeros((len(columns), len(problem_ids)), np.uint8)
     for row, (_, digits, ids) in enumerate(columns):

@@ -1,7 +1,6 @@
 """Tasks by name: the built-in one, and those that other packages register under ``esprobe.tasks``."""
 
 from importlib import import_module
-from importlib.metadata import entry_points
 
 from esprobe.errors import UsageError
 from esprobe.tasks.base import AnswerForms, Audited, DataSet, Guessable, Task
@@ -21,6 +20,8 @@ def load_task(name: str) -> Task:
         module, _, function = BUILT_IN[name].partition(":")
         task: Task = getattr(import_module(module), function)()
         return task
+    from importlib.metadata import entry_points  # slow to import, and built-in tasks need no look-up
+
     registered = {point.name: point for point in entry_points(group="esprobe.tasks")}
     if name not in registered:
         known = ", ".join(sorted({*BUILT_IN, *registered}))

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from esprobe import defaults
-from esprobe.cli.main import app
+from esprobe.cli.main import make_app
 from esprobe.cli.sample import sample_perturb, sample_temp
 from esprobe.cli.sampling_options import NoiseOptions, SamplingOptions, TokenOptions, VllmOptions, WorkerOptions
 from esprobe.cli.scan import REPLACED, ScanOptions, kept_options
@@ -151,7 +151,7 @@ def test_every_option_of_a_sampling_command_is_kept_by_a_scan_or_replaced(
 ) -> None:
     groups = [changed(group) for group in (ScanOptions, VllmOptions, WorkerOptions, NoiseOptions, TokenOptions)]
     words = kept_options(command, *groups)
-    parsed = typer.main.get_command(app).commands[name].make_context(name, words)  # type: ignore[attr-defined]
+    parsed = typer.main.get_command(make_app()).commands[name].make_context(name, words)  # type: ignore[attr-defined]
     given = {key: value for group in groups for key, value in asdict(group).items()}
     assert parsed.params.keys() - given.keys() <= REPLACED
     kept = {key for key in parsed.params if key not in REPLACED}

@@ -20,8 +20,8 @@ MOST_NUMBERS = 5
 
 TOLERANCE = 1e-5
 
-_AT_ONCE = 4_096
-"""Problems enumerated together; one way at a time, so that they take no memory to speak of."""
+_AT_ONCE = 1_024
+"""Problems enumerated together: about a megabyte for each of a few arrays."""
 
 
 def null_chances(numbers: Sequence[Sequence[int]], targets: Sequence[str | float]) -> list[float | None]:
@@ -47,32 +47,46 @@ def null_chances(numbers: Sequence[Sequence[int]], targets: Sequence[str | float
             part = rows[start : start + _AT_ONCE]
             drawn = np.array([numbers[row] for row in part], dtype=np.float64).T
             goals = np.array([float(targets[row]) for row in part])
-            for row, chance in zip(part, _enumerate(list(drawn), goals), strict=True):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                found = _enumerate(list(drawn), goals)
+            for row, chance in zip(part, found, strict=True):
                 chances[row] = float(chance)
     return chances
 
 
 def _enumerate(values: list[NDArray[np.float64]], goals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(P,) chance that merging ``values``, each (P,), ends at the goals, walking through every way.
-
-    A sum or a product is the same either way round, so it is counted twice instead of made twice. A division by
-    zero becomes NaN, which every later operation keeps; an infinity would turn to 0 as a divisor.
-    """
+    """(P,) chance that merging ``values``, each (P,), ends at the goals, walking through every way."""
     if len(values) == 1:
         return np.asarray(np.abs(values[0] - goals) < TOLERANCE, dtype=np.float64)
+    if len(values) == 3:
+        return _enumerate_three(*values, goals)
     chance = np.zeros_like(goals)
     for i, j in combinations(range(len(values)), 2):
-        a, b = values[i], values[j]
         rest = [value for at, value in enumerate(values) if at not in (i, j)]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            for made, ways in (
-                (a + b, 2),
-                (a * b, 2),
-                (a - b, 1),
-                (b - a, 1),
-                (np.where(b == 0, np.nan, a / b), 1),
-                (np.where(a == 0, np.nan, b / a), 1),
-            ):
-                chance += ways * _enumerate([*rest, made], goals)
+        for value, ways in zip(_merged(values[i], values[j]), _WAYS, strict=True):
+            chance += ways * _enumerate([*rest, value], goals)
     # Ordered pairs of the values, times four operations.
     return chance / (len(values) * (len(values) - 1) * 4)
+
+
+def _enumerate_three(
+    x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64], goals: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The same for three values, the two merges of all ways at once: most of the time is spent here."""
+    once = _merged(np.stack([x, x, y]), np.stack([y, z, z]))  # (6 ways, 3 pairs, P)
+    twice = _merged(once, np.stack([z, y, x]))  # (6 ways, 6 ways, 3 pairs, P)
+    hits = np.abs(twice - goals) < TOLERANCE
+    chance: NDArray[np.float64] = np.einsum("ijkp,i,j->p", hits, _WAYS, _WAYS) / (24 * 8)
+    return chance
+
+
+_WAYS = np.array([2.0, 2.0, 1.0, 1.0, 1.0, 1.0])
+"""A sum or a product is the same either way round, so it is counted twice instead of made twice."""
+
+
+def _merged(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(6, ...) the results of merging two values, in the order of ``_WAYS``.
+
+    A division by zero becomes NaN, which every later operation keeps; an infinity would turn to 0 as a divisor.
+    """
+    return np.stack([a + b, a * b, a - b, b - a, np.where(b == 0, np.nan, a / b), np.where(a == 0, np.nan, b / a)])

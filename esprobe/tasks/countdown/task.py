@@ -13,9 +13,8 @@ from esprobe.errors import DataError
 from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
 from esprobe.tasks.base import DataSet
-from esprobe.tasks.countdown import audit, canonical, prompts
+from esprobe.tasks.countdown import prompts
 from esprobe.tasks.countdown.data import FORM, read_rows, row_of
-from esprobe.tasks.countdown.download import ES_PAPER_FILE, ES_PAPER_SHA256, ES_PAPER_URL, cache_folder, fetch
 from esprobe.tasks.countdown.rows import Row, rows_digest
 from esprobe.tasks.countdown.scoring import SCORERS, score
 
@@ -48,7 +47,7 @@ class CountdownTask:
         return SCORERS
 
     def data_set(self, data: str | None) -> DataSet:
-        """ "generated" (also None), "es-paper", or a file.
+        """The problems of "generated" (also None), of "es-paper" (downloaded once), or of a file.
 
         Raises:
             DataError: the data cannot be read or do not have the form.
@@ -56,6 +55,14 @@ class CountdownTask:
         if data is None or data == GENERATED:
             return _generated()
         if data == ES_PAPER:
+            from esprobe.tasks.countdown.download import (
+                ES_PAPER_FILE,
+                ES_PAPER_SHA256,
+                ES_PAPER_URL,
+                cache_folder,
+                fetch,
+            )
+
             path = fetch(ES_PAPER_URL, ES_PAPER_SHA256, cache_folder() / ES_PAPER_FILE)
             return _data_set(ES_PAPER, read_rows(path))
         try:
@@ -85,6 +92,8 @@ class CountdownTask:
 
     def audit(self, data: DataSet, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
         """What is wrong or odd in the problems of a slice; those past the data's end are left out."""
+        from esprobe.tasks.countdown import audit
+
         rows = [row_of(problem.inputs, f"problem {problem.index}") for problem in data.problems]
         chosen = range(*slice(*problems).indices(len(rows)))
         return Audit(
@@ -100,6 +109,8 @@ class CountdownTask:
 
     def value(self, problem: Problem, answer: str | None) -> Fraction | None:
         """The exact value of a stored answer; None if it spells none. The problem does not matter here."""
+        from esprobe.tasks.countdown import canonical
+
         return canonical.value(answer)
 
     def expression(self, problem: Problem, completion: str) -> str | None:
@@ -108,6 +119,8 @@ class CountdownTask:
         Raises:
             DataError: the problem's inputs are not of the form.
         """
+        from esprobe.tasks.countdown import canonical
+
         with _asking(problem):
             return canonical.expression(completion, problem.inputs["numbers"])
 
