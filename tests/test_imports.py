@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "sampling": {"workers", "engines", "tasks", "store", "noise", "records", "spec", "errors", ""},
     "scan": {"store", "records", "spec", "errors"},
     "maintenance": {"store", "tasks", "records", "spec", "errors", ""},
-    "workers": {"doctor", "engines", "tasks", "spec", "seeds", "errors", ""},
+    "workers": {"doctor", "engines", "tasks", "records", "spec", "seeds", "errors", ""},
     "doctor": {"engines", "noise", "spec", "errors"},
     "stats": {"records", "spec"},
     "store": {"records", "spec", "errors"},

@@ -68,7 +68,7 @@ class WeightExtension:
         return {"pieces": [[p.name, p.start, p.rows, p.cols, p.row_stride] for p in traced.slices]}
 
     def esp_perturb(self, perturbation: Mapping[str, Any]) -> int:
-        """Make the weights those that the perturbation (its fields by name) names; the scalars touched in this worker."""
+        """Apply a perturbation, given as its fields by name; returns the scalars touched in this worker."""
         return self.esp_weights.perturb(Perturbation(**perturbation))
 
     def esp_perturb_by_loading(self, perturbation: Mapping[str, Any]) -> int:

@@ -8,7 +8,7 @@ drift.
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ def whole_weights(model: Any, checkpoint: Checkpoint, dtype: str) -> list[Weight
         if (owner := owners.setdefault(tensor.data_ptr(), name)) != name and tensor.numel():
             raise PerturbationError(
                 f"{name} and {owner} are two tensors in the checkpoint and one parameter in the model, so noise cannot "
-                f"reach both under their own names; save the checkpoint again with save_pretrained, which stores it once"
+                f"reach both under their own names; write the checkpoint again with save_pretrained, which stores one"
             )
         if tuple(tensor.shape) != shapes[name] or not tensor.is_contiguous() or not tensor.is_floating_point():
             raise PerturbationError(
@@ -123,7 +123,7 @@ def digest_of_weights(weights: Sequence[WeightSlice]) -> str:
 
 
 def noise_threads() -> int:
-    """Threads that compute noise on the CPU: torch's number (OMP_NUM_THREADS, set_num_threads), on usable cores only."""
+    """Threads that compute noise on the CPU: torch's number (OMP_NUM_THREADS), at most one for each usable core."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(usable, torch.get_num_threads()))
 
@@ -141,8 +141,8 @@ def pristine_copies(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
             raise
         needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         raise PerturbationError(
-            f"perturbing needs a second copy of the weights, {needed / 2**30:.2f} GiB on {tensors[0].device}, and there "
-            f"is not enough free memory; use a 16-bit --dtype, fewer workers on this device, a smaller "
+            f"perturbing needs a second copy of the weights, {needed / 2**30:.2f} GiB on {tensors[0].device}, for "
+            f"which there is not enough free memory; use a 16-bit --dtype, fewer workers on this device, a smaller "
             f"--gpu-memory-utilization (with vLLM), or a smaller model"
         ) from err
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn
 
 from esprobe import engines
 from esprobe.errors import SetAsideError, UsageError
-from esprobe.records import Extent, computing, several_versions
+from esprobe.records import Extent, computing, several_devices, several_versions
 from esprobe.sampling.announce import announce_new
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
@@ -114,6 +114,14 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         pool = stack.enter_context(
             start_pool(job.worker_spec(identity), job.pool, task, identity, expected, observer.warning)
         )
+        stored_on = [
+            worker for c in conditions for session in store.sessions(c.condition_id) for worker in session.workers
+        ]
+        if mixed := several_devices([*stored_on, pool.ready.hardware]):
+            observer.warning(
+                f"rollouts of one condition would come from several kinds of devices ({', '.join(mixed)}), and one seed "
+                f"may mean other completions on each; resume where the stored ones were drawn, or use another --db"
+            )
         for line in pool.ready.checks:
             observer.notice(line)
         first, _ = job.problems

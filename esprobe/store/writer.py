@@ -204,6 +204,14 @@ class RolloutWriter(RolloutStore):
             session.commit()
             return session_id
 
+    def record_workers(self, session_id: int, workers: Sequence[Mapping[str, Any]]) -> None:
+        """Record the workers of a session so far, in order, under ``workers`` in its hardware."""
+        with translated(self.path), self._engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE session SET hardware = json_set(hardware, '$.workers', json(?)) WHERE id = ?",
+                (json.dumps([dict(worker) for worker in workers]), session_id),
+            )
+
     def end_session(self, session_id: int, outcome: str) -> None:
         """Record how a session ended: "done", "stopped" or "failed"."""
         with translated(self.path), self._engine.begin() as connection:

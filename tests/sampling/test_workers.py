@@ -88,7 +88,7 @@ def test_killed_workers_are_named_and_started_again_and_nothing_is_missing(
         assert (summary.outcome, summary.stored) == ("done", summary.total)
     killed = [warning for warning in watcher.warnings if "was killed by SIGKILL" in warning]
     assert len(killed) in (kills[0], kills[0] - 1), watcher.warnings  # the last may have come when all was drawn
-    assert all(warning.startswith("worker ") and "it is started again" in warning for warning in killed)
+    assert all(warning.startswith("worker ") and "it is restarted" in warning for warning in killed)
     assert query(db, "SELECT count(*), count(DISTINCT seed) FROM rollout") == [(summary.total, summary.total // 10)]
 
 
@@ -176,7 +176,7 @@ def test_a_worker_that_dies_while_it_loads_is_named_by_its_process(tmp_path: Pat
     assert sample(script, data, tmp_path / "e.db", watcher, samples=16).outcome == "done"
     killer.join()
     (warning,) = watcher.warnings
-    assert f"(process {killed[0]} on " in warning and "was killed by SIGKILL; it is started again" in warning
+    assert f"(process {killed[0]} on " in warning and "was killed by SIGKILL; it is restarted" in warning
 
 
 def test_signals_wait_for_the_first_worker_too(tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ def test_a_worker_that_finds_something_else_is_refused_before_it_draws(
     with pytest.raises(EngineError, match="none of the 2 workers is left"):
         sample(script, data, tmp_path / "e.db", watcher)
     assert len(watcher.warnings) == 2
-    assert all("is refused before it draws anything" in told_ and told in told_ for told_ in watcher.warnings)
+    assert all("is rejected before it draws anything" in told_ and told in told_ for told_ in watcher.warnings)
     assert query(tmp_path / "e.db", "SELECT count(*) FROM rollout") == [(0,)]
     assert query(tmp_path / "e.db", "SELECT count(*) FROM session") == [(0,)]
 
