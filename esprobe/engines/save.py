@@ -57,7 +57,7 @@ def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: st
 
 
 def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folder: Path) -> int:
-    sources = {name: name for name in checkpoint.tensors} | checkpoint.tied_copies(dtype)
+    sources = {name: name for name in checkpoint.tensors} | dict(checkpoint.tied_copies(dtype))
     chosen = {name for name, source in sources.items() if re.search(perturbation.scope or "", source)}
     if not chosen:
         raise UsageError(

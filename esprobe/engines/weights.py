@@ -125,7 +125,7 @@ def digest_of_weights(weights: Sequence[WeightSlice]) -> str:
 def noise_threads() -> int:
     """Threads that compute noise on the CPU: torch's number (OMP_NUM_THREADS), at most one for each usable core."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable, torch.get_num_threads()))
+    return max(1, min(usable, int(torch.get_num_threads())))
 
 
 def pristine_copies(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:

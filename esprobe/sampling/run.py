@@ -119,8 +119,8 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         ]
         if mixed := several_devices([*stored_on, pool.ready.hardware]):
             observer.warning(
-                f"rollouts of one condition would come from several kinds of devices ({', '.join(mixed)}), and one seed "
-                f"may mean other completions on each; resume where the stored ones were drawn, or use another --db"
+                f"rollouts of one condition would come from several kinds of devices ({', '.join(mixed)}), and one "
+                f"seed may mean other completions on each; resume where the stored ones were drawn, or use another --db"
             )
         for line in pool.ready.checks:
             observer.notice(line)

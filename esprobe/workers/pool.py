@@ -82,7 +82,7 @@ class InProcessPool:
 
     size = 1
 
-    def __init__(self, worker: Worker, stuck_s: float) -> None:
+    def __init__(self, worker: Worker, stuck_s: float = PoolOptions.stuck_s) -> None:
         self.set_aside: list[Work] = []
         self._worker = worker
         self._stuck_s = stuck_s

@@ -38,8 +38,8 @@ def hardware() -> dict[str, Any]:
 def device() -> dict[str, Any]:
     """The device that this process computes on, JSON-serialisable.
 
-    On GPUs: ``device`` (name), ``gpus`` (how many), ``compute_capability``, ``memory_mib``, ``cuda`` and ``driver``; values
-    that cannot be determined are left out. Otherwise ``device`` is the CPU's model name.
+    On GPUs: ``device`` (name), ``gpus`` (how many), ``compute_capability``, ``memory_mib``, ``cuda`` and ``driver``;
+    values that cannot be determined are left out. Otherwise ``device`` is the CPU's model name.
     """
     torch = sys.modules.get("torch")  # an engine that needs no torch uses no GPU
     if torch is None or not torch.cuda.is_available():

@@ -208,8 +208,8 @@ def _check_reachable(address: str) -> None:
 
 def _unreachable(address: str, error: Exception) -> EngineError:
     return EngineError(
-        f"no Ray cluster answers at {address!r} ({_first_line(error)}), so no worker can be started; start a cluster with: "
-        f"ray start --head, use --ray local, or, if the cluster requires a token, set RAY_AUTH_MODE=token"
+        f"no Ray cluster answers at {address!r} ({_first_line(error)}), so no worker can be started; start a cluster "
+        f"with: ray start --head, use --ray local, or, if the cluster requires a token, set RAY_AUTH_MODE=token"
     )
 
 

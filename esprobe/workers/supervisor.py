@@ -1,8 +1,8 @@
 """Many workers: which one gets which work, and what happens to it when one of them dies.
 
-Work belongs to the supervisor and not to a worker: what a dead one has not answered goes to the next that is idle. Two
-bounds keep one bad machine, or one bad unit, from stopping the rest: a worker that dies again and again is given up, and
-work that ends its worker again and again is set aside. A completion that arrives resets both counts.
+Work belongs to the supervisor and not to a worker: what a dead one has not answered goes to the next that is idle.
+Two bounds keep one bad machine, or one bad unit, from stopping the rest: a worker that dies again and again is given
+up, and work that ends its worker again and again is set aside. A completion that arrives resets both counts.
 """
 
 import time
@@ -230,9 +230,8 @@ class Supervisor:
                 self._requeued.appendleft((left, work_deaths))
             else:
                 self.set_aside.append(left)
-                report += (
-                    f"; this has ended {work_deaths} workers in a row and is set aside ({left.rollouts:,} rollouts)"
-                )
+                report += f"; this has ended {work_deaths} workers in a row"
+                report += f" and is set aside ({left.rollouts:,} rollouts)"
         if worker.deaths > RESTARTS:
             worker.given_up = True
             self._warn(f"{report}; it has ended {worker.deaths} times in a row and is given up")
