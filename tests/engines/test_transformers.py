@@ -287,7 +287,7 @@ class TestCheckpoint:
 
     @pytest.mark.parametrize(
         ("content", "told"),
-        [("{", "is no JSON"), ("[]", "holds a list"), ("{}", "names no setting"), ("\xff", "is no JSON")],
+        [("{", "is not valid JSON"), ("[]", "holds a list"), ("{}", "is empty"), ("\xff", "is not valid JSON")],
     )
     def test_a_broken_config_is_told_before_anything_loads(
         self, checkpoint: Path, tmp_path: Path, content: str, told: str

@@ -157,7 +157,7 @@ def test_more_workers_than_a_machine_can_hold_are_refused(common: list[object], 
     done = invoke("sample-temp", *common, "-t", "1", "--workers", "1000000")
     assert (done.code, done.stdout) == (2, "")
     cores = os.cpu_count()
-    assert f"--workers 1,000,000 have no room on the {cores} cores " in done.stderr
+    assert f"--workers 1,000,000 do not fit on the {cores} cores " in done.stderr
     assert f"use --workers {cores} or less" in done.stderr
     assert not db.exists() or query(db, "SELECT count(*) FROM session") == [(0,)]
 
@@ -370,7 +370,7 @@ def test_each_worker_has_gpus_of_its_own() -> None:
     assert environments(devices, None, 1, 2) == [{"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": "2,3"}]
     shared = environments(["GPU-a", "GPU-b"], None, 2, 1)
     assert [env["CUDA_VISIBLE_DEVICES"] for env in shared] == ["GPU-a", "GPU-b", "GPU-a", "GPU-b"]
-    with pytest.raises(UsageError, match="--workers 3 have no room on the 2 GPUs"):
+    with pytest.raises(UsageError, match="--workers 3 do not fit on the 2 visible GPUs"):
         environments(["0", "1"], 3, 1, 1)
     with pytest.raises(UsageError, match="--tensor-parallel-size 2 needs 2 GPUs, and 1"):
         environments(["0"], None, 1, 2)
