@@ -348,7 +348,7 @@ class TestCheckpoint:
         ("content", "told"),
         [
             ("{", "does not say which file"),
-            ('{"weight_map": {"a": "gone.safetensors"}}', "gone.safetensors, which is not"),
+            ('{"weight_map": {"a": "gone.safetensors"}}', "gone.safetensors, which does not exist"),
         ],
     )
     def test_an_index_that_leads_nowhere(self, checkpoint: Path, tmp_path: Path, content: str, told: str) -> None:

@@ -17,7 +17,7 @@ REFUSED = [
     ("sample-temp", ["--seed", "-1"], 2, "--seed -1 is negative"),
     ("sample-temp", ["--seed", str(2**63 - 1), "--samples", "2"], 2, "past what SQLite can store"),
     ("sample-temp", ["--max-tokens", "0"], 2, "--max-tokens 0"),
-    ("sample-temp", ["--batch-size", "0"], 2, "--batch-size 0"),
+    ("sample-temp", ["--batch-size", "0"], 2, "--batch-size must be at least 1, got 0"),
     ("sample-temp", ["-t", "0"], 2, "temperature 0 cannot be sampled"),
     ("sample-temp", ["-t", "-1"], 2, "temperature -1 cannot"),
     ("sample-temp", ["-t", "nan"], 2, "temperature nan cannot"),
