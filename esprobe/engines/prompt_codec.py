@@ -52,8 +52,8 @@ class PromptCodec:
             ids = self._tokenizer(text, add_special_tokens=not prompt.messages)["input_ids"]
             if not ids:
                 raise ModelError(
-                    f"the tokenizer of {self._name!r} encodes a prompt as no tokens, so there is nothing to continue; its "
-                    f"tokenizer files are missing or broken"
+                    f"the tokenizer of {self._name!r} encodes a prompt as no tokens, so there is nothing to continue; "
+                    f"its tokenizer files are missing or broken"
                 )
             self._ids[prompt.digest] = ids
         return ids
