@@ -1,8 +1,8 @@
 """Noise v1: which number is added to which weight.
 
-Owns the map (seed, checkpoint tensor name, element index) -> standard normal float32. Does not know models,
-devices or dtypes: engines add the noise, this module is the reference they must equal. The definition is in
-docs/noise.md; nothing here may change without a new scheme name, because stored rollouts depend on it.
+Owns the map (seed, checkpoint tensor name, element index) -> standard normal float32. Does not know models, devices or
+dtypes: engines add the noise, and must agree with this module bit for bit. The definition is in docs/noise.md; it must
+not change without a new scheme name, because stored rollouts depend on it.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _TWO_PI = 2.0 * np.pi
 _TO_UNIT = 2.0**-32
 
 # For FastBoxMuller. One unit of the last place of a float64 is 2**-29 of a float32's, so that the low 29 bits say where
-# between two float32s a float64 lies. 2**15 of those units are 3.6e-12 of the value or more; an error of 2e-15 of the
+# between two float32s a float64 is. 2**15 of those units are 3.6e-12 of the value or more; an error of 2e-15 of the
 # radius is less than that wherever sine and cosine exceed 0.00056. They fall below it within 2**19 of a quarter turn.
 _TABLE_BITS = 11
 _COSINES, _SINES = (f((np.arange(2**_TABLE_BITS) + 0.5) * (_TWO_PI / 2**_TABLE_BITS)) for f in (np.cos, np.sin))
@@ -94,7 +94,7 @@ def fill_standard_normal(pieces: Iterable[tuple[int, int, NDArray[np.float32]]])
         pieces: out is (count,) float32, of any count.
     """
     chunk = _of_this_thread()
-    chunk.clear()  # what an exception may have left
+    chunk.clear()  # an exception may have left words in it
     for key, start, out in pieces:
         first_block, skip = divmod(start, _BLOCK)
         # numpy advances the counter before its first block: element block b is drawn at counter b + 1.
@@ -119,7 +119,7 @@ def box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
 
 
 def _of_this_thread() -> "_Chunk":
-    """Made once a thread: memory that is new for each tensor would have to be mapped for each."""
+    """One chunk per thread: allocating memory for each tensor would cost a page fault per page."""
     found: _Chunk | None = getattr(_threads, "chunk", None)
     if found is None:
         found = _threads.chunk = _Chunk()
@@ -127,7 +127,7 @@ def _of_this_thread() -> "_Chunk":
 
 
 class _Chunk:
-    """Words that wait to become normals together, and the arrays that those belong in."""
+    """A buffer of random words that are turned into normals together, and the arrays that the normals go to."""
 
     def __init__(self) -> None:
         self._words = np.empty(_WORDS * _CHUNK_BLOCKS, np.uint64)
@@ -149,7 +149,7 @@ class _Chunk:
             self.flush()
 
     def flush(self) -> None:
-        """Make the normals, and put them where they belong."""
+        """Compute the normals, and write them to their arrays."""
         used = self._words.size - _WORDS * self.blocks_free
         normals = self._box_muller(self._words[:used])
         for first, out in self._outs:
@@ -193,7 +193,7 @@ class FastBoxMuller:
         return normals
 
     def before_rounding(self, words: NDArray[np.uint64]) -> NDArray[np.float64]:
-        """The normals of ``words`` in float64, where they are right but for 2e-15 of their radius."""
+        """The normals of ``words`` in float64, with an error of at most 2e-15 of their radius."""
         count = words.size
         radius, rest, square, sine, cosine_less_1, x, y = self._floats[:, :count]
         exact, bits = self._exact[: 2 * count], self._integers[:count]

@@ -82,6 +82,17 @@ def several_versions(drawn_with: Iterable[Mapping[str, str]]) -> list[str]:
     return [f"{package} {' and '.join(versions)}" for package, versions in found.items() if len(versions) > 1]
 
 
+def gpu_kind(worker: Mapping[str, Any]) -> str:
+    """The kind of GPU in a worker's hardware record; "CPU" for a worker without one."""
+    return str(worker.get("device")) if worker.get("gpus") else "CPU"
+
+
+def several_devices(workers: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Kinds of devices that workers computed on, if there are several: they round differently."""
+    found = list(dict.fromkeys(gpu_kind(worker) for worker in workers))
+    return found if len(found) > 1 else []
+
+
 @dataclass(frozen=True)
 class SessionRecord:
     """One invocation of a sampling command, as it was stored.
@@ -116,6 +127,11 @@ class SessionRecord:
     def drawn_with(self) -> dict[str, str]:
         """Versions of what computed its rollouts; nothing if it has none, or they came with an import."""
         return {} if self.has_given_verdicts or not self.rollouts else computing(self.versions)
+
+    @property
+    def workers(self) -> list[Mapping[str, Any]]:
+        """Hardware records of the workers that drew its rollouts; none if it has none, or is older than they are."""
+        return list(self.hardware.get("workers", ())) if self.drawn_with else []
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "sampling": {"workers", "engines", "tasks", "store", "noise", "records", "spec", "errors", "defaults", ""},
     "scan": {"store", "records", "spec", "errors", "tables", "safe_text"},
     "maintenance": {"store", "tasks", "records", "spec", "errors", "atomic_file", ""},
-    "workers": {"doctor", "engines", "tasks", "spec", "seeds", "errors", "defaults", ""},
+    "workers": {"doctor", "engines", "tasks", "records", "spec", "seeds", "errors", "defaults", ""},
     "doctor": {"engines", "noise", "spec", "errors", "tables", "safe_text"},
     "stats": {"records", "spec"},
     "store": {"records", "spec", "errors", "atomic_file"},

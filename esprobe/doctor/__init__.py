@@ -1,7 +1,6 @@
-"""Whether a model can be perturbed truly on an engine: noise reaches every weight, and leaves no trace.
+"""Whether an engine can perturb a model correctly: noise reaches every weight, and is removed completely.
 
-Owns the checks and their verdicts. Does not know tasks, conditions or databases. Engines answer; nothing here
-computes with a model itself.
+Owns the checks and their verdicts. Does not know tasks, conditions or databases. All computing is done by engines.
 """
 
 from esprobe.doctor.checks import Check, check_numbers, quick_check, refuse

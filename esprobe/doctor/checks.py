@@ -1,4 +1,4 @@
-"""Checks of the model as a whole: what it is, what noise reaches, and what is left of it after."""
+"""Checks of the model as a whole: whether it is supported, what noise reaches, and whether it is removed after."""
 
 import math
 import shlex
@@ -20,7 +20,7 @@ STEPS = 4
 """One token from the prefill and three from decoding: an engine that schedules ahead may have begun the second."""
 
 WHOLE = Perturbation(seed=57, sigma=0.01)
-"""The perturbation of all weights that the checks apply and take back."""
+"""The perturbation of all weights that the checks apply and undo."""
 
 _QUANTISED = ("quantization_config", "compression_config")
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_routed_experts")
@@ -28,7 +28,7 @@ _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_exp
 
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer.
+    """One check and its result.
 
     Attributes:
         name: what was checked, a few words.
@@ -42,7 +42,7 @@ class Check:
 
 
 def refuse(checkpoint: Checkpoint) -> None:
-    """Turn away a model whose weights engines keep in a form that noise by checkpoint name cannot reach.
+    """Refuse a model whose weights engines keep in a form that noise by checkpoint name cannot reach.
 
     Raises:
         PerturbationError: it is quantised, or a mixture of experts.
@@ -68,7 +68,7 @@ def refuse(checkpoint: Checkpoint) -> None:
 
 
 def check_numbers(engine: Engine) -> None:
-    """Turn away a model that computes what is no number: its completions would be stored as if it had answered.
+    """Refuse a model that produces NaN logits: its completions would be meaningless.
 
     Raises:
         ModelError: it does, for a plain sentence.
@@ -78,11 +78,11 @@ def check_numbers(engine: Engine) -> None:
     (reading,) = engine.probe(CANARIES[:1], 1)
     if any(map(math.isnan, reading.logprobs[0])):
         loaded = engine.provenance()
-        # Only float16 has a range that sound weights may leave.
+        # Only float16 has a range that sound weights may exceed.
         narrow = "use --dtype bfloat16 or float32, whose range is larger, or " if loaded["dtype"] == "float16" else ""
         raise ModelError(
-            f"{loaded['model']!r} in {loaded['dtype']} answers a plain sentence with what is no number (NaN), so "
-            f"nothing that it writes would mean anything; {narrow}check that its weights are whole and finite"
+            f"{loaded['model']!r} produces NaN logits in {loaded['dtype']} for a plain sentence, so its completions "
+            f"would be meaningless; {narrow}check that its weights are complete and finite"
         )
 
 
@@ -90,10 +90,10 @@ def quick_check(engine: Engine) -> list[str]:
     """Coverage, restore and canaries of an engine loaded to perturb; what a session starts with.
 
     Returns:
-        One line for each check, to be told; none for an engine without weights.
+        One line for each check; none for an engine without weights.
 
     Raises:
-        PerturbationError: the model cannot be perturbed truly here; says which check failed.
+        PerturbationError: a check failed; the message names it.
     """
     if not isinstance(engine, ProbedEngine):
         return []
@@ -104,15 +104,15 @@ def quick_check(engine: Engine) -> list[str]:
     failed = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
     if failed:
         raise PerturbationError(
-            f"{checkpoint.name!r} cannot be perturbed truly on this engine ({'; '.join(failed)}), so its rollouts "
-            f"would not be those of their seeds; see: esprobe doctor --model {shlex.quote(checkpoint.name)} "
+            f"{checkpoint.name!r} cannot be perturbed correctly on this engine ({'; '.join(failed)}), so its rollouts "
+            f"would not belong to their seeds; see: esprobe doctor --model {shlex.quote(checkpoint.name)} "
             f"--engine {loaded['engine']} --dtype {loaded['dtype']}"
         )
     return [f"{check.name}: {check.detail}" for check in checks]
 
 
 def whole_model(engine: ProbedEngine, checkpoint: Checkpoint, dtype: str) -> tuple[list[Check], float]:
-    """Perturb all weights once and take it back; the checks, and how far two equal canaries lie apart here.
+    """Perturb all weights once and restore them; the checks, and how much two equal canaries differ on this engine.
 
     Raises:
         PerturbationError: the engine refuses to perturb this model.
@@ -147,7 +147,9 @@ def whole_model(engine: ProbedEngine, checkpoint: Checkpoint, dtype: str) -> tup
         Check(
             "output head",
             other_head != head,
-            "computes with the perturbed weights" if other_head != head else "does not see the noise: a stale copy",
+            "computes with the perturbed weights"
+            if other_head != head
+            else "does not see the noise: it computes with a stale copy",
         ),
         Check(
             "restore",
@@ -156,7 +158,7 @@ def whole_model(engine: ProbedEngine, checkpoint: Checkpoint, dtype: str) -> tup
         ),
         Check(
             "canaries return",
-            after <= beyond(floor) < math.inf,  # else it cannot be told
+            after <= beyond(floor) < math.inf,  # otherwise it cannot be decided
             f"after it they are {_apart(after)}",
         ),
     ]

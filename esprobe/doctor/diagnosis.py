@@ -18,14 +18,14 @@ _PERTURBING = EngineOptions(perturbs=True)
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found.
+    """The results of all checks.
 
     Attributes:
         identity: the model, its fingerprint and the dtype it was served in.
         engine: the engine's name.
         checks: in the order in which they were made.
         dead: checkpoint tensors that change nothing when perturbed alone.
-        rounding: what the dtype leaves of each sigma; no verdict.
+        rounding: what rounding to the dtype does at each sigma; plays no part in the verdict.
     """
 
     identity: ModelIdentity
@@ -56,19 +56,19 @@ def diagnose(
         model: hub id, folder or "tiny".
         engine: an engine's name, or "auto".
         dtype: the dtype to serve it in, or "auto".
-        sigmas: what to tell the rounding for.
+        sigmas: the sigmas whose rounding is reported.
         every: check each tensor alone and not only the first and last of each class.
         options: how the engine runs; it must be one that perturbs.
-        notice: told what is being done.
+        notice: called with a message at each step.
 
     Raises:
-        EsprobeError: the model cannot be found, loaded, or perturbed at all, or computes what is no number.
+        EsprobeError: the model cannot be found, loaded or perturbed at all, or produces NaN logits.
     """
     for sigma in sigmas:
         if not (is_sigma(sigma) and sigma > 0):
             raise UsageError(
-                f"sigma {sigma} is no standard deviation of noise for weights; use one from {LEAST_SIGMA:.3g} (less "
-                f"can be 0 in float32, which scales the noise) to {MOST_SIGMA:g}, such as 0.005"
+                f"--sigma must be from {LEAST_SIGMA:.3g} (less can be 0 in float32, which scales the noise) to "
+                f"{MOST_SIGMA:g}, such as 0.005, got {sigma}"
             )
     name = resolve(engine)
     if not find_engine(name).traits.has_weights:
@@ -83,7 +83,10 @@ def diagnose(
     notice(f"loading {model} ({identity.dtype}, {name})")
     loaded = kind.load(identity, options)
     if not isinstance(loaded, ProbedEngine):
-        raise EngineError(f"the {name} engine cannot be looked into, so nothing can be told; use --engine transformers")
+        raise EngineError(
+            f"the {name} engine does not expose log-probabilities and weights, so it cannot be examined; "
+            f"use --engine transformers"
+        )
     check_numbers(loaded)
     return examine(loaded, checkpoint, identity, name, sigmas, every=every, notice=notice)
 
@@ -103,12 +106,12 @@ def examine(
     Raises:
         PerturbationError: the engine refuses to perturb this model.
     """
-    notice("perturbing all weights, and taking it back")
+    notice("perturbing and restoring all weights")
     checks, floor = whole_model(engine, checkpoint, identity.dtype)
     tensors = perturbed_names(checkpoint, identity.dtype)
     found = list(samples(checkpoint, tensors, identity.dtype))
     dead: list[str] = []
-    if floor < math.inf:  # else no answer could tell a tensor that is alive from chance
+    if floor < math.inf:  # otherwise answers vary so much that no tensor's effect could be seen
         notice("perturbing tensors one at a time")
         alive, dead = liveness(engine, tensors, scales(found), floor, every)
         checks += alive

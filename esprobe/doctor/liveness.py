@@ -1,4 +1,4 @@
-"""Whether each tensor, perturbed alone, changes what the model says: in the prefill, and in decode steps."""
+"""Whether each tensor, perturbed alone, changes the model's answers: in the prefill, and in decode steps."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,8 +8,8 @@ from esprobe.engines.probe import ProbedEngine, Reading, distance
 from esprobe.spec import Perturbation
 
 FACTORS = (0.1, 1.0, 10.0)
-"""Sigma over the tensor's root mean square, or over 0.1 where that is smaller; a larger one is tried before a tensor
-is called dead, because rounding can hide a small change of a small tensor."""
+"""Sigma relative to the tensor's root mean square (at least 0.1). Larger ones are tried before a tensor is called dead,
+because rounding can hide a small change of a small tensor."""
 
 _SMALLEST_SCALE = 0.1
 _SEED = 57
@@ -37,7 +37,7 @@ def liveness(
         engine: loaded to perturb.
         names: the checkpoint's tensors, tied copies left out.
         scales: root mean square of each tensor's weights.
-        floor: how far two equal canaries lie apart.
+        floor: how much two equal canaries differ.
         every: check all tensors and not only the first and last of each class.
     """
     chosen = list(names) if every else representatives(names)
@@ -74,7 +74,7 @@ def _dead_stages(engine: ProbedEngine, name: str, scale: float, base: Sequence[R
             if distance(answers, first_steps) > beyond(floor):
                 waiting.remove("prefill")
         if "decode steps" in waiting:
-            # The prompts' keys and values are the unperturbed ones, so only decoding can tell the difference.
+            # The prompts' keys and values are the unperturbed ones, so only decoding can show a difference.
             answers = engine.probe(CANARIES, STEPS, decoding=alone)
             if distance(answers, base, first=1) > beyond(floor):
                 waiting.remove("decode steps")

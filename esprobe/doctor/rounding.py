@@ -1,4 +1,4 @@
-"""What rounding leaves of a sigma: weights that do not move, and the spread of what was really added.
+"""The effect of rounding at a sigma: weights that do not move, and the spread of what was really added.
 
 Computed from the checkpoint's files and noise v1 on a bounded sample of each tensor; needs no engine.
 """
@@ -21,10 +21,10 @@ class Rounding:
     """One class of tensors at one sigma.
 
     Attributes:
-        sigma: what was asked for.
+        sigma: the nominal sigma.
         group: the class of tensors.
-        sampled: weights looked at.
-        unmoved: share of them that rounding left as they were.
+        sampled: weights examined.
+        unmoved: share of them that rounding left unchanged.
         spread: root mean square of what was really added, in sigmas.
     """
 

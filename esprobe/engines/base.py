@@ -1,7 +1,7 @@
-"""What an engine is, written once: text in, text out, and weight perturbation.
+"""The engine contract: text in, text out, and weight perturbation.
 
-An engine does not know tasks, scores or databases. Implementations carry no copies of this contract; one test
-class holds all of them to it.
+An engine does not know tasks, scores or databases. Implementations do not repeat this contract; one test class checks
+all of them against it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ StopCheck = Callable[[], bool]
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """What decides an engine's outputs and can be told before anything is loaded.
+    """What decides an engine's outputs and is known before anything is loaded.
 
     Attributes:
         model: the name that was asked for.
@@ -33,11 +33,11 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How an engine runs: free to change between the sessions of one condition. Each engine reads what concerns it.
+    """How an engine runs; may change between the sessions of one condition. Each engine ignores what it has no use for.
 
     Attributes:
         perturbs: whether weights will be changed, so that nothing may be cached across requests.
-        batch_size: prompts computed at once by an engine without a window of its own.
+        batch_size: prompts per batch, for engines that do not schedule requests themselves.
         max_num_seqs: sequences in vLLM's running batch.
         gpu_memory_utilization: share of the device's memory that vLLM takes.
         enforce_eager: run vLLM without compilation and CUDA graphs.
@@ -65,11 +65,11 @@ class EngineOptions:
             ("--tensor-parallel-size", self.tensor_parallel_size),
         ):
             if value < 1:
-                raise UsageError(f"{option} {value} computes nothing; use 1 or more")
+                raise UsageError(f"{option} must be at least 1, got {value}")
         if not 0 < self.gpu_memory_utilization <= 1:
             raise UsageError(
-                f"--gpu-memory-utilization {self.gpu_memory_utilization:g} is no share of the device's memory; use one "
-                f"above 0, up to 1"
+                f"--gpu-memory-utilization must be a share of the device's memory in (0, 1], got "
+                f"{self.gpu_memory_utilization:g}"
             )
 
 

@@ -1,7 +1,7 @@
 """Finding a checkpoint folder and naming it by content, without loading it.
 
-Owns the map from what a person types after --model to a folder of safetensors files, that folder's fingerprint,
-and the names and sizes of its tensors. Does not know torch: names and shapes come from the files' headers.
+Owns the map from the value of --model to a folder of safetensors files, that folder's fingerprint, the names and shapes
+of its tensors (from the files' headers), and which of them are tied.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ INDEX = "model.safetensors.index.json"
 _HEADS = frozenset({"lm_head", "embed_out"})
 _EMBEDDINGS = frozenset({"embed_tokens", "wte", "embed_in", "word_embeddings"})
 _FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
-# What decides the tokens that come out: weights, architecture, tokenizer, template, end tokens. By name, because
-# trainers leave other JSON files in a folder, and a log that grew must not make another model of it.
+# What decides the generated tokens: weights, architecture, tokenizer, template, end tokens. Listed by name, because
+# trainers leave other JSON files in the folder, and a log that grew must not change the fingerprint.
 _DECISIVE = (
     "*.safetensors",
     INDEX,
@@ -49,7 +49,7 @@ class Checkpoint:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the name and SHA-256 of every file that decides what the model writes."""
+        """SHA-256 over the name and SHA-256 of every file that decides the model's output."""
         digest = hashlib.sha256()
         for path in self._files():
             digest.update(f"{path.name}\0{file_sha256(path)}\n".encode())
@@ -57,12 +57,12 @@ class Checkpoint:
 
     @cached_property
     def weights(self) -> tuple[Path, ...]:
-        """The files that hold the weights, as transformers chooses them; all there are where nothing names them.
+        """The files that hold the weights, as transformers chooses them; all safetensors files if nothing names them.
 
         Some folders hold a second set, such as Mistral's consolidated.safetensors, under other names.
 
         Raises:
-            ModelError: the index cannot be read, or names a file that is not there.
+            ModelError: the index cannot be read, or names a file that does not exist.
         """
         found = sorted(self.folder.glob("*.safetensors"))
         alone, index = self.folder / "model.safetensors", self.folder / INDEX
@@ -79,8 +79,8 @@ class Checkpoint:
             ) from err
         if missing := [path.name for path in named if path not in found]:
             raise ModelError(
-                f"{index} names {', '.join(missing)}, which is not there, so the model is not whole; fetch or copy it "
-                f"again"
+                f"{index} names {', '.join(missing)}, which does not exist, so the model is incomplete; fetch or copy "
+                f"it again"
             )
         return tuple(named)
 
@@ -102,7 +102,7 @@ class Checkpoint:
                         if tensor.get_dtype() in _FLOATING:
                             shapes[key] = tuple(tensor.get_shape())
             except SafetensorError as err:
-                raise ModelError(f"{path} is not a whole safetensors file ({err}); fetch or copy it again") from err
+                raise ModelError(f"{path} is not a complete safetensors file ({err}); fetch or copy it again") from err
         return shapes
 
     @cached_property
@@ -110,16 +110,18 @@ class Checkpoint:
         """The model's config.json.
 
         Raises:
-            ModelError: it is no JSON object.
+            ModelError: it is not a JSON object.
         """
         path = self.folder / "config.json"
         try:
             parsed = json.loads(path.read_bytes())
-        except ValueError as err:  # no JSON, or no UTF-8
-            raise ModelError(f"{path} is no JSON ({err}), so the model cannot be loaded; fetch it again") from err
+        except ValueError as err:  # not JSON, or not UTF-8
+            raise ModelError(
+                f"{path} is not valid JSON ({err}), so the model cannot be loaded; fetch it again"
+            ) from err
         if not isinstance(parsed, dict):
             raise ModelError(
-                f"{path} holds a {type(parsed).__name__} where a model's settings should be an object, so the model "
+                f"{path} holds a {type(parsed).__name__} where a model's configuration must be an object, so the model "
                 f"cannot be loaded; fetch it again"
             )
         return parsed
@@ -170,7 +172,7 @@ class Checkpoint:
         raise KeyError(name)
 
     def companions(self) -> Iterator[Path]:
-        """The files beside the weights that decide what the model writes."""
+        """The files other than weights that decide the model's output."""
         yield from (path for path in self._files() if path.suffix != ".safetensors")
 
     def _ties(self) -> bool:
@@ -196,10 +198,10 @@ class Checkpoint:
 
 
 def find_checkpoint(model: str) -> Checkpoint:
-    """The checkpoint behind a name: ``tiny`` (bundled), a folder, or a hub id, which is fetched if need be.
+    """The checkpoint behind a name: ``tiny`` (bundled), a folder, or a hub id, which is downloaded if necessary.
 
     Raises:
-        ModelError: there is no such model, it cannot be reached, or it has no safetensors weights.
+        ModelError: the model does not exist, cannot be downloaded, or has no safetensors weights.
     """
     if model == TINY:
         return _checked(Checkpoint(TINY, Path(__file__).parent.parent / "bundled" / "tiny"))
@@ -207,8 +209,8 @@ def find_checkpoint(model: str) -> Checkpoint:
         return _checked(Checkpoint(model, Path(model)))
     if Path(model).exists():
         raise ModelError(
-            f"{model!r} is a file, and a model is a folder with config.json and safetensors weights; for a GGUF file "
-            f"see docs/engines.md"
+            f"{model!r} is a file, but a model must be a folder with config.json and safetensors weights; for a GGUF "
+            f"file see docs/engines.md"
         )
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise ModelError(
@@ -233,14 +235,14 @@ def _from_hub(model: str) -> Path:
 
 
 def _checked(checkpoint: Checkpoint) -> Checkpoint:
-    """A checkpoint in whose folder is what every engine needs.
+    """The checkpoint, if its folder has the files that every engine needs.
 
     Raises:
-        ModelError: it is not.
+        ModelError: a file is missing.
     """
     if not (checkpoint.folder / "config.json").is_file():
         raise ModelError(
-            f"the folder of {checkpoint.name!r} has no config.json, so it is no checkpoint; name another --model"
+            f"the folder of {checkpoint.name!r} has no config.json, so it is not a checkpoint; use another --model"
         )
     if not any(checkpoint.folder.glob("*.safetensors")):
         raise ModelError(
@@ -248,8 +250,5 @@ def _checked(checkpoint: Checkpoint) -> Checkpoint:
             f"load the model with transformers and write it with save_pretrained(folder), then name that folder"
         )
     if not checkpoint.config:
-        raise ModelError(
-            f"{checkpoint.folder / 'config.json'} names no setting of a model, so the model cannot be loaded; fetch it "
-            f"again"
-        )
+        raise ModelError(f"{checkpoint.folder / 'config.json'} is empty, so the model cannot be loaded; fetch it again")
     return checkpoint

@@ -11,6 +11,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 LEAST_BYTES = 1 << 20
 """Smaller files are hashed each time: that is as fast as looking them up."""
@@ -22,15 +23,24 @@ SETTLED_S = 2.0
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, as hexadecimal digits."""
     before = _state(path)
-    entry = _folder() / f"{hashlib.sha256(before['path'].encode()).hexdigest()[:32]}.json"
-    if before["size"] >= LEAST_BYTES and (known := _read(entry, before)) is not None:
+    entry = _folder() / f"{hashlib.sha256(before.path.encode()).hexdigest()[:32]}.json"
+    if before.size >= LEAST_BYTES and (known := _read(entry, before)) is not None:
         return known
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    settled = time.time_ns() - before["mtime_ns"] > SETTLED_S * 1e9
-    if before["size"] >= LEAST_BYTES and settled and _state(path) == before:
-        _write(entry, before | {"sha256": digest})
+    settled = time.time_ns() - before.mtime_ns > SETTLED_S * 1e9
+    if before.size >= LEAST_BYTES and settled and _state(path) == before:
+        _write(entry, before._asdict() | {"sha256": digest})
     return digest
+
+
+class _State(NamedTuple):
+    """What identifies a file's content without reading it."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
 
 
 def _folder() -> Path:
@@ -43,28 +53,23 @@ def _folder() -> Path:
     return base / "esprobe" / "checksums"
 
 
-def _state(path: Path) -> dict[str, str | int]:
+def _state(path: Path) -> _State:
     found = path.stat()
-    return {
-        "path": str(path.resolve()),
-        "size": found.st_size,
-        "mtime_ns": found.st_mtime_ns,
-        "inode": found.st_ino,
-    }
+    return _State(str(path.resolve()), found.st_size, found.st_mtime_ns, found.st_ino)
 
 
-def _read(entry: Path, state: dict[str, str | int]) -> str | None:
+def _read(entry: Path, state: _State) -> str | None:
     try:
         stored = json.loads(entry.read_bytes())
     except (OSError, ValueError):  # not there, or damaged
         return None
-    if not isinstance(stored, dict) or {key: stored.get(key) for key in state} != state:
+    if not isinstance(stored, dict) or any(stored.get(key) != value for key, value in state._asdict().items()):
         return None
     digest = stored.get("sha256")
     return digest if isinstance(digest, str) and len(digest) == 64 else None
 
 
-def _write(entry: Path, value: dict[str, str | int]) -> None:
+def _write(entry: Path, value: dict[str, Any]) -> None:
     """Write a whole entry or none, also when two workers write it at once."""
     with suppress(OSError):  # a folder that cannot be written costs time and nothing else
         entry.parent.mkdir(parents=True, exist_ok=True)

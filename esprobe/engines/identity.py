@@ -1,4 +1,4 @@
-"""What a torch engine can tell of a model before it loads it."""
+"""Identifying a model for the torch engines, without loading it."""
 
 from esprobe.engines.base import ModelIdentity
 from esprobe.engines.checkpoint import find_checkpoint
@@ -11,8 +11,8 @@ def identify_checkpoint(model: str, dtype: str) -> ModelIdentity:
     """Find a checkpoint; dtype "auto" is float16 on CUDA and float32 on a CPU.
 
     Raises:
-        ModelError: there is no such model.
-        UsageError: no dtype is called so.
+        ModelError: the model cannot be found.
+        UsageError: the dtype is unknown.
     """
     if dtype == "auto":
         import torch

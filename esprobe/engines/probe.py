@@ -1,6 +1,6 @@
-"""Looking into an engine: what it answers to a canary, number by number.
+"""Reading an engine's log-probabilities for fixed prompts (canaries).
 
-For checking that noise reaches what the engine computes with; sampling uses none of it.
+Used to check that noise reaches the weights that the engine computes with; sampling does not use it.
 """
 
 import math
@@ -12,7 +12,7 @@ from esprobe.engines.base import Engine
 from esprobe.spec import Perturbation, Prompt
 
 LIKELIEST = 5
-"""Tokens a step whose log-probabilities are read: of the chosen one alone, a sure model's may round to 0."""
+"""Tokens per step whose log-probabilities are read: a confident model's chosen token alone may round to 0."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Reading:
     """One canary's greedy answer.
 
     Attributes:
-        tokens: the ids chosen, one a step; end tokens do not end it.
+        tokens: the chosen ids, one per step; end tokens do not end the answer.
         logprobs: at each step the log-probabilities of the likeliest tokens, descending.
     """
 
@@ -30,7 +30,7 @@ class Reading:
 
 @runtime_checkable
 class ProbedEngine(Engine, Protocol):
-    """An engine with weights that can be looked into."""
+    """An engine whose log-probabilities and weights can be read."""
 
     def probe(self, prompts: Sequence[Prompt], steps: int, decoding: Perturbation | None = None) -> list[Reading]:
         """Answer each prompt greedily with ``steps`` tokens: the first from the prefill, the others from decoding.
@@ -46,7 +46,7 @@ class ProbedEngine(Engine, Protocol):
         """
 
     def probe_head(self) -> list[float]:
-        """Some outputs of the output head for one fixed vector: what the head's own weights are, and nothing else."""
+        """Some outputs of the output head for one fixed vector: they depend on the head's weights alone."""
 
     def weight_digest(self) -> str:
         """SHA-256 over the live weights, by checkpoint name."""

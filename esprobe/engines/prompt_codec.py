@@ -11,7 +11,7 @@ from esprobe.errors import ModelError
 from esprobe.spec import Completion, FinishReason, Prompt, Request
 
 
-class Codec:
+class PromptCodec:
     """One checkpoint's tokenizer and chat template."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -28,7 +28,7 @@ class Codec:
         """Ids that end a completion, ascending: the checkpoint's ``own`` and the tokenizer's.
 
         Raises:
-            ModelError: there is none, so no completion could ever end before the limit.
+            ModelError: neither names one, so no completion could end before the limit.
         """
         listed: Iterable[int | None] = own if isinstance(own, list) else [own]
         ids = {token for token in [*listed, self._tokenizer.eos_token_id] if token is not None}
@@ -43,7 +43,7 @@ class Codec:
         """Token ids of a prompt, its template rendered.
 
         Raises:
-            ModelError: it has messages and the tokenizer no chat template.
+            ModelError: the prompt has messages, and the tokenizer has no chat template.
         """
         ids = self._ids.get(prompt.digest)
         if ids is None:
@@ -52,8 +52,8 @@ class Codec:
             ids = self._tokenizer(text, add_special_tokens=not prompt.messages)["input_ids"]
             if not ids:
                 raise ModelError(
-                    f"the tokenizer of {self._name!r} makes no token of a prompt, so there is nothing to continue; its "
-                    f"tokenizer files are missing or broken"
+                    f"the tokenizer of {self._name!r} encodes a prompt as no tokens, so there is nothing to continue; "
+                    f"its tokenizer files are missing or broken"
                 )
             self._ids[prompt.digest] = ids
         return ids
@@ -70,15 +70,15 @@ class Codec:
     def _render(self, prompt: Prompt) -> str:
         if not self._tokenizer.chat_template:
             raise ModelError(
-                f"the tokenizer of {self._name!r} has no chat template, so --prompt chat cannot be written for it; "
+                f"the tokenizer of {self._name!r} has no chat template, so --prompt chat cannot be used; "
                 f"use --prompt raw"
             )
         messages = [{"role": role, "content": content} for role, content in prompt.messages]
         try:
             rendered: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        except TemplateError as err:  # templates raise on roles they do not know, "system" above all
+        except TemplateError as err:  # templates raise on roles they do not support, such as "system"
             raise ModelError(
-                f"the chat template of {self._name!r} refuses this prompt ({err}); use --prompt raw, or mend "
+                f"the chat template of {self._name!r} refuses this prompt ({err}); use --prompt raw, or fix "
                 f"the template"
             ) from err
         return rendered

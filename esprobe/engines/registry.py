@@ -20,7 +20,8 @@ class EngineTraits:
     """What the rest of esprobe has to know about an engine before it is loaded.
 
     Attributes:
-        has_weights: ``--model`` names a checkpoint, whose tensors can be perturbed, selected by ``--scope`` and examined.
+        has_weights: ``--model`` names a checkpoint, whose tensors can be perturbed, selected by ``--scope`` and
+            examined.
         uses_gpu: runs on CUDA devices where there are any, so that each worker needs its own.
         detects_loops: can end a completion that repeats itself (``--stop-loops``).
         supports_tensor_parallel: can spread one model over several devices (``--tensor-parallel-size``).

@@ -1,7 +1,7 @@
 """Writing a perturbed model as an ordinary checkpoint folder, without loading an engine.
 
-Owns the folder: weights by checkpoint name as noise v1 says, in the served dtype, and the other files that decide what
-the model writes. Loading it unperturbed gives the weights that an engine perturbs to, bit for bit.
+Owns the folder: weights perturbed with noise v1 by checkpoint name, in the served dtype, and the other files that
+decide the model's output. Loading it unperturbed gives, bit for bit, the weights of an engine under that perturbation.
 """
 
 import json
@@ -30,18 +30,18 @@ def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: st
         checkpoint: the unperturbed model.
         perturbation: names the model.
         dtype: the dtype that it is served in: "float16", "bfloat16" or "float32".
-        out: a folder that does not exist or is empty.
+        out: a folder that does not exist, or is empty.
 
     Returns:
         Scalars perturbed, tied copies not counted.
 
     Raises:
-        ModelError: ``out`` holds something, or cannot be written; or the checkpoint holds what is no number.
+        ModelError: ``out`` is not empty or cannot be written, or the checkpoint holds values that are not finite.
         UsageError: the scope matches no tensor.
     """
     out = out.resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ModelError(f"{str(out)!r} is there already and not empty, and nothing is overwritten; name a new folder")
+        raise ModelError(f"{str(out)!r} already exists and is not empty, and nothing is overwritten; name a new folder")
     draft = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         draft.mkdir(parents=True)
@@ -57,7 +57,7 @@ def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: st
 
 
 def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folder: Path) -> int:
-    sources = {name: name for name in checkpoint.tensors} | checkpoint.tied_copies(dtype)
+    sources = {name: name for name in checkpoint.tensors} | dict(checkpoint.tied_copies(dtype))
     chosen = {name for name, source in sources.items() if re.search(perturbation.scope or "", source)}
     if not chosen:
         raise UsageError(
@@ -76,7 +76,9 @@ def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folde
         touched += sum(tensors[name].numel() for name in noisy if sources[name] == name)
         total += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         save_file(tensors, folder / path.name, metadata)
-        shutil.copymode(folder / "config.json", folder / path.name)  # safetensors lets nobody else read what it writes
+        shutil.copymode(
+            folder / "config.json", folder / path.name
+        )  # safetensors writes files that only their owner may read
     for path in checkpoint.companions():
         if path.name not in ("config.json", INDEX):
             shutil.copyfile(path, folder / path.name)
@@ -97,10 +99,10 @@ def _read(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     }
     for name, tensor in served.items():
         if tensor.is_floating_point() and not (tensor.numel() and bool(torch.isfinite(tensor).all())):
-            what = "holds what is no finite number" if tensor.numel() else "is empty"
+            what = "holds values that are not finite" if tensor.numel() else "is empty"
             raise ModelError(
-                f"{name} of {path} {what} in {str(dtype).removeprefix('torch.')}, so the model would be none that "
-                f"anybody could draw from; fetch or save the checkpoint again, or use a --dtype of larger range"
+                f"{name} of {path} {what} in {str(dtype).removeprefix('torch.')}, so its output would be "
+                f"meaningless; fetch or save the checkpoint again, or use a --dtype of larger range"
             )
     return served
 

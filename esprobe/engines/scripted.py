@@ -1,7 +1,7 @@
-"""The scripted engine: fixed text per (problem, seed), with no model behind it.
+"""The scripted engine: fixed texts from a file, without a model.
 
-For tests, and for trying esprobe without torch. It is an implementation of the engine contract, not a mock: which
-text a request gets depends on the problem, the seed, the sampling seed and the perturbation, and on nothing else.
+For tests, and for trying esprobe without torch. It implements the whole engine contract: which text a request gets
+depends on the problem, the sampling seed and the perturbation, and on nothing else.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _GROUP = 64
 class ScriptedEngine:
     """Answers from a script: a JSON file ``{"<problem index>": ["text", ...], "*": ["text", ...]}``.
 
-    ``--model SCRIPT.json`` names the file. A problem without texts of its own gets those under ``"*"``.
+    ``--model SCRIPT.json`` names the file. A problem that is not listed gets the texts under ``"*"``.
     """
 
     batch_size: int | None = None
@@ -83,7 +83,7 @@ def _read(model: str) -> bytes:
         return Path(model).read_bytes()
     except OSError as err:
         raise ModelError(
-            f"the script {model!r} cannot be read ({err.strerror}), and the scripted engine has no other texts; "
+            f"the script {model!r} cannot be read ({err.strerror}), so there are no texts to answer with; "
             f"name a JSON file with --model"
         ) from err
 

@@ -1,12 +1,12 @@
 """Sampling a token from each rollout's own random numbers.
 
-Owns temperature, top-k, top-p and the draw. A rollout's token noise comes from its sampling seed alone, so it
-depends neither on its neighbours in the batch nor on torch's global generator, nor on the kind of device: one
-uniform number a token from numpy's Philox4x64, turned into a token by inverting the distribution's cumulative sum.
+Owns temperature, top-k, top-p and the draw. A rollout's token noise comes from its sampling seed alone, so it does not
+depend on its neighbours in the batch, on torch's global generator or on the device: one uniform number per token from
+numpy's Philox4x64 is turned into a token by inverting the distribution's cumulative sum.
 
-Why not an exponential race with a torch generator a rollout: torch's CPU generator keeps only the low 32 bits of a
-seed (two million rollouts would share about 470 pairs of streams), its CUDA generator gives other numbers, and a
-race needs as many numbers a token as there are words in the vocabulary.
+Why not an exponential race with one torch generator per rollout: torch's CPU generator keeps only the low 32 bits of a
+seed (two million rollouts would share about 470 pairs of streams), its CUDA generator gives other numbers, and a race
+needs as many numbers per token as there are words in the vocabulary.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from esprobe.spec import Request
 
 
 class TokenNoise(LogitsProcessor):  # type: ignore[misc]
-    """Turns ``generate``'s greedy choice into each row's own draw: the drawn token is left as the only one possible."""
+    """Makes ``generate``'s greedy choice each row's own draw, by leaving the drawn token as the only possible one."""
 
     def __init__(self, requests: Sequence[Request], prompt_length: int, device: torch.device) -> None:
         first = requests[0]

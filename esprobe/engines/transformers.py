@@ -1,7 +1,7 @@
 """The transformers engine: the default on a CPU, and the reference that other engines are compared with.
 
-A batch is what the sampling loop hands over; padding and batched matrix products can change the last bits of a
-logit, so the same batch gives the same text and another batch almost always does.
+Batches are those of the sampling loop. Padding and batched matrix products can change the last bits of a logit: the
+same batch always gives the same text, another batch almost always does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +17,9 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.identity import identify_checkpoint
+from esprobe.engines.memory import check_two_copies, host_memory, weight_bytes
 from esprobe.engines.probe import LIKELIEST, Reading
-from esprobe.engines.prompt_codec import Codec
+from esprobe.engines.prompt_codec import PromptCodec
 from esprobe.engines.token_noise import TokenNoise
 from esprobe.engines.weights import PristineWeights, digest_of_weights, whole_weights
 from esprobe.errors import EngineError, ModelError
@@ -41,8 +42,8 @@ class TransformersEngine:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model, self._codec = _load(checkpoint, getattr(torch, identity.dtype), self._device)
         self._end_tokens = self._codec.end_tokens(self._model.generation_config.eos_token_id)
-        # generate() fills what a config leaves open from the model's own: without this, a checkpoint's
-        # repetition penalty, top_p or top_k would silently shape every rollout.
+        # generate() takes what a config leaves open from the model's own: without this, the checkpoint's repetition
+        # penalty, top_p or top_k would silently apply to every rollout.
         self._model.generation_config = GenerationConfig(
             eos_token_id=self._end_tokens, pad_token_id=self._end_tokens[0]
         )
@@ -54,7 +55,10 @@ class TransformersEngine:
 
     @classmethod
     def load(cls, identity: ModelIdentity, options: EngineOptions) -> Self:
-        return cls(identity, find_checkpoint(identity.model), options.batch_size)
+        checkpoint = find_checkpoint(identity.model)
+        if options.perturbs:
+            _check_memory(checkpoint, identity.dtype)
+        return cls(identity, checkpoint, options.batch_size)
 
     def generate(self, requests: Sequence[Request], stop: StopCheck) -> Iterator[list[Completion]]:
         if not requests or stop():
@@ -76,8 +80,8 @@ class TransformersEngine:
     ) -> list[list[int]] | None:
         """Token ids generated for each request, the end token included; None if a stop came first.
 
-        Generates a segment at a time and drops the rows that have ended, so that one long completion does not make
-        its whole batch compute to the limit.
+        Generates one segment at a time and drops the rows that have ended, so that one long completion does not keep
+        its whole batch computing up to the limit.
         """
         longest, limit, pad = max(map(len, prompts)), requests[0].max_tokens, self._end_tokens[0]
         # Left padding: every row's next token is at the same position.
@@ -125,7 +129,7 @@ class TransformersEngine:
 
     @contextmanager
     def perturbed(self, perturbation: Perturbation) -> Iterator[int]:
-        if self._pristine is None:  # a copy of all weights, made only where one is needed
+        if self._pristine is None:  # a second copy of all weights, made only if it is needed
             self._pristine = PristineWeights(whole_weights(self._model, self._checkpoint, self._identity.dtype))
         with self._pristine.perturbed(perturbation) as touched:
             yield touched
@@ -178,9 +182,22 @@ class TransformersEngine:
         limit = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         if limit is not None and prompt_tokens + max_tokens > limit:
             raise ModelError(
-                f"a prompt of {prompt_tokens} tokens and {max_tokens} new ones pass the {limit} positions of "
+                f"a prompt of {prompt_tokens} tokens and {max_tokens} new ones exceed the {limit} positions of "
                 f"{self._identity.model!r}; use --max-tokens {max(limit - prompt_tokens, 1)} or less"
             )
+
+
+def _check_memory(checkpoint: Checkpoint, dtype: str) -> None:
+    """Refuse weights that do not fit on the device twice.
+
+    Raises:
+        ModelError: they do not.
+    """
+    on_gpu = torch.cuda.is_available()
+    available = torch.cuda.get_device_properties(0).total_memory if on_gpu else host_memory()
+    if available is not None:
+        where = torch.cuda.get_device_name() if on_gpu else "this machine"
+        check_two_copies(checkpoint.name, weight_bytes(checkpoint.tensors, dtype), available, where)
 
 
 def _up_to_end(tokens: list[int], end_tokens: list[int]) -> list[int]:
@@ -203,19 +220,19 @@ class _Interrupt(StoppingCriteria):  # type: ignore[misc]
         return torch.full((input_ids.shape[0],), self.fired, dtype=torch.bool, device=input_ids.device)
 
 
-def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> tuple[Any, Codec]:
-    """Model and tokenizer; what transformers raises about a broken folder becomes a ModelError."""
+def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> tuple[Any, PromptCodec]:
+    """Model and tokenizer; errors of transformers about a broken folder become a ModelError."""
     transformers.utils.logging.disable_progress_bar()
     try:
-        codec = Codec(checkpoint)
-        model, told = AutoModelForCausalLM.from_pretrained(
+        codec = PromptCodec(checkpoint)
+        model, info = AutoModelForCausalLM.from_pretrained(
             checkpoint.folder, dtype=dtype, local_files_only=True, output_loading_info=True
         )
         model = model.to(device).eval()
     except torch.OutOfMemoryError as err:
         raise ModelError(
-            f"{checkpoint.name!r} does not fit into the memory of the {device.type} device; free it, or use a smaller "
-            f"model or a --dtype of 16 bits"
+            f"{checkpoint.name!r} does not fit into the memory of the {device.type} device; free memory, or use a "
+            f"smaller model or a 16-bit --dtype"
         ) from err
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as err:
         reason = " ".join(str(err).split())[:300]
@@ -224,10 +241,10 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> t
             f"({type(err).__name__}: {reason}); "
             f"check the folder {checkpoint.folder}, or upgrade transformers if the architecture is newer"
         ) from err
-    if lacking := sorted(told["missing_keys"]):
+    if lacking := sorted(info["missing_keys"]):
         raise ModelError(
             f"{checkpoint.name!r} lacks {len(lacking)} of the weights of a {type(model).__name__} (first: "
-            f"{lacking[0]}), which transformers fills with random numbers, so that no two runs would be of one model; "
+            f"{lacking[0]}), which transformers initialises at random, so that every run would sample another model; "
             f"fetch or save the checkpoint again"
         )
     return model, codec

@@ -1,11 +1,10 @@
 """The vLLM engine: one in-process engine, fed through a bounded window.
 
-One request per rollout with a seed of its own, never ``n=1024`` (vLLM would give the i-th child ``seed + i`` and hand
-over nothing until all are done), and never all requests queued: memory stays flat in the number of samples.
+One request per rollout with its own seed, never ``n=1024`` (vLLM would give the i-th child ``seed + i`` and return
+nothing until all are done), and never all requests queued: memory does not grow with the number of samples.
 """
 
 import atexit
-import os
 import re
 import time
 from collections import Counter
@@ -18,19 +17,20 @@ from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.probe import LIKELIEST, Reading
-from esprobe.engines.prompt_codec import Codec
+from esprobe.engines.prompt_codec import PromptCodec
+from esprobe.engines.vllm_start import first_line, start
 from esprobe.engines.vllm_watch import watch
-from esprobe.errors import EngineError, ModelError, PerturbationError, UsageError
+from esprobe.errors import EngineError, ModelError, PerturbationError
 from esprobe.spec import Completion, FinishReason, Perturbation, Prompt, Request
 
 _WINDOWS = 2
-"""Requests in flight, in running batches: one that runs, one that waits so that no place stays empty."""
+"""Requests in flight, in units of the running batch: one batch that runs, one that waits to fill free places."""
 
 _DYING_S = 60.0
-"""Seconds in which an engine that has lost a worker ends, with time to spare."""
+"""Seconds to wait for an engine that has lost a worker to be marked as dead; it takes far less."""
 
 _LOOP = {"min_pattern_size": 1, "max_pattern_size": 32, "min_count": 8}
-"""A loop: up to 32 tokens that stand eight times in a row at the end. No answer to a task needs that."""
+"""A loop: up to 32 tokens repeated eight times in a row at the end. No answer to a task needs that."""
 
 _REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "repetition": "loop"}
 
@@ -44,11 +44,11 @@ class VllmEngine:
         self._identity = identity
         self._checkpoint = checkpoint
         self._options = options
-        self._codec = Codec(checkpoint)
-        self._llm = _start(checkpoint, identity.dtype, options)
+        self._codec = PromptCodec(checkpoint)
+        self._llm = start(checkpoint, identity.dtype, options)
         self._engine: Any = self._llm.llm_engine
         watch(self._engine.engine_core)
-        # Registered last, so run first: Python's own exit waits for a process of the engine's, which waits for this.
+        # Registered last, so run first: Python's exit waits for the engine's process, which waits for this shutdown.
         atexit.register(self._engine.engine_core.shutdown)
         self._end_tokens = self._codec.end_tokens(_own_end_tokens(checkpoint))
         self._label = "base"
@@ -65,30 +65,32 @@ class VllmEngine:
 
     def generate(self, requests: Sequence[Request], stop: StopCheck) -> Iterator[list[Completion]]:
         waiting = iter(requests)
-        flying: dict[str, Request] = {}
+        in_flight: dict[str, Request] = {}
         window = _WINDOWS * self._options.max_num_seqs
         serial = 0
         try:
             while not stop():
-                while len(flying) < window and (request := next(waiting, None)) is not None:
+                while len(in_flight) < window and (request := next(waiting, None)) is not None:
                     name = f"{serial}"
                     serial += 1
                     self._submit(name, request)
-                    flying[name] = request
-                if not flying:
+                    in_flight[name] = request
+                if not in_flight:
                     return
                 finished = self._step()
-                yield [self._completion(flying.pop(output.request_id), output) for output in finished]
+                yield [self._completion(in_flight.pop(output.request_id), output) for output in finished]
         finally:
-            if flying:  # asked to stop, or our consumer failed: nothing may run on into the next weights
+            if in_flight:  # stopped, or the consumer failed: no request may continue under other weights
                 with _alive(self._engine):
-                    self._engine.abort_request(list(flying))
+                    self._engine.abort_request(list(in_flight))
                 self._drain()
 
     @contextmanager
     def perturbed(self, perturbation: Perturbation) -> Iterator[int]:
         if not self._options.perturbs:
-            raise PerturbationError("this engine caches prompts, so weights may not change; load it to perturb")
+            raise PerturbationError(
+                "this engine was loaded with prefix caching, so its weights must not change; load it with perturbs=True"
+            )
         self._prepare()
         try:
             touched = self._call("esp_perturb", asdict(perturbation))
@@ -99,7 +101,7 @@ class VllmEngine:
             self._relabel("base")
 
     def weight_digest(self) -> str:
-        """SHA-256 over the live weights, by checkpoint name (of one worker, all of them)."""
+        """SHA-256 over the live weights, by checkpoint name; of several workers, joined by plus signs."""
         self._prepare()
         return "+".join(self._call("esp_digest"))
 
@@ -137,7 +139,7 @@ class VllmEngine:
         limit = self._engine.vllm_config.model_config.max_model_len
         if len(ids) + request.max_tokens > limit:
             raise ModelError(
-                f"a prompt of {len(ids)} tokens and {request.max_tokens} new ones pass the {limit} positions of "
+                f"a prompt of {len(ids)} tokens and {request.max_tokens} new ones exceed the {limit} positions of "
                 f"{self._identity.model!r}; use --max-tokens {max(limit - len(ids), 1)} or less"
             )
         greedy = request.temperature is None
@@ -151,7 +153,7 @@ class VllmEngine:
             repetition_detection=RepetitionDetectionParams(**_LOOP) if request.stop_loops else None,
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
-            skip_clone=True,  # they are this request's own, and a deep copy costs more than making them
+            skip_clone=True,  # they are not shared, and a deep copy costs more than making them
         )
         with _alive(self._engine):
             self._engine.add_request(name, tokens_input(ids), parameters)
@@ -175,7 +177,7 @@ class VllmEngine:
         versions = {span.version for span in drawn.weight_versions or ()}
         if versions - {self._label}:
             raise EngineError(
-                f"vLLM answered under weights {', '.join(sorted(versions))} where {self._label} was set, so the "
+                f"vLLM answered under weights {', '.join(sorted(versions))} although {self._label} was set, so the "
                 f"rollout belongs to another model; this is a bug, please report it"
             )
         return self._codec.completion(request, list(drawn.token_ids), self._end_tokens, reason)
@@ -185,20 +187,20 @@ class VllmEngine:
             self._step()
 
     def _prepare(self) -> None:
-        """Follow the checkpoint into the workers, once.
+        """Trace the checkpoint into the workers' weights, once.
 
         Raises:
-            PerturbationError: this model cannot be perturbed truly.
+            PerturbationError: noise cannot reach all weights of this model.
         """
         if not self._pieces:
-            told = self._call("esp_init", str(self._checkpoint.folder))
-            for worker in told:
+            traced = self._call("esp_init", str(self._checkpoint.folder))
+            for worker in traced:
                 if "refused" in worker:
                     raise PerturbationError(worker["refused"])
-            self._pieces.update(tuple(piece) for worker in told for piece in worker["pieces"])
+            self._pieces.update(tuple(piece) for worker in traced for piece in worker["pieces"])
 
     def _held_again(self, scope: str | None) -> int:
-        """Scalars in scope that further workers hold too: norms, and heads of which there are fewer than workers."""
+        """Scalars in scope that several workers hold: norms, and key-value heads if there are fewer than workers."""
         return sum(
             (workers - 1) * rows * cols
             for (name, _, rows, cols, _), workers in self._pieces.items()
@@ -226,9 +228,9 @@ class VllmEngine:
             ignore_eos=True,
             logprobs=LIKELIEST,
             detokenize=False,
-            output_kind=RequestOutputKind.CUMULATIVE,  # tells when the prompt has been read
+            output_kind=RequestOutputKind.CUMULATIVE,  # shows when the prompt has been read
         )
-        # One at a time: an engine in a process of its own may compute two together or not, which moves the last bits.
+        # One at a time: an engine in its own process may or may not batch two together, which changes the last bits.
         return [self._read(tokens_input(self._codec.encode(prompt)), parameters, decoding) for prompt in prompts]
 
     def _read(self, prompt: Any, parameters: Any, decoding: Perturbation | None) -> Reading:
@@ -251,7 +253,7 @@ class VllmEngine:
 
 @contextmanager
 def _alive(engine: Any, *also: type[Exception]) -> Iterator[None]:
-    """Turn the death of vLLM's engine, or of a process of it, into an EngineError; and errors of kind ``also``."""
+    """Turn the death of vLLM's engine or of one of its processes, and errors of type ``also``, into an EngineError."""
     from vllm.v1.engine.exceptions import EngineDeadError
 
     try:
@@ -261,20 +263,20 @@ def _alive(engine: Any, *also: type[Exception]) -> Iterator[None]:
         if not (died or isinstance(err, also)):
             raise
         if died:
-            # What is left of it ends first: tracebacks of its own would else follow our one line.
+            # Shut down the rest first: otherwise its own tracebacks follow the one line of this error.
             engine.engine_core.shutdown()
-        cause = "a process of its engine died" if died else _first_line(err)
+        cause = "a process of its engine died" if died else first_line(err)
         raise EngineError(
-            f"vLLM failed while it was at work ({cause}); everything stored so far is safe. Run the same "
-            f"command again to go on, with a smaller --max-num-seqs if memory ran out"
+            f"vLLM failed while it was generating ({cause}); everything stored so far is safe. Run the same "
+            f"command again to resume, with a smaller --max-num-seqs if memory ran out"
         ) from err
 
 
 def _died_at_the_call(engine: Any, error: Exception) -> bool:
     """Whether a call failed because the engine was going down.
 
-    An engine that has lost a worker answers the calls at hand with errors whose kinds and words depend on how far it
-    has come, and is marked as dead before or a moment after. One that only failed at a call lives on.
+    An engine that has lost a worker fails pending calls with errors whose types and messages depend on its state, and
+    is marked as dead before or shortly after. An engine that only failed at a call stays alive.
     """
     if _marked_dead(engine):
         return True
@@ -287,81 +289,12 @@ def _died_at_the_call(engine: Any, error: Exception) -> bool:
 
 
 def _marked_dead(engine: Any) -> bool | None:
-    """Whether a process of the engine was seen to be dead; None where all of it runs in this process."""
+    """Whether vLLM has found a process of the engine dead; None if the engine runs in this process alone."""
     resources = getattr(engine.engine_core, "resources", None)
     if resources is not None:  # the engine has a process of its own
         return bool(resources.engine_dead)
     failed: bool | None = getattr(engine.engine_core.engine_core.model_executor, "is_failed", None)
     return failed
-
-
-def _start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
-    """A vLLM engine in this process; what it raises about the model or the machine becomes a ModelError."""
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for results
-    import torch
-
-    on_cpu = not torch.cuda.is_available()
-    if options.batch_invariant:
-        if on_cpu:
-            raise UsageError("--batch-invariant needs a GPU: vLLM has no such kernels for a CPU; leave it out here")
-        os.environ["VLLM_BATCH_INVARIANT"] = "1"
-    if on_cpu:
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # unset, it demands nearly all of the machine's memory
-    from vllm import LLM
-
-    # vLLM imports it by name below, where a mistake in it would be told as a fault of the model.
-    import esprobe.engines.vllm_worker  # noqa: F401
-
-    settings: dict[str, Any] = {
-        "model": str(checkpoint.folder),
-        "dtype": dtype,
-        "tensor_parallel_size": options.tensor_parallel_size,
-        "max_num_seqs": options.max_num_seqs,
-        # Keys and values depend on the weights: what one perturbation computed is wrong under the next.
-        "enable_prefix_caching": not options.perturbs,
-        "gpu_memory_utilization": options.gpu_memory_utilization,
-        # The compiled CPU model may keep hold of what it saw at first.
-        "enforce_eager": options.enforce_eager or on_cpu,
-        # A prompt read in parts rewinds its request's generator, which torch's CPU generators cannot do.
-        "enable_chunked_prefill": not on_cpu,
-        "worker_extension_cls": "esprobe.engines.vllm_worker.WeightExtension",
-        "seed": 0,
-        "disable_log_stats": True,
-    }
-    if not settings["enforce_eager"]:
-        # Batches above the largest captured size would fall off the graphs.
-        settings["compilation_config"] = {"max_cudagraph_capture_size": options.max_num_seqs}
-    try:
-        with _one_process(options):
-            return LLM(**settings)
-    except (ValueError, RuntimeError, OSError, NotImplementedError, AssertionError) as err:
-        package = _raised_in(err)
-        if package == "esprobe" or (isinstance(err, AssertionError) and package != "vllm"):
-            raise  # a bug, ours or a library's, and not an option that vLLM checks with an assertion
-        reason = _first_line(err)
-        if "root cause above" in reason:
-            reason = "one of its processes failed, and has said why above"
-        memory = "set VLLM_CPU_KVCACHE_SPACE to fewer GiB" if on_cpu else "lower --gpu-memory-utilization"
-        raise ModelError(
-            f"vLLM cannot serve {checkpoint.name!r} as {dtype} here ({reason}); if memory is short, {memory} or lower "
-            f"--max-num-seqs; else choose another --dtype"
-        ) from err
-
-
-@contextmanager
-def _one_process(options: EngineOptions) -> Iterator[None]:
-    """Have vLLM start its engine in this process, unless it has several workers or the user's environment decides."""
-    name = "VLLM_ENABLE_V1_MULTIPROCESSING"
-    if options.tensor_parallel_size > 1 or name in os.environ:
-        yield
-        return
-    # In one process calls reach the worker directly, and scheduling is a function of the requests alone.
-    os.environ[name] = "0"
-    try:
-        yield
-    finally:
-        del os.environ[name]  # the next engine, or a process started from here, decides anew
 
 
 def _own_end_tokens(checkpoint: Checkpoint) -> int | list[int] | None:
@@ -377,21 +310,3 @@ def _own_end_tokens(checkpoint: Checkpoint) -> int | list[int] | None:
 def _reading(drawn: Any) -> Reading:
     rows = [sorted((entry.logprob for entry in step.values()), reverse=True)[:LIKELIEST] for step in drawn.logprobs]
     return Reading(tuple(drawn.token_ids), tuple(map(tuple, rows)))
-
-
-def _raised_in(error: BaseException) -> str:
-    """The package whose frame raised; empty if nothing says so."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    name: str = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
-    return name.split(".")[0]
-
-
-def _first_line(error: BaseException) -> str:
-    from pydantic import ValidationError
-
-    # The first line of what pydantic prints only counts the errors.
-    told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-    lines = told.strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

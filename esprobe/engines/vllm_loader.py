@@ -1,7 +1,7 @@
-"""vLLM's own loader of checkpoints, which here refuses one that lacks numbers the model computes with.
+"""vLLM's default checkpoint loader, with a check that the checkpoint is complete.
 
-vLLM asks for every parameter of an unquantised model but those of its linear layers and embeddings. A checkpoint
-without one of these is served with whatever the memory held, and no two engines would be the same model.
+vLLM checks that every parameter of an unquantised model was loaded, except those of linear layers and embeddings. A
+checkpoint without one of these is served with uninitialised memory, so that every engine would be another model.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 from esprobe.engines.weight_map import storage
 from esprobe.errors import ModelError
 
-# vLLM warns, at every start, of what is done here on purpose.
+# vLLM would warn at every start that a loader of this name exists already, which is intended here.
 getLogger(register_model_loader.__module__).addFilter(lambda record: "is already registered" not in str(record.msg))
 
 
@@ -26,11 +26,11 @@ class CompleteModelLoader(DefaultModelLoader):  # type: ignore[misc]
     """The loader of ``load_format="auto"``, which is vLLM's default."""
 
     def load_weights(self, model: torch.nn.Module, model_config: Any) -> None:
-        """Load, and see that all of every linear layer and embedding was written.
+        """Load, and check that every linear layer and embedding was written completely.
 
         Raises:
             ModelError: part of one was not.
-            ValueError: vLLM's own, for other parameters.
+            ValueError: from vLLM, for other parameters.
         """
         wanted = {
             f"{layer}.{name}": parameter
@@ -43,8 +43,8 @@ class CompleteModelLoader(DefaultModelLoader):  # type: ignore[misc]
         with written:
             super().load_weights(model, model_config)
         if model_config.quantization is not None:
-            return  # what such a checkpoint holds is the method's own affair
-        # A parameter that now lies elsewhere was put in the place of the one that was made first.
+            return  # the quantisation method decides which tensors such a checkpoint has
+        # A parameter whose memory has changed has replaced the one that was created first.
         lacking = [
             name
             for name, parameter in wanted.items()
@@ -53,13 +53,13 @@ class CompleteModelLoader(DefaultModelLoader):  # type: ignore[misc]
         if lacking:
             raise ModelError(
                 f"{model_config.model!r} lacks {len(lacking)} of the weights of a {type(model).__name__}, or parts of "
-                f"them (first: {lacking[0]}), in whose place vLLM computes with whatever the memory held; fetch or "
+                f"them (first: {lacking[0]}), instead of which vLLM computes with uninitialised memory; fetch or "
                 f"save the checkpoint again"
             )
 
 
 class _Written(TorchDispatchMode):  # type: ignore[misc]
-    """Counts the elements that are written in each piece of memory."""
+    """Counts the elements that are written to each storage."""
 
     def __init__(self) -> None:
         super().__init__()

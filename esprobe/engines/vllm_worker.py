@@ -1,7 +1,7 @@
-"""What esprobe adds to a vLLM worker: the weights, by checkpoint name.
+"""esprobe's extension of a vLLM worker: perturbing the weights by checkpoint name.
 
-vLLM mixes this class into its worker before the model is loaded; every name is prefixed, because a clash with one of
-the worker's own is refused there. Does not know requests or how text is generated.
+vLLM mixes this class into its worker before the model is loaded. Every name has a prefix, because vLLM refuses names
+that the worker already has. Does not know requests or how text is generated.
 """
 
 import re
@@ -23,7 +23,7 @@ from esprobe.spec import Perturbation
 def _keep_weights_where_they_are() -> None:
     """Make vLLM's CPU build compute with its parameters, not with repacked copies that no edit reaches.
 
-    There is no switch for it. Both names are vLLM's own; whether it worked is checked on the loaded model, where an
+    vLLM has no option for it. Both names are private to vLLM; whether it worked is checked on the loaded model: an
     empty parameter is refused.
     """
     from vllm import _custom_ops
@@ -68,7 +68,7 @@ class WeightExtension:
         return {"pieces": [[p.name, p.start, p.rows, p.cols, p.row_stride] for p in traced.slices]}
 
     def esp_perturb(self, perturbation: Mapping[str, Any]) -> int:
-        """Make the weights those that the perturbation (its fields by name) names; the scalars touched in this worker."""
+        """Apply a perturbation, given as its fields by name; returns the scalars touched in this worker."""
         return self.esp_weights.perturb(Perturbation(**perturbation))
 
     def esp_perturb_by_loading(self, perturbation: Mapping[str, Any]) -> int:
@@ -97,7 +97,7 @@ class WeightExtension:
         return touched
 
     def esp_restore(self) -> None:
-        """Make the weights the pristine ones."""
+        """Restore the pristine weights."""
         self.esp_weights.restore()
 
     def esp_digest(self) -> str:

@@ -1,8 +1,8 @@
-"""Where every checkpoint tensor lands in a model that fuses, shards or pads its parameters.
+"""Where every checkpoint tensor is in a model that fuses, shards or pads its parameters.
 
-Owns the trace of a model's own ``load_weights``: whatever it copies from a checkpoint tensor into a parameter is
-seen where torch dispatches the copy, so that no table of fused names has to be kept. Does not know vLLM's classes,
-noise, or how text is generated. What cannot be traced completely is refused, with the reason.
+Owns the trace of a model's own ``load_weights``: every copy from a checkpoint tensor into a parameter is recorded where
+torch dispatches it, so that no table of fused names is needed. Does not know vLLM's classes, noise, or how text is
+generated. A model that cannot be traced completely is refused, with the reason.
 """
 
 import math
@@ -70,7 +70,7 @@ def trace_weight_loading(
     pairs = watch.watched(tensors)
     with torch.no_grad(), watch:
         load_weights(pairs)
-    for _ in pairs:  # what the loader did not even ask for is listed, too
+    for _ in pairs:  # tensors that the loader did not take count as not loaded
         pass
     moved = [name for name, parameter in parameters.items() if not torch.equal(parameter.detach(), before[name])]
     if moved:
@@ -134,7 +134,7 @@ class _CopyWatch(TorchDispatchMode):  # type: ignore[misc]
         self._targets = {storage(parameter) for parameter in parameters.values()}
 
     def watched(self, tensors: Iterable[Named]) -> Iterator[Named]:
-        """The same pairs, each known here while its memory lives."""
+        """The same pairs; each tensor is recognised as a source as long as its memory is alive."""
         for name, tensor in tensors:
             self.sizes[name] = tensor.numel()
             memory = StorageWeakRef(tensor.untyped_storage())
@@ -144,7 +144,7 @@ class _CopyWatch(TorchDispatchMode):  # type: ignore[misc]
 
     def _source_of(self, tensor: torch.Tensor) -> _Source | None:
         found = self._sources.get(storage(tensor))
-        # Memory that was freed may by now be another tensor's.
+        # Memory that was freed may belong to another tensor by now.
         return None if found is None or found.memory.expired() else found
 
     def __torch_dispatch__(
@@ -160,7 +160,7 @@ class _CopyWatch(TorchDispatchMode):  # type: ignore[misc]
 
 
 def storage(tensor: torch.Tensor) -> int:
-    """Where the memory begins that a tensor is a view of."""
+    """Address of the memory that a tensor is a view of."""
     return int(tensor.untyped_storage().data_ptr())
 
 
@@ -180,24 +180,24 @@ def _indices(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
 
 def _check_sources(sizes: Mapping[str, int], copies: Sequence[_Copy], tied: Collection[str], sharded: bool) -> None:
     """All of every checkpoint tensor is loaded somewhere, or a part of it where the model is sharded."""
-    landed = dict.fromkeys(sizes, 0)
+    loaded = dict.fromkeys(sizes, 0)
     for copy in copies:
-        landed[copy.name] += math.prod(copy.shape)
+        loaded[copy.name] += math.prod(copy.shape)
     lost = [
         name
         for name, size in sizes.items()
-        if not (landed[name] or name in tied) or (not sharded and landed[name] not in (0, size))
+        if not (loaded[name] or name in tied) or (not sharded and loaded[name] not in (0, size))
     ]
     if lost:
         raise PerturbationError(
-            f"{len(lost)} of {len(sizes)} checkpoint tensors could not be followed into the model (first: {lost[0]}, "
-            f"{landed[lost[0]]:,} of {sizes[lost[0]]:,} scalars), so noise would not reach all of them; this "
+            f"{len(lost)} of {len(sizes)} checkpoint tensors could not be traced into the model (first: {lost[0]}, "
+            f"{loaded[lost[0]]:,} of {sizes[lost[0]]:,} scalars), so noise would not reach all of them; this "
             f"architecture cannot be perturbed"
         )
 
 
 def _check_targets(model: torch.nn.Module, parameters: Mapping[str, torch.Tensor], copies: Sequence[_Copy]) -> None:
-    """Every parameter element is written exactly once, but for the rows that pad a vocabulary."""
+    """Every parameter element is written exactly once, except the rows that pad a vocabulary."""
     written = {
         storage(p): torch.zeros(p.untyped_storage().nbytes() // p.element_size(), dtype=torch.uint8)
         for p in parameters.values()
@@ -218,7 +218,7 @@ def _check_targets(model: torch.nn.Module, parameters: Mapping[str, torch.Tensor
 
 
 def _vocabulary_rows(model: torch.nn.Module, name: str, parameter: torch.Tensor) -> int:
-    """Rows of a parameter that are no padding; only an embedding that says how many words it holds has any."""
+    """Rows of a parameter that are not padding; only embeddings that state their vocabulary size have padding."""
     owner = model.get_submodule(name.rpartition(".")[0])
     shard = getattr(owner, "shard_indices", None)
     rows: int = parameter.shape[0] if parameter.dim() else 1

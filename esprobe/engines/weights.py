@@ -1,8 +1,8 @@
 """Perturbing a torch model's weights in place, from a pristine copy, by checkpoint name.
 
-Owns which live tensor each checkpoint tensor is, the copy that weights are rebuilt from, and the count of scalars
-touched. Does not know how text is generated. Weights are never restored by subtracting: rounding makes that
-drift.
+Owns the map from checkpoint tensors to live tensors, the pristine copy that weights are restored from, and the count of
+scalars touched. Does not know how text is generated. Weights are never restored by subtracting the noise: because of
+rounding, they would drift.
 """
 
 import hashlib
@@ -23,7 +23,9 @@ from esprobe.errors import PerturbationError
 from esprobe.noise import fill_standard_normal, noise_key
 from esprobe.spec import Perturbation
 
-_SPAN = 1 << 18  # elements a thread perturbs at a time, at most: fine enough to share one large tensor between cores
+_SPAN = (
+    1 << 18
+)  # elements that a thread perturbs at a time, at most: small enough to spread one large tensor over the cores
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,11 @@ def whole_weights(model: Any, checkpoint: Checkpoint, dtype: str) -> list[Weight
     """
     shapes, tied = checkpoint.tensors, checkpoint.tied_copies(dtype)
     state: dict[str, torch.Tensor] = model.state_dict(keep_vars=True)
-    strangers = sorted(name for name in shapes if name not in state)
-    if strangers:
+    unmatched = sorted(name for name in shapes if name not in state)
+    if unmatched:
         raise PerturbationError(
-            f"transformers holds {len(strangers)} of this checkpoint's {len(shapes)} tensors under other names (first: "
-            f"{strangers[0]}), so noise keyed by checkpoint name cannot be applied; this architecture is not supported"
+            f"transformers holds {len(unmatched)} of this checkpoint's {len(shapes)} tensors under other names (first: "
+            f"{unmatched[0]}), so noise keyed by checkpoint name cannot be applied; this architecture is not supported"
         )
     weights: list[WeightSlice] = []
     owners: dict[int, str] = {}
@@ -95,7 +97,7 @@ def whole_weights(model: Any, checkpoint: Checkpoint, dtype: str) -> list[Weight
         if (owner := owners.setdefault(tensor.data_ptr(), name)) != name and tensor.numel():
             raise PerturbationError(
                 f"{name} and {owner} are two tensors in the checkpoint and one parameter in the model, so noise cannot "
-                f"reach both under their own names; save the checkpoint again with save_pretrained, which stores it once"
+                f"reach both under their own names; write the checkpoint again with save_pretrained, which stores one"
             )
         if tuple(tensor.shape) != shapes[name] or not tensor.is_contiguous() or not tensor.is_floating_point():
             raise PerturbationError(
@@ -123,9 +125,9 @@ def digest_of_weights(weights: Sequence[WeightSlice]) -> str:
 
 
 def noise_threads() -> int:
-    """Threads that compute noise on the CPU: torch's number (OMP_NUM_THREADS, set_num_threads), on usable cores only."""
+    """Threads that compute noise on the CPU: torch's number (OMP_NUM_THREADS), at most one for each usable core."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable, torch.get_num_threads()))
+    return max(1, min(usable, int(torch.get_num_threads())))
 
 
 def pristine_copies(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -141,8 +143,8 @@ def pristine_copies(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
             raise
         needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         raise PerturbationError(
-            f"perturbing needs a second copy of the weights, {needed / 2**30:.2f} GiB on {tensors[0].device}, and there "
-            f"is not enough free memory; use a 16-bit --dtype, fewer workers on this device, a smaller "
+            f"perturbing needs a second copy of the weights, {needed / 2**30:.2f} GiB on {tensors[0].device}, for "
+            f"which there is not enough free memory; use a 16-bit --dtype, fewer workers on this device, a smaller "
             f"--gpu-memory-utilization (with vLLM), or a smaller model"
         ) from err
 
@@ -157,7 +159,7 @@ class _Span:
 
 
 class PristineWeights:
-    """A copy of the loaded weights, and the only way in which esprobe changes them."""
+    """A pristine copy of the loaded weights; esprobe changes weights only through it."""
 
     def __init__(self, weights: Sequence[WeightSlice], base: Sequence[torch.Tensor] | None = None) -> None:
         """Copy the live weights, or take a copy that was made before.
@@ -175,7 +177,7 @@ class PristineWeights:
 
     @contextmanager
     def perturbed(self, perturbation: Perturbation) -> Iterator[int]:
-        """Noise on the weights in scope inside; the pristine ones after. Enters with the scalars touched.
+        """Noise on the weights in scope inside, the pristine weights after. Enters with the scalars touched.
 
         Raises:
             PerturbationError: the scope matches no tensor.
@@ -186,7 +188,7 @@ class PristineWeights:
             self.restore()
 
     def perturb(self, perturbation: Perturbation) -> int:
-        """Make the live weights those that ``perturbation`` names; returns the scalars touched.
+        """Set the live weights to pristine weights plus the noise of ``perturbation``; returns the scalars touched.
 
         Raises:
             PerturbationError: the scope matches no tensor.
@@ -207,7 +209,7 @@ class PristineWeights:
         return touched + sum(self._threads.map(lambda some: self._perturb_spans(perturbation, some), _shares(spans)))
 
     def restore(self) -> None:
-        """Make the live weights the pristine ones, bit for bit."""
+        """Restore the pristine weights, bit for bit."""
         for weight, base in zip(self._weights, self._base, strict=True):
             weight.live.copy_(base)
 
@@ -224,7 +226,7 @@ class PristineWeights:
         return chosen
 
     def _perturb_fused(self, perturbation: Perturbation, index: int) -> None:
-        from esprobe.engines.triton_noise import perturb_strided  # comes with torch's CUDA builds only
+        from esprobe.engines.triton_noise import perturb_strided  # triton comes with torch's CUDA builds only
 
         weight = self._weights[index]
         shape = (weight.start, weight.rows, weight.cols, weight.row_stride)
@@ -233,7 +235,7 @@ class PristineWeights:
     def _perturb_spans(self, perturbation: Perturbation, spans: Sequence[_Span]) -> int:
         noise = np.empty(sum(span.count for span in spans), np.float32)
         fill_standard_normal(self._pieces(perturbation, spans, noise))
-        # Multiply and add round separately, as noise v1 says; a fused multiply-add would not.
+        # Multiply and add round separately, as noise v1 requires; a fused multiply-add would not.
         noise *= np.float32(perturbation.sigma)
         done = 0
         for span in spans:
@@ -262,7 +264,7 @@ def _spans(index: int, count: int) -> list[_Span]:
 
 
 def _shares(spans: Iterable[_Span]) -> Iterator[list[_Span]]:
-    """What a thread does at a time: small tensors together, because numpy's short steps cannot run beside others'."""
+    """Spans for one thread at a time; small tensors together, because short numpy calls do not run in parallel."""
     share: list[_Span] = []
     held = 0
     for span in spans:

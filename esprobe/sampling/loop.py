@@ -75,6 +75,7 @@ class Loop:
         self._work: Work | None = None  # the last one with a completion
         self._pending: list[NewRollout] = []
         self._costs: dict[int, EngineTime] = {}
+        self._recorded = 0  # workers whose hardware the session names
         self._locked_at: float | None = None  # when another program's lock first made a commit wait
         self._started = self._committed_at = time.monotonic()
         self.rollouts = 0
@@ -121,6 +122,7 @@ class Loop:
             return
         while True:
             try:
+                self._record_workers()
                 # Cleared only after the commit, so that a second attempt stores the same rollouts.
                 self._store.add(self._session_id, self._pending, self._costs)
                 break
@@ -133,6 +135,12 @@ class Loop:
         self._locked_at = None
         self._pending, self._costs = [], {}
         self._committed_at = time.monotonic()
+
+    def _record_workers(self) -> None:
+        """Name in the session the workers that have joined since it was last asked; some join while others draw."""
+        if (joined := len(self._pool.joined)) > self._recorded:
+            self._store.record_workers(self._session_id, [ready.record for ready in self._pool.joined[:joined]])
+            self._recorded = joined
 
     def _report(self) -> None:
         if self._work is None:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn
 from esprobe import engines
 from esprobe.engines import ModelIdentity
 from esprobe.errors import SetAsideError, UsageError
-from esprobe.records import Extent, computing, several_versions
+from esprobe.records import Extent, computing, several_devices, several_versions
 from esprobe.sampling.announce import announce_new
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
@@ -154,6 +154,21 @@ class _Sampling:
                 f"--db"
             )
 
+    def _warn_of_devices(self, pool: WorkerPool) -> None:
+        """Warn where the new rollouts would come from another kind of device than the stored ones."""
+        stored_on = [
+            worker
+            for planned in self._conditions
+            for session in self._store.sessions(planned.condition_id)
+            for worker in session.workers
+        ]
+        if mixed := several_devices([*stored_on, pool.ready.hardware]):
+            self._observer.warning(
+                f"rollouts of one condition would come from several kinds of devices ({', '.join(mixed)}), and the "
+                f"same seed may give another completion on each; resume on the device of the stored ones, or use "
+                f"another --db"
+            )
+
     def start_pool(self) -> WorkerPool:
         """The worker pool, which the caller has to enter."""
         job, identity = self._job, self._identity
@@ -171,6 +186,7 @@ class _Sampling:
         Raises:
             EsprobeError: an engine or the database failed, or work was set aside; what has finished is stored.
         """
+        self._warn_of_devices(pool)
         for line in pool.ready.checks:
             self._observer.notice(line)
         session_id = self._begin_session(pool)

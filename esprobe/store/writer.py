@@ -193,6 +193,14 @@ class RolloutWriter(RolloutStore):
             )
             return session_id
 
+    def record_workers(self, session_id: int, workers: Sequence[Mapping[str, Any]]) -> None:
+        """Record the workers of a session so far, in order, under ``workers`` in its hardware."""
+        with self.reading() as connection:
+            connection.execute(
+                "UPDATE session SET hardware = json_set(hardware, '$.workers', json(?)) WHERE id = ?",
+                (json.dumps([dict(worker) for worker in workers]), session_id),
+            )
+
     def end_session(self, session_id: int, outcome: str) -> None:
         """Record how a session ended: "done", "stopped" or "failed"."""
         with self.reading() as connection:

@@ -1,7 +1,7 @@
-"""Workers as processes of this machine, at the other end of a pipe each.
+"""Workers as processes of this machine, each behind a pipe of its own.
 
-A pipe to each, and no queue that they share: whatever a killed process leaves half-written, or locked, is its own. The
-pipe is also the bound on results in flight: a worker whose pipe is full waits.
+No queue is shared: what a killed process leaves half-written or locked concerns its own pipe only. The pipe also bounds
+the results in flight: a worker whose pipe is full waits.
 """
 
 import os
@@ -15,7 +15,7 @@ from multiprocessing.resource_tracker import ensure_running
 from typing import Any
 
 from esprobe.errors import EsprobeError
-from esprobe.workers.transport import HEARTBEAT_S, Died, Failure, Finished, Heartbeat, Message
+from esprobe.workers.transport import HEARTBEAT_S, Exited, Failure, Finished, Heartbeat, Message
 from esprobe.workers.work import Work
 from esprobe.workers.worker import Worker, WorkerSpec, this_place
 
@@ -26,10 +26,10 @@ _BROKEN = (EOFError, BrokenPipeError, ConnectionResetError)
 
 
 class Processes:
-    """Carries messages through pipes. Started afresh, not forked: CUDA and threads do not survive a fork."""
+    """Messages through pipes. Processes are spawned, not forked: CUDA and threads do not survive a fork."""
 
     def __init__(self, spec: WorkerSpec, environments: Sequence[Mapping[str, str]]) -> None:
-        """``environments`` are the variables that each worker gets besides those of this process."""
+        """``environments``: environment variables of each worker, in addition to those of this process."""
         self._spec = spec
         self._environments = environments
         self._context = get_context("spawn")
@@ -37,9 +37,9 @@ class Processes:
         self._pipes: dict[int, Connection[Any, Any]] = {}
 
     def start(self, number: int) -> str:
-        """Start a process; which, and where."""
-        ensure_running()  # what the first start would do, and it unblocks signals that we hold below
-        with _held():
+        """Spawn a process; returns its id and machine, for people."""
+        ensure_running()  # the first start would do it, and it unblocks signals that are deferred below
+        with _signals_deferred():
             ours, theirs = self._context.Pipe()
             with theirs:  # our copy of its end is closed, so that its death closes the pipe
                 arguments = (theirs, self._spec, dict(self._environments[number - 1]))
@@ -48,57 +48,57 @@ class Processes:
             self._processes[number], self._pipes[number] = process, ours
         return this_place(process.pid)
 
-    def give(self, number: int, work: Work) -> None:
-        """Send work; if nobody is there, ``wait`` says so."""
+    def assign(self, number: int, work: Work) -> None:
+        """Send work; if the process has exited, ``receive`` reports it."""
         self._send(number, work)
 
     def interrupt(self, number: int) -> None:
-        """Send the word that nothing more is wanted."""
+        """Send None: abandon the work."""
         self._send(number, None)
 
-    def wait(self, timeout_s: float) -> Sequence[tuple[int, Message]]:
-        """One message at most from each worker."""
+    def receive(self, timeout_s: float) -> Sequence[tuple[int, Message]]:
+        """At most one message from each worker."""
         if not self._pipes:
             time.sleep(timeout_s)
-        spoken = wait(list(self._pipes.values()), timeout_s)
-        heard: list[tuple[int, Message]] = []
+        readable = wait(list(self._pipes.values()), timeout_s)
+        messages: list[tuple[int, Message]] = []
         for number, pipe in list(self._pipes.items()):
-            if pipe in spoken:
+            if pipe in readable:
                 try:
-                    heard.append((number, pipe.recv()))
+                    messages.append((number, pipe.recv()))
                 except (*_BROKEN, OSError):
-                    heard.append((number, Died(self._end(number))))
-        return heard
+                    messages.append((number, Exited(self._forget(number))))
+        return messages
 
     def kill(self, number: int) -> None:
         """SIGKILL, which also ends a process that hangs."""
         if number in self._processes:
             self._processes[number].kill()
-            self._end(number)
+            self._forget(number)
 
     def close(self) -> None:
-        """Let the idle go, and kill who does not go in time."""
+        """Ask all processes to exit, and kill those that do not in time."""
         for number in self._pipes:
             self.interrupt(number)
         until = time.monotonic() + _CLOSING_S
         for number in list(self._processes):
-            # Nobody reads any more: closed now, so that a worker with something to say does not wait for us.
+            # Nothing is read any more: closed now, so that a worker with a message to send does not wait for us.
             self._pipes.pop(number).close()
             self._processes[number].join(max(until - time.monotonic(), 0))
             self.kill(number)
 
-    def _send(self, number: int, word: Work | None) -> None:
+    def _send(self, number: int, work: Work | None) -> None:
         with suppress(*_BROKEN):
-            self._pipes[number].send(word)
+            self._pipes[number].send(work)
 
-    def _end(self, number: int) -> str:
-        """Forget a process that has ended or is about to; how it ended."""
+    def _forget(self, number: int) -> str:
+        """Clean up after a process that has exited or is about to; returns how it exited."""
         process, pipe = self._processes.pop(number), self._pipes.pop(number, None)
         if pipe is not None:
             pipe.close()
         process.join(_CLOSING_S)
         code = process.exitcode
-        if code is None:  # its pipe is broken, so it cannot be of use
+        if code is None:  # still running, but its pipe is broken, so it cannot be used
             process.kill()
             process.join()
             return "closed its pipe"
@@ -107,22 +107,22 @@ class Processes:
 
 
 def serve(pipe: "Connection[Any, Any]", spec: WorkerSpec, environment: Mapping[str, str]) -> None:
-    """A worker's process: says that it is ready, and draws what it is given until it is given None."""
+    """A worker's process: sends ``Ready``, then draws the work it receives until it receives None."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     os.environ.update(environment)  # before any library that reads it is imported
-    said = time.monotonic()
+    sent_at = time.monotonic()
 
     def stop() -> bool:
-        # Engines ask at every token, so this is also the proof that they generate.
-        nonlocal said
-        if time.monotonic() - said > HEARTBEAT_S:
-            said = time.monotonic()
+        # Engines call this at every token, so a call also shows that they generate.
+        nonlocal sent_at
+        if time.monotonic() - sent_at > HEARTBEAT_S:
+            sent_at = time.monotonic()
             pipe.send(Heartbeat())
         return pipe.poll()
 
-    with suppress(*_BROKEN):  # the parent is gone, and there is nobody to work for
+    with suppress(*_BROKEN):  # the parent has exited: so does this process
         try:
             worker = Worker.from_spec(spec)
             pipe.send(worker.ready)
@@ -135,14 +135,14 @@ def serve(pipe: "Connection[Any, Any]", spec: WorkerSpec, environment: Mapping[s
 
 
 @contextmanager
-def _held() -> Iterator[None]:
-    """Signals wait: a process that starts has not said yet what it makes of them, and half started it would be lost.
+def _signals_deferred() -> Iterator[None]:
+    """Handle signals after the block: a process that is half started has no handlers yet, and would be lost.
 
-    Two things are needed. The mask is what the new process inherits; here it covers one thread, and where a library
-    has others, a signal reaches one of those and Python still calls its handler in the midst of ours.
+    Two things are needed. The new process inherits the signal mask; in this process the mask covers one thread only,
+    and where a library has other threads, a signal reaches one of those and Python calls its handler inside the block.
     """
-    came: list[int] = []
-    handlers = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in _SIGNALS}
+    received: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in _SIGNALS}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
@@ -150,5 +150,5 @@ def _held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for late in came:
-            signal.raise_signal(late)
+        for deferred in received:
+            signal.raise_signal(deferred)

@@ -11,11 +11,12 @@ from esprobe.workers.pool import InProcessPool, PoolOptions, WorkerPool
 from esprobe.workers.processes import Processes
 from esprobe.workers.ray_actors import RayActors
 from esprobe.workers.supervisor import Supervisor
+from esprobe.workers.watchdog import Watchdog
 from esprobe.workers.worker import Worker, WorkerFingerprint, WorkerSpec
 
 
 def check_spec(spec: WorkerSpec, identity: ModelIdentity) -> None:
-    """Turn away, before anything is loaded, a model that is to be perturbed and by its configuration cannot be.
+    """Refuse, before anything is loaded, a model that is to be perturbed and by its configuration cannot be.
 
     Raises:
         PerturbationError: it is quantised, or a mixture of experts.
@@ -35,16 +36,16 @@ def start_pool(
     expected: WorkerFingerprint,
     warn: Callable[[str], None],
 ) -> WorkerPool:
-    """A pool that has yet to be entered; one worker needs no process of its own, and is loaded here.
+    """A pool that has yet to be entered; a single worker needs no process of its own, and is loaded here.
 
     Args:
         spec: what every worker loads.
         options: how many workers, and where.
-        task: the spec's task, for a worker in this process.
+        task: the task that ``spec`` names, for a worker in this process.
         data: the spec's data set, likewise.
-        identity: the order's model, likewise.
-        expected: what other workers must be, to be let in.
-        warn: told of workers that die.
+        identity: the model that ``spec`` names, likewise.
+        expected: the fingerprint that other workers must have.
+        warn: called with a message for each worker that dies or is rejected.
 
     Raises:
         EsprobeError: there are not enough GPUs, or the model or engine cannot be used.
@@ -53,16 +54,18 @@ def start_pool(
         spec = _sharing(spec, options)
         share = spec.options.tensor_parallel_size / options.workers_per_gpu
         actors = RayActors(options.ray, spec, options.workers, share)
-        return Supervisor(actors, actors.size, expected, warn, options.stuck_s)
+        return Supervisor(actors, actors.size, expected, warn, options)
     gpus = visible_gpus() if find_engine(spec.engine).traits.uses_gpu else []
     environment = environments(gpus, options.workers, options.workers_per_gpu, spec.options.tensor_parallel_size)
     if len(environment) == 1:
-        return InProcessPool(Worker.load(spec, task, data, identity))
+        with Watchdog().watching(f"loading {spec.model}", options.loading_s):
+            worker = Worker.load(spec, task, data, identity)
+        return InProcessPool(worker, options.stuck_s)
     processes = Processes(_sharing(spec, options), environment)
-    return Supervisor(processes, len(environment), expected, warn, options.stuck_s)
+    return Supervisor(processes, len(environment), expected, warn, options)
 
 
 def _sharing(spec: WorkerSpec, options: PoolOptions) -> WorkerSpec:
-    """The order for workers that share a GPU: each gets its part of the memory."""
+    """The spec of workers that share a GPU: each gets its part of the memory."""
     share = spec.options.gpu_memory_utilization / options.workers_per_gpu
     return replace(spec, options=replace(spec.options, gpu_memory_utilization=share))

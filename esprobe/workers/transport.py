@@ -1,4 +1,4 @@
-"""What a team and its workers say to each other, and who carries it: processes of this machine, or Ray."""
+"""The messages between a supervisor and its workers, and what carries them: processes of this machine, or Ray."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,47 +16,47 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class Finished:
-    """A worker has done its work, as far as it was not stopped."""
+    """A worker has finished its work, unless it was interrupted."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A worker ends because of an error that a person can act on; ``place`` is the process and machine it is."""
+    """A worker exits because of an error that a person can act on; ``place`` is its process and machine."""
 
     error: EsprobeError
     place: str
 
 
 @dataclass(frozen=True)
-class Died:
-    """A worker has ended without a word."""
+class Exited:
+    """A worker has exited without a message of its own."""
 
     reason: str
 
 
-Message = Ready | Delivery | Heartbeat | Finished | Failure | Died
+Message = Ready | Delivery | Heartbeat | Finished | Failure | Exited
 
 HEARTBEAT_S = 1.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 
 
 class Transport(Protocol):
-    """Starts workers, known by number, and carries messages. Results wait with the worker until they are taken."""
+    """Starts workers, identified by number, and carries messages. Results stay with the worker until they are taken."""
 
     def start(self, number: int) -> str:
-        """Start a worker, of which a ``Ready``, ``Failure`` or ``Died`` comes; its place if it has one yet, or ""."""
+        """Start a worker: it sends ``Ready``, ``Failure`` or ``Exited``. Returns its place, "" if not yet known."""
 
-    def give(self, number: int, work: Work) -> None:
-        """Let a worker draw; deliveries and heartbeats come of it, and last ``Finished``, ``Failure`` or ``Died``."""
+    def assign(self, number: int, work: Work) -> None:
+        """Have a worker draw: it sends deliveries and heartbeats, then ``Finished``, ``Failure`` or ``Exited``."""
 
     def interrupt(self, number: int) -> None:
-        """Ask a worker to give up what it has not finished."""
+        """Ask a worker to abandon what it has not finished."""
 
-    def wait(self, timeout_s: float) -> Sequence[tuple[int, Message]]:
-        """What workers have said; waits for a first word at most so long."""
+    def receive(self, timeout_s: float) -> Sequence[tuple[int, Message]]:
+        """(number, message) of every worker that has sent one, at most one each; waits ``timeout_s`` for the first."""
 
     def kill(self, number: int) -> None:
-        """End a worker at once; nothing is heard of it any more."""
+        """End a worker at once; no message of it arrives any more."""
 
     def close(self) -> None:
         """End all workers."""

@@ -1,4 +1,4 @@
-"""What an engine is given at once, and what comes back."""
+"""A unit of work for an engine, and its results."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -18,14 +18,14 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """What is still owed of a unit, or of a part of one.
+    """The missing rollouts of a unit, or of a part of one.
 
-    Keys and no prompts: it stays small on its way to a worker, which has the task itself.
+    It holds keys and not prompts, so that it is small to send: a worker has the task itself.
 
     Attributes:
         condition_id: the store's id of the condition.
-        condition: what is drawn.
-        batches: what an engine that batches computes together; not empty, and no batch is.
+        condition: the condition that is sampled.
+        batches: keys that a batching engine computes together; neither this nor any batch is empty.
     """
 
     condition_id: int
@@ -34,12 +34,12 @@ class Work:
 
     @property
     def rollouts(self) -> int:
-        """How many rollouts it asks for."""
+        """How many rollouts it contains."""
         return sum(map(len, self.batches))
 
     @property
     def perturbation(self) -> Perturbation | None:
-        """The model that it runs; all keys of a perturbation have one seed."""
+        """The perturbation that it runs under; all its keys then have one seed. None: the base weights."""
         return self.condition.perturbation(self.batches[0][0].seed)
 
     @property
@@ -50,7 +50,7 @@ class Work:
         return f"{self.condition.label}, {seeds}, {_span('problem', {key.problem_index for key in keys})}"
 
     def without(self, answered: Collection[Key]) -> "Work | None":
-        """What is left of it; None if that is nothing."""
+        """The part that is not in ``answered``; None if nothing is left."""
         left = (tuple(key for key in batch if key not in answered) for batch in self.batches)
         batches = tuple(batch for batch in left if batch)
         return replace(self, batches=batches) if batches else None
@@ -66,7 +66,7 @@ class Delivery:
 
 
 def requests_of(work: Work, prompts: Mapping[int, Prompt]) -> list[list[Request]]:
-    """A work's batches as an engine takes them; ``prompts`` by problem index."""
+    """The requests of each batch; ``prompts`` by problem index."""
     condition = work.condition
     data, digest, is_random = condition.data_digest, condition.digest, condition.kind.has_token_noise
     top_p = condition.top_p if condition.top_p is not None else 1.0

@@ -1,6 +1,6 @@
-"""A worker: one engine, the task it is asked about, and the fingerprint that say what both are.
+"""A worker: one engine, the task it draws for, and a fingerprint of both.
 
-The same one runs in the command's own process, in processes beside it, and as a Ray actor.
+The same class runs in the command's own process, in processes beside it, and as a Ray actor.
 """
 
 import gc
@@ -24,7 +24,7 @@ from esprobe.workers.work import Delivery, Work, requests_of
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """What a worker is to load, as the command named it; ``dtype`` is resolved."""
+    """What a worker loads, as the command named it; ``dtype`` is resolved."""
 
     model: str
     dtype: str
@@ -55,7 +55,7 @@ class WorkerFingerprint:
 
     @classmethod
     def expected(cls, condition: Condition) -> Self:
-        """Those of the process that asks, for what it asks for."""
+        """The fingerprint of this process, for a condition that it samples."""
         return cls(
             versions=provenance.deciding_versions(),
             weights=condition.model_fingerprint,
@@ -65,7 +65,7 @@ class WorkerFingerprint:
         )
 
     def differences(self, expected: "WorkerFingerprint") -> list[str]:
-        """What is not as expected, in words; empty if all is."""
+        """What differs from the expected fingerprint, one phrase each; empty if nothing does."""
         found = [
             f"{package} is {self.versions.get(package, 'missing')} there and {expected.versions.get(package)} here"
             for package in sorted({*self.versions, *expected.versions})
@@ -87,18 +87,25 @@ class Ready:
     """A worker has loaded its engine.
 
     Attributes:
-        fingerprint: what it found.
-        place: the process and machine it is, for people.
+        fingerprint: of what it loaded.
+        place: its process and machine, for people.
         batch_size: the engine's.
         engine: the engine's provenance.
-        checks: what was checked of a model that will be perturbed, a line each.
+        hardware: the device it computes on (``provenance.device``).
+        checks: the results of checking a model that will be perturbed, a line each.
     """
 
     fingerprint: WorkerFingerprint
     place: str
     batch_size: int | None
     engine: Mapping[str, Any]
+    hardware: Mapping[str, Any]
     checks: tuple[str, ...]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a session's hardware record keeps of this worker, JSON-serialisable."""
+        return {"place": self.place, **self.hardware, "engine": dict(self.engine)}
 
 
 class Worker:
@@ -107,7 +114,7 @@ class Worker:
     def __init__(
         self, engine: Engine, identity: ModelIdentity, task: Task, data: DataSet, style: str, checks: Sequence[str] = ()
     ) -> None:
-        """``engine`` has loaded ``identity``; ``checks`` are what was found of it, a line each."""
+        """``engine`` has loaded ``identity``; ``checks`` are the results of checking it, a line each."""
         self._engine = engine
         self._prompts = {problem.index: task.prompt(problem, style) for problem in data.problems}
         self.ready = Ready(
@@ -121,6 +128,7 @@ class Worker:
             place=this_place(),
             batch_size=engine.batch_size,
             engine=engine.provenance(),
+            hardware=provenance.device(),
             checks=tuple(checks),
         )
 
@@ -138,7 +146,7 @@ class Worker:
 
     @classmethod
     def from_spec(cls, spec: WorkerSpec) -> Self:
-        """A worker that finds task and model itself, in whatever process and on whatever machine it is.
+        """A worker that loads task and model itself, in a process of its own.
 
         Raises:
             EsprobeError: the model, engine or data cannot be used.
@@ -150,7 +158,7 @@ class Worker:
         return worker
 
     def draw(self, work: Work, stop: StopCheck) -> Iterator[Delivery]:
-        """Run what ``work`` asks for, and give back completions as they finish; ends early once ``stop()`` is true.
+        """Draw ``work`` and yield completions as they finish; ends early once ``stop()`` is true.
 
         Raises:
             EngineError: the engine failed, or left requests unanswered.
@@ -179,12 +187,12 @@ class Worker:
 
 
 def this_place(pid: int | None = None) -> str:
-    """This process, or another of this machine, and the machine, for people."""
+    """A process of this machine (this one by default) and the machine's name, for people."""
     return f"process {pid or os.getpid()} on {socket.gethostname()}"
 
 
 class _Clock:
-    """Seconds since it was last asked."""
+    """Seconds since the last lap."""
 
     def __init__(self) -> None:
         self._at = time.monotonic()

@@ -124,8 +124,8 @@ def test_sigma_zero_is_the_model_itself(checkpoint: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "dtype", "said"),
     [
-        (lambda weight: weight.fill_(float("nan")), "float32", "holds what is no finite number in float32"),
-        (lambda weight: weight.fill_(1e6), "float16", "holds what is no finite number in float16"),
+        (lambda weight: weight.fill_(float("nan")), "float32", "holds values that are not finite in float32"),
+        (lambda weight: weight.fill_(1e6), "float16", "holds values that are not finite in float16"),
         (lambda weight: weight[:0], "float32", "is empty in float32"),
     ],
 )

@@ -287,7 +287,7 @@ class TestCheckpoint:
 
     @pytest.mark.parametrize(
         ("content", "told"),
-        [("{", "is no JSON"), ("[]", "holds a list"), ("{}", "names no setting"), ("\xff", "is no JSON")],
+        [("{", "is not valid JSON"), ("[]", "holds a list"), ("{}", "is empty"), ("\xff", "is not valid JSON")],
     )
     def test_a_broken_config_is_told_before_anything_loads(
         self, checkpoint: Path, tmp_path: Path, content: str, told: str
@@ -348,7 +348,7 @@ class TestCheckpoint:
         ("content", "told"),
         [
             ("{", "does not say which file"),
-            ('{"weight_map": {"a": "gone.safetensors"}}', "gone.safetensors, which is not"),
+            ('{"weight_map": {"a": "gone.safetensors"}}', "gone.safetensors, which does not exist"),
         ],
     )
     def test_an_index_that_leads_nowhere(self, checkpoint: Path, tmp_path: Path, content: str, told: str) -> None:

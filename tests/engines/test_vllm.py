@@ -139,5 +139,5 @@ class TestVllm(GenerationContract, PerturbationContract):
     def test_an_engine_that_caches_prompts_may_not_be_perturbed(self, engine: VllmEngine) -> None:
         caching = object.__new__(VllmEngine)
         caching._options = EngineOptions(perturbs=False)
-        with pytest.raises(PerturbationError, match="caches prompts"), caching.perturbed(Perturbation(1, 0.1)):
+        with pytest.raises(PerturbationError, match="prefix caching"), caching.perturbed(Perturbation(1, 0.1)):
             pass

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import esprobe.bundled
 from tests.conftest import REPOSITORY, Run
@@ -49,11 +50,33 @@ def random_checkpoint(architecture: str, folder: Path) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+def store_head(folder: Path, change: float) -> int:
+    """Store a head beside the embedding, and leave to the architecture whether it is tied; the scalars it adds."""
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("tie_word_embeddings", None)
+    (folder / "config.json").write_text(json.dumps(config))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"] + change
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return tensors["lm_head.weight"].numel() if change else 0
+
+
 @pytest.mark.parametrize(
-    ("architecture", "dtype"), [("Qwen2", "float32"), ("Llama", "bfloat16"), ("Gemma3Text", "float32")]
+    ("architecture", "dtype", "stored_head"),
+    [
+        ("Qwen2", "float32", None),
+        ("Llama", "bfloat16", None),
+        ("Gemma3Text", "float32", None),
+        ("Gemma3Text", "float32", 0.0),
+        ("Gemma3Text", "float32", 0.25),
+    ],
 )
-def test_noise_reaches_all_of_every_tensor(architecture: str, dtype: str, tmp_path: Path) -> None:
+def test_noise_reaches_all_of_every_tensor(
+    architecture: str, dtype: str, stored_head: float | None, tmp_path: Path
+) -> None:
     scalars = random_checkpoint(architecture, tmp_path / "model")
+    if stored_head is not None:
+        scalars += store_head(tmp_path / "model", stored_head)
     command = [sys.executable, "-m", "tests.engines.vllm_architecture", str(tmp_path / "model"), dtype]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=REPOSITORY, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("told:")]

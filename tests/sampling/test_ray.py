@@ -59,7 +59,7 @@ def test_a_lost_actor_is_started_again_and_nothing_is_missing(
         os.kill(drawing[0], signal.SIGKILL)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert f"(process {drawing[0]} on " in err and "it is started again" in err, err
+    assert f"(process {drawing[0]} on " in err and "it is restarted" in err, err
     assert rows(db) == alone("token space", 128)
 
 
@@ -106,7 +106,7 @@ def test_of_two_nodes_one_is_killed_and_the_other_draws_the_rest(
 def test_what_is_no_address_is_an_error_for_people(esprobe: Run, script: Path) -> None:
     done = esprobe("sample-temp", "--engine", "scripted", "--model", str(script), "-t", "1", "--ray", "cluster")
     assert done.returncode == 2
-    assert "--ray 'cluster' is no address" in done.stderr.splitlines()[-1]
+    assert "--ray 'cluster' is not an address" in done.stderr.splitlines()[-1]
 
 
 def test_an_address_at_which_no_cluster_is_is_an_error_for_people(esprobe: Run, script: Path) -> None:

@@ -88,7 +88,7 @@ def test_killed_workers_are_named_and_started_again_and_nothing_is_missing(
         assert (summary.outcome, summary.stored) == ("done", summary.total)
     killed = [warning for warning in watcher.warnings if "was killed by SIGKILL" in warning]
     assert len(killed) in (kills[0], kills[0] - 1), watcher.warnings  # the last may have come when all was drawn
-    assert all(warning.startswith("worker ") and "it is started again" in warning for warning in killed)
+    assert all(warning.startswith("worker ") and "it is restarted" in warning for warning in killed)
     assert query(db, "SELECT count(*), count(DISTINCT seed) FROM rollout") == [(summary.total, summary.total // 10)]
 
 
@@ -157,7 +157,7 @@ def test_more_workers_than_a_machine_can_hold_are_refused(common: list[object], 
     done = invoke("sample-temp", *common, "-t", "1", "--workers", "1000000")
     assert (done.code, done.stdout) == (2, "")
     cores = os.cpu_count()
-    assert f"--workers 1,000,000 have no room on the {cores} cores " in done.stderr
+    assert f"--workers 1,000,000 do not fit on the {cores} cores " in done.stderr
     assert f"use --workers {cores} or less" in done.stderr
     assert not db.exists() or query(db, "SELECT count(*) FROM session") == [(0,)]
 
@@ -176,7 +176,7 @@ def test_a_worker_that_dies_while_it_loads_is_named_by_its_process(tmp_path: Pat
     assert sample(script, data, tmp_path / "e.db", watcher, samples=16).outcome == "done"
     killer.join()
     (warning,) = watcher.warnings
-    assert f"(process {killed[0]} on " in warning and "was killed by SIGKILL; it is started again" in warning
+    assert f"(process {killed[0]} on " in warning and "was killed by SIGKILL; it is restarted" in warning
 
 
 def test_signals_wait_for_the_first_worker_too(tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ def test_a_worker_that_finds_something_else_is_refused_before_it_draws(
     with pytest.raises(EngineError, match="none of the 2 workers is left"):
         sample(script, data, tmp_path / "e.db", watcher)
     assert len(watcher.warnings) == 2
-    assert all("is refused before it draws anything" in told_ and told in told_ for told_ in watcher.warnings)
+    assert all("is rejected before it draws anything" in told_ and told in told_ for told_ in watcher.warnings)
     assert query(tmp_path / "e.db", "SELECT count(*) FROM rollout") == [(0,)]
     assert query(tmp_path / "e.db", "SELECT count(*) FROM session") == [(0,)]
 
@@ -370,7 +370,7 @@ def test_each_worker_has_gpus_of_its_own() -> None:
     assert environments(devices, None, 1, 2) == [{"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": "2,3"}]
     shared = environments(["GPU-a", "GPU-b"], None, 2, 1)
     assert [env["CUDA_VISIBLE_DEVICES"] for env in shared] == ["GPU-a", "GPU-b", "GPU-a", "GPU-b"]
-    with pytest.raises(UsageError, match="--workers 3 have no room on the 2 GPUs"):
+    with pytest.raises(UsageError, match="--workers 3 do not fit on the 2 visible GPUs"):
         environments(["0", "1"], 3, 1, 1)
     with pytest.raises(UsageError, match="--tensor-parallel-size 2 needs 2 GPUs, and 1"):
         environments(["0"], None, 1, 2)

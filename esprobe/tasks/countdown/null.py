@@ -59,7 +59,8 @@ def _enumerate(values: list[NDArray[np.float64]], goals: NDArray[np.float64]) ->
     if len(values) == 1:
         return np.asarray(np.abs(values[0] - goals) < TOLERANCE, dtype=np.float64)
     if len(values) == 3:
-        return _enumerate_three(*values, goals)
+        x, y, z = values
+        return _enumerate_three(x, y, z, goals)
     chance = np.zeros_like(goals)
     for i, j in combinations(range(len(values)), 2):
         rest = [value for at, value in enumerate(values) if at not in (i, j)]
@@ -76,7 +77,8 @@ def _enumerate_three(
     once = _merged(np.stack([x, x, y]), np.stack([y, z, z]))  # (6 ways, 3 pairs, P)
     twice = _merged(once, np.stack([z, y, x]))  # (6 ways, 6 ways, 3 pairs, P)
     hits = np.abs(twice - goals) < TOLERANCE
-    chance: NDArray[np.float64] = np.einsum("ijkp,i,j->p", hits, _WAYS, _WAYS) / (24 * 8)
+    counts = hits.sum(axis=2, dtype=np.float64).reshape(len(_WAYS) ** 2, -1)
+    chance: NDArray[np.float64] = np.outer(_WAYS, _WAYS).ravel() @ counts / (24 * 8)
     return chance
 
 
