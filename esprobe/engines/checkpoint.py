@@ -75,7 +75,7 @@ class Checkpoint:
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             raise ModelError(
                 f"{index} does not say which file holds which tensor ({type(err).__name__}: {err}), so the model "
-                f"cannot be loaded; fetch it again"
+                f"cannot be loaded; download it again"
             ) from err
         if missing := [path.name for path in named if path not in found]:
             raise ModelError(
@@ -117,12 +117,12 @@ class Checkpoint:
             parsed = json.loads(path.read_bytes())
         except ValueError as err:  # not JSON, or not UTF-8
             raise ModelError(
-                f"{path} is not valid JSON ({err}), so the model cannot be loaded; fetch it again"
+                f"{path} is not valid JSON ({err}), so the model cannot be loaded; download it again"
             ) from err
         if not isinstance(parsed, dict):
             raise ModelError(
                 f"{path} holds a {type(parsed).__name__} where a model's configuration must be an object, so the model "
-                f"cannot be loaded; fetch it again"
+                f"cannot be loaded; download it again"
             )
         return parsed
 
@@ -250,5 +250,7 @@ def _checked(checkpoint: Checkpoint) -> Checkpoint:
             f"load the model with transformers and write it with save_pretrained(folder), then name that folder"
         )
     if not checkpoint.config:
-        raise ModelError(f"{checkpoint.folder / 'config.json'} is empty, so the model cannot be loaded; fetch it again")
+        raise ModelError(
+            f"{checkpoint.folder / 'config.json'} is empty, so the model cannot be loaded; download it again"
+        )
     return checkpoint

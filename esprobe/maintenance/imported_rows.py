@@ -148,4 +148,4 @@ def _text(path: Path, number: int, found: Mapping[str, Any], name: str) -> str |
 
 
 def _wrong(path: Path, number: int, what: str) -> DataError:
-    return DataError(f"line {number} of {path} {what}, so nothing was imported; mend it and run the command again")
+    return DataError(f"line {number} of {path} {what}, so nothing was imported; correct it and run the command again")

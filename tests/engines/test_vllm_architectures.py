@@ -93,11 +93,11 @@ def test_noise_reaches_all_of_every_tensor(
     }
 
 
-def test_a_dtype_that_vllm_does_not_serve_is_one_clear_line(esprobe: Run, tmp_path: Path) -> None:
+def test_a_dtype_that_vllm_does_not_serve_is_one_clear_line(process: Run, tmp_path: Path) -> None:
     """float16 for Gemma 3; a device without bfloat16, which no CPU here lacks, is refused in the same place."""
     random_checkpoint("Gemma3Text", tmp_path / "model")
     words = ["--engine", "vllm", "--model", tmp_path / "model", "--dtype", "float16", "--problems", "200:203"]
-    done = esprobe("sample-temp", *words)
+    done = process("sample-temp", *words)
     assert (done.returncode, done.stdout) == (1, "")
     line = done.stderr.strip().splitlines()[-1]
     assert line.startswith("error: vLLM cannot serve") and "does not support float16" in line

@@ -24,13 +24,13 @@ def texts(database: Path) -> list[tuple[int, int, str]]:
 
 
 @pytest.mark.skipif(len(CORES) < 2, reason="two workers need two cores")
-def test_two_workers_sample_the_models_of_one(esprobe: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_workers_sample_the_models_of_one(process: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row shards, column shards and norms that both workers hold: a wrong number anywhere would change the answers."""
-    assert esprobe(*ARM, "--db", "one.db").returncode == 0
+    assert process(*ARM, "--db", "one.db").returncode == 0
     # Without this the CPU build wants a NUMA node for each worker.
     monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", f"{CORES[0]}|{CORES[1]}")
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
-    done = esprobe(*ARM, "--db", "two.db", "--tensor-parallel-size", "2")
+    done = process(*ARM, "--db", "two.db", "--tensor-parallel-size", "2")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "1,020,288 of 1,020,288 scalars touched" in done.stderr
     one, two = texts(tmp_path / "one.db"), texts(tmp_path / "two.db")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, run_esprobe
+from tests.conftest import Run, run_process
 from tests.sampling.kills import descendants, running, stored
 from tests.sampling.material import query, rows
 
@@ -31,7 +31,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], list
     def undisturbed(arm: str, samples: int) -> list[tuple[object, ...]]:
         if (arm, samples) not in kept:
             db = folder / f"{len(kept)}.db"
-            done = run_esprobe(folder, *ARMS[arm], "--samples", samples, "--db", db)
+            done = run_process(folder, *ARMS[arm], "--samples", samples, "--db", db)
             assert done.returncode == 0, done.stderr
             kept[arm, samples] = rows(db)
         return kept[arm, samples]
@@ -103,14 +103,14 @@ def test_of_two_nodes_one_is_killed_and_the_other_draws_the_rest(
         cluster.shutdown()
 
 
-def test_what_is_no_address_is_an_error_for_people(esprobe: Run, script: Path) -> None:
-    done = esprobe("sample-temp", "--engine", "scripted", "--model", str(script), "-t", "1", "--ray", "cluster")
+def test_what_is_no_address_is_an_error_for_people(process: Run, script: Path) -> None:
+    done = process("sample-temp", "--engine", "scripted", "--model", str(script), "-t", "1", "--ray", "cluster")
     assert done.returncode == 2
     assert "--ray 'cluster' is not an address" in done.stderr.splitlines()[-1]
 
 
-def test_an_address_at_which_no_cluster_is_is_an_error_for_people(esprobe: Run, script: Path) -> None:
-    done = esprobe("sample-temp", "--engine", "scripted", "--model", script, "--debug", "--ray", "127.0.0.1:1")
+def test_an_address_at_which_no_cluster_is_is_an_error_for_people(process: Run, script: Path) -> None:
+    done = process("sample-temp", "--engine", "scripted", "--model", script, "--debug", "--ray", "127.0.0.1:1")
     assert done.returncode == 1
     assert "no Ray cluster answers at '127.0.0.1:1'" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

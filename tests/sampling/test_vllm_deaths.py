@@ -71,7 +71,7 @@ def killed_process(command: list[str], settings: dict[str, str], folder: Path, v
     ],
 )
 def test_killed_in_the_middle_of_a_unit(
-    options: list[str], settings: dict[str, str], victim: str, esprobe: Run, tmp_path: Path
+    options: list[str], settings: dict[str, str], victim: str, process: Run, tmp_path: Path
 ) -> None:
     code, said = killed_process([sys.executable, "-m", "esprobe", *ARM, *options], settings, tmp_path, victim)
     assert code == 1, said[-3000:]
@@ -84,7 +84,7 @@ def test_killed_in_the_middle_of_a_unit(
     held = rows(tmp_path / "esprobe.db", HELD)
     assert PROBLEMS < len(held) < WANTED
 
-    done = esprobe(*ARM)
+    done = process(*ARM)
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"resuming: {len(held):,} of {WANTED:,} stored" in done.stderr
     after = rows(tmp_path / "esprobe.db", HELD)

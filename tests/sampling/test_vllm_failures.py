@@ -29,9 +29,9 @@ def error_line(stderr: str) -> str:
     return line
 
 
-def test_more_memory_than_there_is(esprobe: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_more_memory_than_there_is(process: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "100000")
-    done = esprobe(*ARM)
+    done = process(*ARM)
     assert (done.returncode, done.stdout) == (1, "")
     assert "vLLM cannot serve 'tiny' as float32 here" in error_line(done.stderr)
     assert "100000.0 GiB" in done.stderr
@@ -54,8 +54,8 @@ def test_an_allocation_that_the_system_refuses(tmp_path: Path) -> None:
     assert "memory" in error_line(done.stderr)
 
 
-def test_sizes_that_vllm_refuses_are_one_line(esprobe: Run) -> None:
-    done = esprobe(*ARM, "--max-num-seqs", "100000000")
+def test_sizes_that_vllm_refuses_are_one_line(process: Run) -> None:
+    done = process(*ARM, "--max-num-seqs", "100000000")
     assert (done.returncode, done.stdout) == (1, "")
     assert "vLLM cannot serve" in error_line(done.stderr)
 
@@ -67,8 +67,8 @@ def test_sizes_that_vllm_refuses_are_one_line(esprobe: Run) -> None:
         (["--dtype", "float8"], 2, "got 'float8'"),
     ],
 )
-def test_a_model_or_a_dtype_that_is_not_there(changes: list[str], code: int, said: str, esprobe: Run) -> None:
-    done = esprobe(*ARM, *changes)
+def test_a_model_or_a_dtype_that_is_not_there(changes: list[str], code: int, said: str, process: Run) -> None:
+    done = process(*ARM, *changes)
     assert (done.returncode, done.stdout) == (code, "")
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ")
@@ -76,7 +76,7 @@ def test_a_model_or_a_dtype_that_is_not_there(changes: list[str], code: int, sai
 
 
 @pytest.mark.parametrize("name", ["mlp.down_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.bias"])
-def test_weights_that_would_be_made_up(name: str, esprobe: Run, tmp_path: Path) -> None:
+def test_weights_that_would_be_made_up(name: str, process: Run, tmp_path: Path) -> None:
     """vLLM itself does not miss parts of linear layers; token space would then be some other model's at every start."""
     folder = Path(shutil.copytree(find_checkpoint("tiny").folder, tmp_path / "lacking"))
     tensors = load_file(folder / "model.safetensors")
@@ -95,7 +95,7 @@ def test_weights_that_would_be_made_up(name: str, esprobe: Run, tmp_path: Path) 
         "--max-num-seqs",
         "8",
     ]
-    done = esprobe(*arm, "--model", folder, "--db", "esprobe.db")
+    done = process(*arm, "--model", folder, "--db", "esprobe.db")
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "lacks 1 of the weights of a Qwen2ForCausalLM, or parts of them (first: model.layers.1." in line
@@ -104,7 +104,7 @@ def test_weights_that_would_be_made_up(name: str, esprobe: Run, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("command", [ARM, ["doctor", "--model", "tiny", "--engine", "vllm"]], ids=["sample", "doctor"])
-def test_batch_invariant_kernels_that_a_cpu_lacks(command: list[str], esprobe: Run) -> None:
-    done = esprobe(*command, "--batch-invariant")
+def test_batch_invariant_kernels_that_a_cpu_lacks(command: list[str], process: Run) -> None:
+    done = process(*command, "--batch-invariant")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--batch-invariant needs a GPU" in error_line(done.stderr)

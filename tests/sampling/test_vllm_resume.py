@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, Run, run_esprobe
+from tests.conftest import REPOSITORY, Run, run_process
 from tests.sampling.test_resume import killed_after, rows
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
@@ -25,7 +25,7 @@ def kill_and_resume(arguments: list[str], database: Path, problems: int, samples
         database, "SELECT condition_id, seed, problem_id, text FROM rollout JOIN completion ON id = completion_id"
     )
     assert 0 < len(held) < wanted
-    done = run_esprobe(database.parent, *command[3:])
+    done = run_process(database.parent, *command[3:])
     assert done.returncode == 0, done.stderr[-2000:]
     assert f"resuming: {len(held):,} of {wanted:,} stored" in done.stderr
     after = rows(
@@ -75,8 +75,8 @@ def test_smollm2_on_64_problems(arm: str, smollm2: Path, tmp_path: Path, chance:
         (["--max-tokens", "4000"], "use --max-tokens"),
     ],
 )
-def test_what_cannot_be_served_is_one_clear_line(changes: list[str], said: str, esprobe: Run) -> None:
-    done = esprobe("sample-temp", "--engine", "vllm", "--model", "tiny", "--problems", "200:203", *changes)
+def test_what_cannot_be_served_is_one_clear_line(changes: list[str], said: str, process: Run) -> None:
+    done = process("sample-temp", "--engine", "vllm", "--model", "tiny", "--problems", "200:203", *changes)
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr.split("error: ")[-1]

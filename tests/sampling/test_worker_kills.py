@@ -24,7 +24,7 @@ def workers(process: "subprocess.Popen[str]") -> list[int]:
 
 @pytest.mark.slow
 def test_a_killed_worker_and_a_killed_command_leave_what_an_undisturbed_run_stores(
-    tmp_path: Path, esprobe: Run
+    tmp_path: Path, process: Run
 ) -> None:
     db, undisturbed = tmp_path / "killed.db", tmp_path / "undisturbed.db"
     command = [*WEIGHT, "--problems", "200:232", "--samples", "16"]
@@ -41,10 +41,10 @@ def test_a_killed_worker_and_a_killed_command_leave_what_an_undisturbed_run_stor
     while any(Path(f"/proc/{pid}").exists() for pid in below):  # a worker whose command is gone ends by itself
         assert time.monotonic() < until
         time.sleep(0.1)
-    resumed = esprobe(*command, "--workers", "2", "--db", db)
+    resumed = process(*command, "--workers", "2", "--db", db)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming: " in resumed.stderr
-    assert esprobe(*command, "--db", undisturbed).returncode == 0
+    assert process(*command, "--db", undisturbed).returncode == 0
     assert rows(db) == rows(undisturbed)
     assert query(db, "SELECT count(*) FROM completion") == query(db, "SELECT count(*) FROM rollout")
 
@@ -66,7 +66,7 @@ def test_a_signal_while_workers_load_ends_them_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.storm
 @pytest.mark.parametrize("arm", [[*TOKEN, "--samples", "96"], [*WEIGHT, "--samples", "96"]], ids=["token", "weight"])
-def test_ten_kills_of_workers_at_random_change_nothing(arm: list[object], tmp_path: Path, esprobe: Run) -> None:
+def test_ten_kills_of_workers_at_random_change_nothing(arm: list[object], tmp_path: Path, process: Run) -> None:
     db, undisturbed, dice = tmp_path / "killed.db", tmp_path / "undisturbed.db", random.Random(17)
     command = [*arm, "--problems", "200:248"]
     kills = 0
@@ -82,6 +82,6 @@ def test_ten_kills_of_workers_at_random_change_nothing(arm: list[object], tmp_pa
         _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert err.count("was killed by SIGKILL") == 10
-    assert esprobe(*command, "--db", undisturbed).returncode == 0
+    assert process(*command, "--db", undisturbed).returncode == 0
     assert rows(db) == rows(undisturbed)
     assert query(db, "PRAGMA integrity_check") == [("ok",)]

@@ -99,7 +99,7 @@ def _parse(text: str, path: Path) -> Any:
     except ValueError:
         # Python refuses to turn very long digit strings into integers: their cost is quadratic.
         problem = "holds an integer of thousands of digits, which cannot be read"
-    raise DataError(f"{path} {problem}; mend the file or fetch it again ({FORM})")
+    raise DataError(f"{path} {problem}; correct the file or download it again ({FORM})")
 
 
 def row_of(row: Any, place: str) -> Row:
@@ -131,7 +131,7 @@ def _numbers(numbers: Any, place: str) -> tuple[int, ...]:
         raise DataError(f"{place} is {_kind(numbers)}, and answers must use a list of numbers; {FORM}")
     if not 1 <= len(numbers) <= MOST_NUMBERS:
         raise DataError(
-            f"{place} has {len(numbers)} numbers, and a problem needs 1 to {MOST_NUMBERS}; mend the row ({FORM})"
+            f"{place} has {len(numbers)} numbers, and a problem needs 1 to {MOST_NUMBERS}; correct the row ({FORM})"
         )
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int):
@@ -176,7 +176,7 @@ def _context(context: Any, place: str) -> str | None:
     except UnicodeEncodeError as error:
         raise DataError(
             f"{place} has half a surrogate pair at character {error.start}, which no tokenizer can read; "
-            "mend the escape there"
+            "correct the escape there"
         ) from None
     return context
 
