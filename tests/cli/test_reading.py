@@ -280,37 +280,37 @@ class Mine:
     name = "mine"
     def __init__(self, task): self._task = task
     def __getattr__(self, key): return getattr(self._task, key)
-def load(data):
+def load():
     {body}
 """
 
 
 def test_a_task_that_cannot_be_loaded_is_named_with_what_is_missing_without_it(
-    esprobe: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    process: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugin = tmp_path / "site" / "mine_task.py"
     metadata = tmp_path / "site" / "mine-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[esprobe.tasks]\nmine = mine_task:load\n")
-    plugin.write_text(PLUGIN.format(body="return Mine(load_countdown(data))"))
+    plugin.write_text(PLUGIN.format(body="return Mine(load_countdown())"))
     monkeypatch.setenv("PYTHONPATH", str(plugin.parent), prepend=":")
     (tmp_path / "model.json").write_text(json.dumps({"*": ["no"]}))
     common = ["--engine", "scripted", "--model", "model.json", "--task", "mine", "--problems", "200:204"]
-    assert esprobe("sample-temp", *common, "--samples", "2", "-t", "0.8").returncode == 0
+    assert process("sample-temp", *common, "--samples", "2", "-t", "0.8").returncode == 0
     commands = [("passk",), ("passk", "--format", "json"), ("report",), ("report", "--format", "csv")]
     for command in commands:
-        done = esprobe(*command)
+        done = process(*command)
         assert (done.returncode, done.stderr, "no random-guessing curve" in done.stdout) == (0, "", False)
     plugin.write_text(PLUGIN.format(body="raise DataError('mine.csv is gone')"))
     for reason in ("mine.csv is gone", "is not installed here"):
         for command in commands:
-            done = esprobe(*command)
+            done = process(*command)
             assert done.returncode == 0, done.stderr
             # Documents for programs stay as they are; there the note goes to stderr.
             note = done.stderr if "--format" in command else done.stdout
             assert "ask mine" in note and reason in note and "no random-guessing curve" in note
-        refused = esprobe("compare", "null", "T=0.8")
+        refused = process("compare", "null", "T=0.8")
         assert (refused.returncode, refused.stdout) == (2, "") and reason in refused.stderr
         (metadata / "entry_points.txt").unlink(missing_ok=True)
 
