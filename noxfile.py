@@ -85,7 +85,7 @@ def storm(session: nox.Session) -> None:
     """Two hundred SIGKILLs at random moments over both arms, each followed by a resume."""
     session.install(TORCH)
     session.install("-e", ".[hf]", *group("test"), *TESTED)
-    session.run("pytest", "-m", "storm", "tests/sampling", *session.posargs)
+    session.run("pytest", "-m", "storm and not vllm", "tests/sampling", *session.posargs)
 
 
 @nox.session
@@ -105,10 +105,15 @@ def bare(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def vllm(session: nox.Session) -> None:
-    """The GPU engine against the real vLLM, in its CPU build, with real small weights."""
+    """The GPU engine against the real vLLM, in its CPU build, with real small weights.
+
+    All of its tests, the slowest too: ``nox -s vllm -- -m vllm``.
+    """
     install_vllm(session)
     session.install(*group("test"))
-    session.run("pytest", "-m", "vllm or triton", *session.posargs)
+    # By default vLLM reserves 4 GiB for each engine, and several engines run at once.
+    session.env["VLLM_CPU_KVCACHE_SPACE"] = "1"
+    session.run("pytest", "-n", "2", "--dist", "loadfile", "-m", "(vllm or triton) and not storm", *session.posargs)
 
 
 @nox.session(default=False)

@@ -14,7 +14,7 @@ from tests.sampling.test_resume import rows, stored
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
-PROBLEMS, SAMPLES = 200, 40
+PROBLEMS, SAMPLES = 200, 20
 ARM = ["sample-perturb", "--sigma", "0.005", "--model", "tiny", "--engine", "vllm", "--samples", str(SAMPLES)]
 ARM += ["--problems", f"200:{200 + PROBLEMS}", "--max-tokens", "64", "--max-num-seqs", "32", "--db", "esprobe.db"]
 WANTED = PROBLEMS * (SAMPLES + 1)
@@ -66,7 +66,7 @@ def killed_process(command: list[str], settings: dict[str, str], folder: Path, v
             TWO | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
             "Worker",
             id="one of two workers, whose engine has no process of its own",
-            marks=needs_two,
+            marks=[needs_two, pytest.mark.storm],  # minutes, for a setting that few use
         ),
     ],
 )

@@ -45,8 +45,8 @@ def kill_and_resume(arguments: list[str], database: Path, problems: int, samples
 def test_the_bundled_model_on_500_published_problems(
     arm: str, published: Path, tmp_path: Path, chance: random.Random
 ) -> None:
-    arguments = [*ARMS[arm], "--model", "tiny", "--data", str(published), "--problems", "200:700", "--samples", "16"]
-    kill_and_resume([*arguments, "--max-tokens", "64", "--max-num-seqs", "128"], tmp_path / "tiny.db", 500, 16, chance)
+    arguments = [*ARMS[arm], "--model", "tiny", "--data", str(published), "--problems", "200:700", "--samples", "6"]
+    kill_and_resume([*arguments, "--max-tokens", "64", "--max-num-seqs", "128"], tmp_path / "tiny.db", 500, 6, chance)
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +59,11 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_smollm2_on_64_problems(arm: str, smollm2: Path, tmp_path: Path, chance: random.Random) -> None:
-    arguments = [*ARMS[arm], "--model", str(smollm2), "--problems", "200:264", "--samples", "4"]
+@pytest.mark.parametrize("arm", [pytest.param("token space", marks=pytest.mark.storm), "weight space"])
+def test_smollm2_on_32_problems(arm: str, smollm2: Path, tmp_path: Path, chance: random.Random) -> None:
+    arguments = [*ARMS[arm], "--model", str(smollm2), "--problems", "200:232", "--samples", "4"]
     arguments += ["--dtype", "bfloat16", "--max-tokens", "12", "--max-num-seqs", "64"]
-    kill_and_resume(arguments, tmp_path / "smollm2.db", 64, 4, chance)
+    kill_and_resume(arguments, tmp_path / "smollm2.db", 32, 4, chance)
 
 
 @pytest.mark.parametrize(
