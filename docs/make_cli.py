@@ -30,8 +30,8 @@ same as `esprobe`.
 
 Results go to stdout; messages, progress and errors go to stderr. Exit codes: 0 success, 1 an error, 2 an invalid option
 or value, 3 all is sampled except rollouts that crashed several workers (see [scaling](scaling.md)), 4 the engine
-of a single worker hung, 75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C (see [resume](resume.md)), 141 the reader
-of its output has closed the pipe (`esprobe show | head`).
+of a single worker hung, 75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C (see [resume](resume.md)), 141 the
+reader of its output has closed the pipe (`esprobe show | head`).
 
 ## Configuration files
 

@@ -1,4 +1,4 @@
-"""Tables for terminals, with borders or without. Cells must be safe to print already (``safe_text.plain``)."""
+"""Tables for terminals, and durations. Cells must be safe to print already (``safe_text.plain``)."""
 
 import io
 from collections.abc import Collection, Sequence
@@ -57,3 +57,10 @@ def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     pad = str.rjust if right else str.ljust
     return ["  ".join(map(pad, row, widths)).rstrip() for row in rows]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds, "1:02:03"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:d}:{minutes:02d}:{seconds:02d}"

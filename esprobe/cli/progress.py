@@ -17,6 +17,7 @@ from rich.text import Text
 
 from esprobe.safe_text import plain
 from esprobe.sampling.observer import Progress
+from esprobe.tables import duration
 
 _LINE_EVERY_S = 10.0
 _WIDE = 120
@@ -120,10 +121,3 @@ def _figures(progress: Progress) -> str:
         f"{workers}{per_second:,.1f} rollouts/s, {tokens:,.0f} tokens/s, ETA {duration(left)}; "
         f"{progress.label}: pass@1 {progress.pass_at_1:.1%}, cut off {progress.cut_off:.1%}"
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as hours, minutes and seconds, "1:02:03"."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:d}:{minutes:02d}:{seconds:02d}"

@@ -127,8 +127,8 @@ def _incomplete(one: dict[str, Any]) -> str:
 
 
 def _left(document: dict[str, Any]) -> str:
-    from esprobe.cli.progress import duration
     from esprobe.safe_text import plain
+    from esprobe.tables import duration
 
     if not document["planned"]:  # only imported rollouts, or a command that failed before it planned
         # The plan is stored once the model is loaded, which takes minutes.
@@ -142,9 +142,8 @@ def _left(document: dict[str, Any]) -> str:
 
 def as_table(document: dict[str, Any]) -> str:
     """The status as a table; ASCII except for names."""
-    from esprobe.cli.progress import duration
     from esprobe.safe_text import plain
-    from esprobe.tables import aligned
+    from esprobe.tables import aligned, duration
 
     heads = ("id", "condition", "stored", "planned", "done", "rollouts/s", "ETA", "incomplete", "tokens")
     rows = [heads]
