@@ -200,4 +200,4 @@ def train(session: nox.Session) -> None:
     """Train the bundled model again; see esprobe/bundled/MODEL_CARD.md."""
     session.install(TORCH)
     session.install("-e", ".[hf]")
-    session.run("python", "-m", "esprobe.bundled.train", *session.posargs)
+    session.run("python", "-m", "esprobe.bundled.training.train", *session.posargs)

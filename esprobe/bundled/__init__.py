@@ -1,6 +1,6 @@
-"""The small model that ships with esprobe (folder ``tiny``), and the script that trained it.
+"""The small model that ships with esprobe (folder ``tiny``).
 
-Owns the model's recipe. Does not know sampling, engines or stores.
+The scripts that trained it are in ``training``, which the wheel leaves out.
 """
 
 from pathlib import Path

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from esprobe.bundled import TINY
-from esprobe.bundled.curriculum import TRAINING_COUNT, VALIDATION_COUNT, curriculum
-from esprobe.bundled.measure import greedy, render
+from esprobe.bundled.training.curriculum import TRAINING_COUNT, VALIDATION_COUNT, curriculum
+from esprobe.bundled.training.measure import greedy, render
 from esprobe.tasks.countdown import load, score
 
 PUBLISHED = Path(__file__).parents[2].parent / "shared" / "data" / "countdown.json"
@@ -55,7 +55,7 @@ def test_exclusion_was_needed():
     published = json.loads(PUBLISHED.read_text()) if PUBLISHED.exists() else []
     held_out = {canonical(p.inputs["numbers"], p.inputs["target"]) for p in load().data_set("generated").problems}
     held_out |= {canonical(row["numbers"], row["target"]) for row in published}
-    from esprobe.bundled.curriculum import STREAM_SEED
+    from esprobe.bundled.training.curriculum import STREAM_SEED
     from esprobe.tasks.countdown.generate import candidates, distinct
 
     stream = distinct(candidates(STREAM_SEED))

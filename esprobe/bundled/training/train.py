@@ -1,4 +1,4 @@
-"""Train the bundled model: ``python -m esprobe.bundled.train --exclude countdown.json``.
+"""Train the bundled model: ``python -m esprobe.bundled.training.train --exclude countdown.json``.
 
 Owns architecture, recipe and the record of a training. Does not know engines, sampling or stores. The shipped
 model is left unfinished on purpose: it solves some problems greedily and many more when sampled, so that pass@k
@@ -19,9 +19,10 @@ from typing import Any
 import torch
 import transformers
 
-from esprobe.bundled import TINY, tokenizer
-from esprobe.bundled.curriculum import STREAM_SEED, curriculum
-from esprobe.bundled.measure import accuracy, render
+from esprobe.bundled import TINY
+from esprobe.bundled.training import tokenizer
+from esprobe.bundled.training.curriculum import STREAM_SEED, curriculum
+from esprobe.bundled.training.measure import accuracy, render
 from esprobe.spec import Problem
 from esprobe.tasks.countdown.generate import Solvable
 

@@ -1,4 +1,4 @@
-"""Greedy accuracy of a small model: ``python -m esprobe.bundled.measure generated countdown.json``.
+"""Greedy accuracy of a small model: ``python -m esprobe.bundled.training.measure generated countdown.json``.
 
 Owns the plainest possible measurement, with no engine or store, so that the bundled model's record does not lean
 on what it is there to test. Does not know training.
