@@ -1,7 +1,7 @@
 """The value of an expression: as Python computes it, but in bounded time; or exactly.
 
-Owns what the operations yield and how large a number may grow. Does not know how expressions are written, or what
-is right. Whatever has no real value, a division by zero above all, is an ``ArithmeticError``.
+Owns the operations and the largest numbers they compute. Does not know how expressions are written, or which values
+are correct. An expression without a real value, such as a division by zero, raises ``ArithmeticError``.
 """
 
 import operator
@@ -15,8 +15,8 @@ from esprobe.tasks.countdown.grammar import NEGATE, Postfix
 
 # Integers of this size are computed: a power or a product then takes 0.05 ms, a quotient 0.1 ms.
 _COMPUTED_BITS = 2**14
-# One expression may compute what three powers of that size take (0.13 ms), where sixty-four numbers make thirty-two.
-# What six numbers up to 99 make beyond that is too large for any target anyway.
+# One expression may take as long as three powers of that size (0.13 ms); sixty-four numbers could form thirty-two.
+# Whatever six numbers up to 99 form beyond that is too large for any target.
 _MOST_WORK = 3.0
 # A float holds nothing from 2**1024 on and rounds what is below 2**-1075 to 0; the rest is margin for log2.
 _BEYOND_FLOAT_BITS = 1100
@@ -25,23 +25,23 @@ _ENDLESS_BITS = 2**28
 
 
 class UndecidedError(ArithmeticError):
-    """The value hangs on digits of a number too large to be computed here."""
+    """The value depends on digits of a number too large to compute here."""
 
 
 class EndlessError(ArithmeticError):
-    """Python would not finish computing this within minutes."""
+    """Python would take minutes to compute this."""
 
 
 @dataclass(slots=True)  # not frozen, which would take three times as long to make
 class HugeInteger:
-    """An integer too large to be computed here, known by sign, size and mostly parity.
+    """An integer too large to compute here, represented by sign, size and, where known, parity.
 
-    That much settles nearly everything Python could do with one: as a divisor it leaves 0 or -1, beside a float it
-    overflows, and no target is near it. Operations give what Python's give for every integer of this kind,
-    exceptions included, and raise UndecidedError where such integers differ.
+    That decides nearly every operation: as a divisor it gives 0 or -1, with a float it overflows, and it is near no
+    target. Operations give what Python's give for every integer with these attributes, exceptions included, and
+    raise UndecidedError where the result depends on the digits.
 
     Attributes:
-        sign: 1 or -1 (and 0 for an ordinary zero that meets one).
+        sign: 1 or -1 (and 0 for a zero operand).
         size: log2 of the magnitude, good to 1e-6, because no size exceeds 2**28.
         is_odd: None if unknown.
     """
@@ -94,11 +94,11 @@ Number: TypeAlias = int | float | HugeInteger
 
 
 def python_value(expression: Postfix) -> Number:
-    """What Python's operators make of an expression: ints, floats by true division, huge integers by size.
+    """The value by Python's operators: ints, floats by true division, huge integers by size.
 
     Raises:
-        ArithmeticError: where Python raises or leaves the reals, and, as UndecidedError or EndlessError, where its
-            answer would take too long. (A complex number never becomes a real one again, so it may raise at once.)
+        ArithmeticError: where Python raises or the value is complex, and, as UndecidedError or EndlessError, where the
+            computation would take too long. (A complex number never becomes real again, so it raises at once.)
     """
     if "**" not in expression:  # nothing grows beyond the given numbers' product
         found: Number = _evaluate(expression, int, _PYTHON)
@@ -113,7 +113,7 @@ def exact_value(expression: Postfix) -> int | Fraction:
     """The exact value of an expression of + - * / and signs.
 
     Raises:
-        ArithmeticError: it divides by zero.
+        ArithmeticError: the expression divides by zero.
         KeyError: it has another operator.
     """
     if "/" not in expression:  # most of what models write, and three times as fast without denominators
@@ -144,17 +144,17 @@ def _evaluate(
 
 
 class _Budget:
-    """The operations whose time grows faster than their operands, within what one expression may take.
+    """The operations whose time grows faster than their operands, limited to a total cost for one expression.
 
-    What exceeds it, alone or after what came before, is known by size and parity only. Integers that a float can hold
-    are always computed.
+    Results beyond the remaining budget are represented by size and parity only. Integers that a float can hold are
+    always computed.
     """
 
     def __init__(self) -> None:
         self._left = _MOST_WORK
 
     def _affords(self, left_bits: int, right_bits: int, weight: float = 1.0) -> bool:
-        """Whether a multiplication of this size can still be paid for; then it is. Long ones follow Karatsuba."""
+        """Spend what a multiplication of this size costs (Karatsuba for long ones); False if too little is left."""
         work = weight * (left_bits * right_bits / (_COMPUTED_BITS / 2) ** 2) ** 0.8
         if work > self._left:
             return False
@@ -172,7 +172,7 @@ class _Budget:
     def floor_quotient(self, left: Number, right: Number) -> Number:
         if isinstance(left, int) and isinstance(right, int) and right:
             bits, divisor = left.bit_length(), right.bit_length()
-            # A digit of the quotient takes one pass over the divisor and some time of its own; nothing is split up.
+            # Schoolbook division: each digit of the quotient takes one pass over the divisor and a constant.
             if bits > _BEYOND_FLOAT_BITS and not self._affords(max(bits - divisor, 30), divisor + 500, weight=2):
                 return _floor_ratio(_sized(left), _sized(right))
         value: Number = left // right
@@ -180,7 +180,7 @@ class _Budget:
 
     def power(self, left: Number, right: Number) -> Number:
         if isinstance(left, int) and isinstance(right, int) and right >= 0:
-            if -1 <= left <= 1:  # CPython walks through every bit of the exponent here too
+            if -1 <= left <= 1:  # CPython loops over every bit of the exponent here too
                 return left if right % 2 else abs(left) if right else 1
             if right > _ENDLESS_BITS:
                 raise EndlessError("too large for Python, too")
@@ -208,7 +208,7 @@ _WHOLE: Mapping[str, Callable[[int, int], int]] = {"+": operator.add, "-": opera
 
 
 class _Ratio(NamedTuple):
-    """An exact value that is reduced when all is done: Fraction looks for common divisors after every operation."""
+    """An exact value that is reduced once at the end, where Fraction computes a gcd after every operation."""
 
     numerator: int
     denominator: int = 1
@@ -238,7 +238,7 @@ _EXACT: Mapping[str, Callable[[_Ratio, _Ratio], _Ratio]] = {
 
 
 def _sized(value: Number) -> HugeInteger:
-    """Any integer by sign, size and parity; a float that meets a huge integer overflows, as in Python."""
+    """Any integer as sign, size and parity; a float with a huge integer overflows, as in Python."""
     if isinstance(value, HugeInteger):
         return value
     if isinstance(value, float):
@@ -252,7 +252,7 @@ def _huge(sign: int, size: float, is_odd: bool | None) -> HugeInteger:
     if size > _ENDLESS_BITS:
         raise EndlessError("too large for Python, too")
     if size < _BEYOND_FLOAT_BITS:
-        raise UndecidedError("small enough to matter, but not known")
+        raise UndecidedError("small enough to matter, but its digits are unknown")
     return HugeInteger(sign, size, is_odd)
 
 
@@ -278,7 +278,7 @@ def _ratio(left: HugeInteger, right: HugeInteger) -> Number:
         raise ZeroDivisionError("division by zero")
     gap = left.size - right.size
     if gap < -_BEYOND_FLOAT_BITS:
-        return 0.0  # of either sign; the sign of a zero never shows in a result
+        return 0.0  # of either sign: the sign of a zero never changes a result
     if gap > _BEYOND_FLOAT_BITS:
         raise OverflowError("integer division result too large for a float")
     raise UndecidedError("the ratio of two large numbers of similar size")
@@ -311,5 +311,5 @@ def _power_to(base: Number, exponent: HugeInteger) -> Number:
     if isinstance(base, HugeInteger) or abs(base) > 1:
         raise EndlessError("too large for Python, too")
     if base == -1 and exponent.is_odd is None:
-        raise UndecidedError("a sign that hangs on the parity of a large number")
+        raise UndecidedError("a sign that depends on the parity of a large number")
     return base if exponent.is_odd else abs(base)

@@ -1,11 +1,11 @@
-"""When two answers are the same: by value, for votes, and by expression, for diversity.
+"""When two answers are equal: by value, for votes, and by expression, for diversity.
 
-Owns the two notions of sameness. Does not know what is right.
+Owns the two equivalences. Does not know which answers are correct.
 
 Two expressions are the same if one becomes the other by reordering and regrouping sums and products, where
 ``a - b`` is ``a + (-b)`` and ``a / b`` is ``a * (1/b)``, and by moving signs: ``-(a * b)`` is ``(-a) * b`` and
 ``-(a - b)`` is ``b - a``. So with three different numbers there are 68 expressions of + - * /, with four 1,170. Numbers
-stay what they are: ``6 * 1`` and ``6 / 1`` are two expressions. ``**`` and ``//`` (which only es-paper counts) are
+are not simplified: ``6 * 1`` and ``6 / 1`` are two expressions. ``**`` and ``//`` (which only es-paper counts) are
 never regrouped.
 """
 
@@ -23,7 +23,7 @@ _LONGEST = 40
 
 
 def value(answer: str | None) -> Fraction | None:
-    """The exact value that a stored canonical answer spells; None if it spells none, or is longer than any is.
+    """The exact value of a stored canonical answer; None if it has none, or is longer than any canonical answer.
 
     A scorer stores an answer only if it uses exactly the given numbers and has a value, so None covers answers that
     are missing, malformed or of other numbers. Bounded: no spelling of 40 characters is costly to read.
@@ -37,11 +37,11 @@ def value(answer: str | None) -> Fraction | None:
 
 
 def expression(completion: str, numbers: Sequence[int]) -> str | None:
-    """The one spelling that all expressions share which are the same as the completion's answer.
+    """The normal form of the completion's answer, shared by all expressions equal to it.
 
-    None if there is no answer, or it is no expression of exactly the given numbers; whether it has a value, or which,
-    does not matter here. White space around the answer is ignored. Takes linear time in the completion and at most
-    quadratic time in the count of numbers.
+    None if there is no answer, or it is not an expression of exactly the given numbers. Its value does not matter:
+    a division by zero has a normal form, too. White space around the answer is ignored. Takes linear time in the
+    completion and at most quadratic time in the count of numbers.
     """
     content = (last_answer(completion) or "").strip()
     if not CHARACTERS.fullmatch(content) or not uses_exactly(content, numbers):
@@ -62,16 +62,16 @@ def expression(completion: str, numbers: Sequence[int]) -> str | None:
 
 
 _Part = tuple[bool, str]
-"""A term and whether it is taken away, or a factor and whether it divides."""
+"""A term and whether it is subtracted, or a factor and whether it divides."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """A normal form: a sign, and what stands behind it.
+    """A normal form: a sign and an unsigned expression.
 
     Attributes:
-        operator: "+" for a sum, "*" for a product, "" for what is neither and never taken apart.
-        text: the one spelling, without the sign.
+        operator: "+" for a sum, "*" for a product, "" for anything else, which is never regrouped.
+        text: the normal form without the sign.
         negative: the sign.
         parts: the terms of a sum or factors of a product, in order.
     """
@@ -83,27 +83,27 @@ class _Form:
 
     @property
     def spelled(self) -> str:
-        """With the sign."""
+        """The normal form including the sign."""
         if not self.negative:
             return self.text
         return f"-({self.text})" if self.operator else f"-{self.text}"
 
     @property
     def terms(self) -> list[_Part]:
-        """What this adds to a sum."""
+        """The terms this contributes to a sum."""
         if self.operator == "+":
             return [(taken != self.negative, text) for taken, text in self.parts]
         return [(self.negative, self.text)]
 
     @property
     def factors(self) -> Sequence[_Part]:
-        """What this brings to a product, its sign left out."""
+        """The factors this contributes to a product, without its sign."""
         if self.operator == "*":
             return self.parts
         return [(False, f"({self.text})" if self.operator else self.text)]
 
     def negated(self) -> "_Form":
-        """With the other sign."""
+        """This form with the opposite sign."""
         if self.operator == "+":
             return _sum(_inverted(self.terms))
         return _Form(self.operator, self.text, not self.negative, self.parts)
@@ -122,7 +122,7 @@ def _joined(operator: str, left: _Form, right: _Form) -> _Form:
 
 
 def _sum(terms: Iterable[_Part]) -> _Form:
-    """A sum and its opposite share one form, and differ in the sign; what is its own opposite is zero, without one."""
+    """A sum and its negation share one form and differ in sign; a sum equal to its negation is zero, without sign."""
     parts = sorted(terms, key=_term_order)
     opposite = sorted(_inverted(parts), key=_term_order)
     negative = list(map(_term_order, opposite)) < list(map(_term_order, parts))
@@ -135,12 +135,12 @@ def _inverted(parts: Iterable[_Part]) -> list[_Part]:
 
 
 def _chain(parts: Sequence[_Part], direct: str, inverse: str) -> str:
-    # The first part is never taken away, nor does it divide: the order sees to that.
+    # The sort order puts a part first that is neither subtracted nor a divisor.
     return parts[0][1] + "".join((inverse if flipped else direct) + text for flipped, text in parts[1:])
 
 
 def _order(text: str) -> tuple[bool, int, str]:
-    """What is compound first, then numbers from the largest."""
+    """Compound parts first, then numbers from the largest."""
     return (text.isdigit(), -int(text) if text.isdigit() else 0, text)
 
 

@@ -1,4 +1,4 @@
-"""The words that put a Countdown problem to a model.
+"""The text of Countdown prompts.
 
 Owns the prompt styles "chat" and "raw". Does not know chat templates, tokens or models.
 """
@@ -29,7 +29,7 @@ def prompt(problem: Problem, style: str) -> Prompt:
 
     Raises:
         UsageError: no style has that name.
-        DataError: the style is "raw" and the problem's row has no context.
+        DataError: the style is "raw" and the problem has no context.
     """
     if style == "chat":
         numbers = [int(number) for number in problem.inputs["numbers"]]
@@ -44,12 +44,12 @@ def prompt(problem: Problem, style: str) -> Prompt:
             )
         return Prompt(messages=(), assistant_prefix=str(context))
     raise UsageError(
-        f"countdown has no prompt style {style!r}, so nothing can be asked; use --prompt {' or '.join(STYLES)}"
+        f"countdown has no prompt style {style!r}, so no prompt can be built; use --prompt {' or '.join(STYLES)}"
     )
 
 
 def published_context(numbers: Sequence[int], target: str) -> str:
-    """A row's context as the published file words it: no turns, and numbers as a numpy array prints them."""
+    """A row's context in the published file's wording: no chat turns, numbers as numpy prints an array."""
     width = max(len(str(number)) for number in numbers)
     array = " ".join(f"{number:>{width}}" for number in numbers)
     return f"{SYSTEM}{ASK}[{array}]{EQUALS}{target}{RULES}{ASSISTANT_PREFIX}"

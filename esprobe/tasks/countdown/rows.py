@@ -1,6 +1,6 @@
-"""What a Countdown row is, and which rows are the same problem.
+"""The Countdown row, and which rows are the same problem.
 
-Owns the row and its canonical key. Does not know where rows come from or how they are prompted.
+Owns the row and its canonical key. Does not know where rows come from or how they become prompts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ class Row:
     Attributes:
         numbers: the numbers to use, each exactly once, in the order in which the prompt shows them.
         target: the value to reach, as the prompt prints it, such as "98" or "27.4".
-        context: the whole prompt of style "raw", verbatim; None where the file gives none.
+        context: the whole prompt of style "raw", verbatim; None if the file has none.
     """
 
     numbers: tuple[int, ...]
@@ -26,13 +26,13 @@ class Row:
 
 
 def key_of(numbers: Iterable[int], target: str | int) -> str:
-    """The problem's name, equal for equal problems whatever the order of numbers or spelling of the target."""
+    """A canonical key: equal for the same numbers in any order and the same target in any spelling."""
     return f"{','.join(map(str, sorted(numbers)))}={Fraction(target)}"
 
 
 def rows_digest(rows: Sequence[Row]) -> str:
     """SHA-256 over everything that a prompt or scorer reads.
 
-    Ids and solutions are left out: an index is a row's position, and no solution is ever shown or scored.
+    Ids and solutions are left out: a problem's index is its row's position, and solutions are never prompted or scored.
     """
     return digest_of([[row.numbers, row.target, row.context] for row in rows])

@@ -1,6 +1,6 @@
-"""Arithmetic expressions as trees, and their plainest spelling.
+"""Arithmetic expressions as trees, and their shortest spelling.
 
-Owns the tree and how it is written. Does not evaluate: the scorer does that, from text.
+Owns the tree and how it is written. Does not evaluate: the scorer does, from text.
 """
 
 from typing import Literal, TypeAlias
@@ -10,15 +10,15 @@ Expression: TypeAlias = "int | tuple[Operator, Expression, Expression]"
 
 
 def flat(expression: Expression) -> str:
-    """The expression without needless parentheses, larger terms first, added before subtracted.
+    """The expression without redundant parentheses, larger terms first, added before subtracted.
 
-    ``44 - (19 - 35)`` becomes ``44 + 35 - 19``: the many trees of one sum or product share one spelling.
+    ``44 - (19 - 35)`` becomes ``44 + 35 - 19``: the many trees of one sum or product have one spelling.
     """
     return _join(_parts(expression, "+", "-"), "+", "-")
 
 
 def _parts(expression: Expression, direct: Operator, inverse: Operator) -> list[tuple[bool, Expression]]:
-    """The terms (or factors) of a chain, each with whether it is added (multiplied) or taken away (divided by)."""
+    """The terms (or factors) of a chain, each with whether it is added (multiplied) or subtracted (divided by)."""
     if isinstance(expression, int) or expression[0] not in (direct, inverse):
         return [(True, expression)]
     operator, left, right = expression
