@@ -1,8 +1,6 @@
 """Tables for terminals, and durations. Cells must be safe to print already (``safe_text.plain``)."""
 
-import io
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 
 def boxed(
@@ -22,26 +20,43 @@ def boxed(
         head_width: longer names are folded to about this many characters; None folds none.
         rule_after: rows above a rule that divides the table; None draws none.
     """
-    # Loaded here: tables without borders need no rich.
-    from rich.box import ASCII2
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+    # Drawn here: loading rich's tables takes as long as all else that a small command does.
     widths = [width(column, head_width) for column in zip(head, *rows, strict=True)]
-    table = Table(box=ASCII2, pad_edge=True)
-    for number, name in enumerate(head):
-        # Text, for a plain string would have its square brackets read as markup.
-        fold = cell_len(name) > widths[number]
-        justify: Any = "left" if number in left else "right"
-        table.add_column(Text(name), justify=justify, min_width=widths[number], no_wrap=not fold)
+    names = [_folded(name, room) for name, room in zip(head, widths, strict=True)]
+    rule = "+" + "+".join("-" * (room + 2) for room in widths) + "+"
+
+    def line(cells: Iterable[str]) -> str:
+        padded = (_padded(cell, room, n in left) for n, (cell, room) in enumerate(zip(cells, widths, strict=True)))
+        return "| " + " | ".join(padded) + " |"
+
+    height = max(map(len, names), default=0)
+    heads = ([""] * (height - len(name)) + name for name in names)  # a short name stands on the rule below it
+    lines = [rule, *map(line, zip(*heads, strict=True)), rule]
     for number, row in enumerate(rows, start=1):
-        table.add_row(*(Text(cell, no_wrap=True) for cell in row), end_section=number == rule_after)
-    total = sum(each + 3 for each in widths) + 1
-    console = Console(file=(buffer := io.StringIO()), width=total, color_system=None, legacy_windows=False)
-    console.print(table)
-    return buffer.getvalue()
+        lines.append(line(row))
+        if number == rule_after and number < len(rows):
+            lines.append(rule)
+    return "\n".join([*lines, rule, ""])
+
+
+def _folded(name: str, room: int) -> list[str]:
+    """The name in lines of ``room`` cells, broken at spaces; a word longer than a line is cut, with an ellipsis."""
+    from rich.cells import cell_len, set_cell_size
+
+    lines: list[str] = []
+    for word in name.split():
+        if lines and cell_len(f"{lines[-1]} {word}") <= room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word if cell_len(word) <= room else set_cell_size(word, room - 1) + "…")
+    return lines
+
+
+def _padded(cell: str, room: int, is_left: bool) -> str:
+    from rich.cells import cell_len
+
+    space = " " * (room - cell_len(cell))
+    return cell + space if is_left else space + cell
 
 
 def width(column: Sequence[str], head_width: int | None = None) -> int:

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from esprobe.records import PublishedPoint
 from esprobe.report.markdown import as_report
 from esprobe.report.report_json import as_report_json
-from esprobe.results.results import PublishedPoint, Results
+from esprobe.results.results import Results
 from tests.report.material import HOSTILE, condition, result, session
 
 EMPTY = Results(task="countdown", scorer="es-paper/1", conditions=())
