@@ -1,6 +1,6 @@
-"""The first attempt's published figures beside guessing: ``python docs/study.py COUNTDOWN.json`` prints the tables.
+"""The first attempt's published figures and random guessing: ``python docs/study.py COUNTDOWN.json`` prints them.
 
-COUNTDOWN.json is the published file of problems (see the guide on data); it is not part of esprobe.
+COUNTDOWN.json is the published file of problems (see docs/scoring.md); it is not part of esprobe.
 """
 
 import json
@@ -39,7 +39,7 @@ TEMPERATURES, SIGMAS = 7, 5
 
 
 def interval(share: float) -> tuple[float, float]:
-    """Of pass@n, which is the share of problems solved: each problem is solved or not, so its spread is known."""
+    """Interval of pass@n, the share of problems solved: each problem is solved or not, so the variance is known."""
     if share == 0:
         return 0.0, extreme_bound(PROBLEMS, 0.05)
     error = math.sqrt(share * (1 - share) / (PROBLEMS - 1))
@@ -49,7 +49,7 @@ def interval(share: float) -> tuple[float, float]:
 
 
 def tables(rows: list[dict[str, Any]]) -> str:
-    """The published conditions under guessing, and what their overlap says."""
+    """The published conditions below random guessing, and the comparison of the best two."""
     chances = np.array(null_chances([row["numbers"] for row in rows], [row["target"] for row in rows]), float)
     null = {p.k: p for p in expected_curve(chances, KS).points}
     lines = [
