@@ -82,3 +82,30 @@ def test_a_problem_is_found_without_reading_the_others(path: Path) -> None:
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {keys}", values)]
     assert "SEARCH rollout USING PRIMARY KEY (condition_id=? AND seed=? AND problem_id=?)" in plan, plan
     assert not [step for step in plan if step.startswith("SCAN rollout")], plan
+
+
+def test_rollouts_of_a_problem_are_read_without_the_others(path: Path) -> None:
+    """Counted in steps of SQLite's machine, on a problem of one of 50 times as many others."""
+    many = path.with_name("many.db")
+    with RolloutWriter.open(many) as writer:
+        condition = writer.register_condition(WARM)
+        ids = writer.register_problems("countdown", "t", problems(*range(500)))
+        session = begin(writer, condition)
+        writer.add(session, [rollout(condition, id_, seed) for id_ in ids.values() for seed in range(40, 48)], {})
+
+    def steps(problem: int | None) -> tuple[int, int]:
+        ticks = 0
+
+        def tick() -> None:
+            nonlocal ticks
+            ticks += 1
+
+        with RolloutBrowser.open(many) as store, store.snapshot(), store.reading() as connection:
+            connection.set_progress_handler(tick, 10)
+            found = list(store.rollouts(condition, problem))
+            return len(found), ticks
+
+    (all_rows, all_ticks), (rows, ticks) = steps(None), steps(7)
+    assert (all_rows, rows) == (4000, 8)
+    problems_alone = 500 * 2  # every problem is compared with its checksum
+    assert ticks - problems_alone < all_ticks / 10
