@@ -1,13 +1,11 @@
 """The options of commands that sample, in groups, and the job that they ask for."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from esprobe import defaults
 from esprobe.cli import options
 from esprobe.cli.sampling_run import command_line
-from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from esprobe.engines import EngineOptions
@@ -54,9 +52,6 @@ class WorkerOptions:
         """
         from esprobe.workers.pool import PoolOptions
 
-        for option, seconds in (("--stuck-timeout", self.stuck_timeout), ("--load-timeout", self.load_timeout)):
-            if not (math.isfinite(seconds) and seconds > 0):
-                raise UsageError(f"{option} must be a positive number of seconds, got {seconds:g}")
         return PoolOptions(
             workers=self.workers,
             workers_per_gpu=self.workers_per_gpu,
