@@ -35,12 +35,12 @@ def check_target(path: Path, database: Path) -> Path:
     path = path.resolve()
     refuse_database(path, "--output", database)
     if not path.parent.is_dir():
-        reason = f"there is no folder {path.parent}"
+        reason, remedy = f"there is no folder {path.parent}", "create it or "
     elif not path.exists() and not os.access(path.parent, os.W_OK):
-        reason = f"nothing can be written in {path.parent}"
+        reason, remedy = f"nothing can be written in {path.parent}", ""
     else:
         return path
-    raise StoreError(f"the report cannot be written to {path} ({reason}); name another place with --output")
+    raise StoreError(f"the report cannot be written to {path} ({reason}); {remedy}name another place with --output")
 
 
 def check_figures(path: Path, names: Iterable[str], database: Path) -> None:
