@@ -66,7 +66,7 @@ REFUSED = [
         2,
         "--dtype must be one of auto, float16, bfloat16, float32, got 'float12'",
     ),
-    ("sample-temp", ["--data", "none.json"], 1, "there is no file none.json"),
+    ("sample-temp", ["--data", "none.json"], 1, "file none.json does not exist"),
     ("sample-temp", ["--model", "none.json"], 1, "the script 'none.json' cannot be read"),
 ]
 
