@@ -28,15 +28,15 @@ def test_a_killed_worker_and_a_killed_command_leave_what_an_undisturbed_run_stor
 ) -> None:
     db, undisturbed = tmp_path / "killed.db", tmp_path / "undisturbed.db"
     command = [*WEIGHT, "--problems", "200:232", "--samples", "16"]
-    with running([*command, "--workers", "2"], db, 32) as process:
-        below = workers(process)
+    with running([*command, "--workers", "2"], db, 32) as killed:
+        below = workers(killed)
         assert len(below) == 2
         os.kill(below[0], signal.SIGKILL)
         held = stored(db)
-        while stored(db) < held + 32 and process.poll() is None:
+        while stored(db) < held + 32 and killed.poll() is None:
             time.sleep(0.05)
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
+        killed.kill()
+        assert killed.wait() == -signal.SIGKILL
     until = time.monotonic() + 30
     while any(Path(f"/proc/{pid}").exists() for pid in below):  # a worker whose command is gone ends by itself
         assert time.monotonic() < until
@@ -70,17 +70,17 @@ def test_ten_kills_of_workers_at_random_change_nothing(arm: list[object], tmp_pa
     db, undisturbed, dice = tmp_path / "killed.db", tmp_path / "undisturbed.db", random.Random(17)
     command = [*arm, "--problems", "200:248"]
     kills = 0
-    with running([*command, "--workers", "2"], db, 1) as process:
+    with running([*command, "--workers", "2"], db, 1) as killed:
         while kills < 10:
             wanted = stored(db) + dice.randint(100, 400)
             while stored(db) < wanted:
-                assert process.poll() is None, f"all was drawn after {kills} kills"
+                assert killed.poll() is None, f"all was drawn after {kills} kills"
                 time.sleep(0.05)
             time.sleep(dice.uniform(0, 0.5))
-            os.kill(dice.choice(workers(process)), signal.SIGKILL)
+            os.kill(dice.choice(workers(killed)), signal.SIGKILL)
             kills += 1
-        _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+        _, err = killed.communicate(timeout=300)
+    assert killed.returncode == 0, err
     assert err.count("was killed by SIGKILL") == 10
     assert process(*command, "--db", undisturbed).returncode == 0
     assert rows(db) == rows(undisturbed)

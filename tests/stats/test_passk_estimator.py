@@ -124,7 +124,15 @@ class TestTable:
         table = pass_at_k_table(1024, self.KS)
         exact = [[pass_at_k(1024, c, k) for c in range(1025)] for k in self.KS]
         assert table.shape == (len(self.KS), 1025)
-        np.testing.assert_allclose(table, exact, rtol=1e-13, atol=0)
+        np.testing.assert_array_equal(table, exact)
+
+    @pytest.mark.parametrize("n", [4096, 4097, 10_000])
+    def test_agrees_with_exact_where_integers_end(self, n):
+        counts = [0, 1, 2, 5, n // 7, n // 2, n - 1, n]
+        for k in (1, 2, 64, n // 2, n):
+            values = pass_at_k_table(n, [k])[0, counts]
+            exact = [pass_at_k(n, c, k) for c in counts]
+            np.testing.assert_allclose(values, exact, rtol=0 if n <= 4096 else 1e-12, atol=0)
 
     def test_ends_are_exact(self):
         table = pass_at_k_table(1024, self.KS)
@@ -136,7 +144,7 @@ class TestTable:
         for n in range(1, 61):
             table = pass_at_k_table(n, range(1, n + 1))
             exact = [[pass_at_k(n, c, k) for c in range(n + 1)] for k in range(1, n + 1)]
-            np.testing.assert_allclose(table, exact, rtol=1e-13, atol=0)
+            np.testing.assert_array_equal(table, exact)
 
     @pytest.mark.parametrize("k", [0, -1, 9])
     def test_refuses_k_outside(self, k):
@@ -153,7 +161,14 @@ class TestCurve:
         values = pass_at_k_curve(n, c, ks)
         exact = [[pass_at_k(a, b, k) for k in ks] for a, b in zip(n, c, strict=True)]
         assert values.shape == (50, 4) and values.dtype == np.float64
-        np.testing.assert_allclose(values, exact, rtol=1e-13, atol=0)
+        np.testing.assert_array_equal(values, exact)
+
+    def test_many_problems_of_one_n_beside_one_of_another(self):
+        n = np.array([1024] * 200 + [700])
+        c = np.concatenate([np.arange(0, 1000, 5), [13]])
+        ks = (1, 2, 64, 512)
+        exact = [[pass_at_k(a, b, k) for k in ks] for a, b in zip(n, c, strict=True)]
+        np.testing.assert_array_equal(pass_at_k_curve(n, c, ks), exact)
 
     def test_one_n_for_all(self):
         np.testing.assert_array_equal(pass_at_k_curve(4, [0, 2, 4], [2]), [[0], [5 / 6], [1]])
@@ -180,7 +195,8 @@ def test_tables_are_the_same_on_processors_without_avx512() -> None:
     """numpy's logarithm differs in the last bit between them; ratios of integers do not."""
     code = (
         "from esprobe.stats.passk import pass_at_k_table\n"
-        "print([pass_at_k_table(n, range(1, n + 1)).tobytes().hex() for n in (1, 5, 32, 64)])"
+        "print([pass_at_k_table(n, range(1, n + 1)).tobytes().hex() for n in (1, 5, 32, 64)])\n"
+        "print(pass_at_k_table(1024, [2**i for i in range(11)]).tobytes().hex())"
     )
     tables = set()
     for features in ("", "X86_V4 AVX512_ICL AVX512_SPR", "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"):
