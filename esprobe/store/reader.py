@@ -40,6 +40,7 @@ class RolloutStore:
         self.path = path
         self._database = database
         self._shared: Connection | None = None
+        self._problems: dict[int, StoredProblem] = {}  # rows never change, and conditions share them
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -166,7 +167,7 @@ class RolloutStore:
             verdicts = read_verdicts(connection, condition_id, recorded)
             if verdicts is None:
                 raise StoreError(damaged(self.path, f"the verdicts of condition {condition_id} are not those recorded"))
-            problems = _problems(connection, self.path, verdicts.problem_ids.tolist())
+            problems = self._problems_of(connection, verdicts.problem_ids.tolist())
         order = np.searchsorted(verdicts.problem_ids, [problem.id for problem in problems])
         correctness = Correctness(
             problems=np.array([problem.index for problem in problems], np.int64),
@@ -176,6 +177,18 @@ class RolloutStore:
             stored=verdicts.stored[order],
         )
         return correctness, problems
+
+    def _problems_of(self, connection: Connection, ids: Sequence[int]) -> list[StoredProblem]:
+        """The problems of these ids, by index."""
+        wanted = set(ids) - self._problems.keys()
+        if wanted:
+            with parsed(self.path, "a problem"):
+                for row in sound_problems(connection, self.path, wanted):
+                    inputs = json.loads(row.inputs)
+                    self._problems[row.id] = StoredProblem(row.id, row.problem_index, row.problem_group, inputs)
+        if missing := len(wanted - self._problems.keys()):
+            raise StoreError(damaged(self.path, f"{missing:,} problems that rollouts name are not there"))
+        return sorted((self._problems[id_] for id_ in set(ids)), key=lambda problem: problem.index)
 
     def rollouts(self, condition_id: int, problem_index: int | None = None) -> Iterator[StoredRollout]:
         """A condition's rollouts with their texts, by seed and problem; with ``problem_index`` that problem's.
@@ -258,16 +271,6 @@ def _condition(path: Path, id_: int, model: str, identity_json: str, digest: str
     if condition.digest != digest:
         raise StoreError(damaged(path, f"condition {id_} is not what its digest says"))
     return StoredCondition(id_, condition)
-
-
-def _problems(connection: Connection, path: Path, ids: Sequence[int]) -> list[StoredProblem]:
-    wanted = set(ids)
-    rows = sorted(sound_problems(connection, path, wanted), key=lambda row: row.problem_index)
-    with parsed(path, "a problem"):
-        found = [StoredProblem(row.id, row.problem_index, row.problem_group, json.loads(row.inputs)) for row in rows]
-    if len(found) < len(wanted):
-        raise StoreError(damaged(path, f"{len(wanted) - len(found):,} problems that rollouts name are not there"))
-    return found
 
 
 def _recorded(connection: Connection, condition_id: int) -> Totals | None:
