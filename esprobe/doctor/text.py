@@ -1,11 +1,12 @@
 """A diagnosis as a table for people and as JSON."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 
 from esprobe.doctor.diagnosis import Diagnosis
 from esprobe.doctor.rounding import GROUPS
+from esprobe.safe_text import plain
+from esprobe.tables import aligned
 
 SCHEMA = 1
 
@@ -13,15 +14,15 @@ SCHEMA = 1
 def as_table(diagnosis: Diagnosis) -> str:
     """What was checked, what rounding does, and the verdict; ASCII but for names."""
     identity = diagnosis.identity
-    lines = [f"{_plain(identity.model)}: {identity.dtype} on {diagnosis.engine}", ""]
-    lines += _aligned([["", "check", "found"], *_check_rows(diagnosis)])
+    lines = [f"{plain(identity.model)}: {identity.dtype} on {diagnosis.engine}", ""]
+    lines += aligned([["", "check", "found"], *_check_rows(diagnosis)])
     if diagnosis.rounding:
         lines += [
             "",
             f"weights that rounding to {identity.dtype} leaves unmoved (std of what was added, in sigmas):",
             "",
         ]
-        lines += _aligned(_rounding_rows(diagnosis))
+        lines += aligned(_rounding_rows(diagnosis))
     return "\n".join([*lines, "", f"verdict: {verdict(diagnosis)}"]) + "\n"
 
 
@@ -51,7 +52,7 @@ def verdict(diagnosis: Diagnosis) -> str:
 
 
 def _check_rows(diagnosis: Diagnosis) -> list[list[str]]:
-    return [["ok" if check.ok else "FAILED", check.name, _plain(check.detail)] for check in diagnosis.checks]
+    return [["ok" if check.ok else "FAILED", check.name, plain(check.detail)] for check in diagnosis.checks]
 
 
 def _rounding_rows(diagnosis: Diagnosis) -> list[list[str]]:
@@ -62,13 +63,3 @@ def _rounding_rows(diagnosis: Diagnosis) -> list[list[str]]:
         cells = [found[sigma, group] for group in groups]
         rows.append([f"{sigma:g}", *(f"{100 * cell.unmoved:.1f} % ({cell.spread:.2f})" for cell in cells)])
     return rows
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _plain(text: str) -> str:
-    """Text on one line: names and errors can hold anything."""
-    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in text)

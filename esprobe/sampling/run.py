@@ -286,7 +286,9 @@ def _check_scope(job: Job, identity: ModelIdentity) -> None:
         return
     from esprobe.engines.checkpoint import find_checkpoint
 
-    names = find_checkpoint(identity.model).tensors
+    checkpoint = find_checkpoint(identity.model)
+    # A copy of another tensor has no noise of its own.
+    names = checkpoint.tensors.keys() - checkpoint.tied_copies(identity.dtype).keys()
     if not any(re.search(job.scope, name) for name in names):
         raise UsageError(
             f"--scope {job.scope!r} matches none of the {len(names)} tensors of {job.model}, so nothing would be "

@@ -16,6 +16,7 @@ from esprobe.engines.save import save_perturbed
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.errors import ModelError, UsageError
 from esprobe.spec import Perturbation, Prompt
+from tests.conftest import Run
 from tests.engines.conftest import MakeCheckpoint
 from tests.engines.contract import request_for, texts
 
@@ -66,6 +67,16 @@ def test_a_tied_copy_in_the_checkpoint_gets_the_same_numbers(
     assert_same_model(folder, tmp_path, Perturbation(57, 0.05), "float32", prompts)
     saved = load_file(tmp_path / "iid-float32" / "model.safetensors")
     assert torch.equal(saved["lm_head.weight"], saved["model.embed_tokens.weight"])
+
+
+def test_a_scope_of_a_tied_copy_alone_is_refused_before_anything_is_drawn(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, esprobe: Run
+) -> None:
+    folder = with_copied_head(make_checkpoint())
+    command = ["sample-perturb", "--model", folder, "--sigma", "0.01", "--scope", "lm_head", "--db", tmp_path / "x.db"]
+    done = esprobe(*command, "--samples", "1", "--problems", "200:201")
+    assert done.returncode == 2, done.stderr
+    assert "--scope 'lm_head' matches none of the" in done.stderr
 
 
 def test_a_head_that_is_said_to_be_tied_and_is_not_has_noise_of_its_own(
