@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from esprobe.errors import StoreBusyError
+from esprobe.errors import DatabaseLostError, StoreBusyError
 from esprobe.sampling.observer import Observer, Progress
 from esprobe.sampling.plan import Plan
 from esprobe.sampling.stop import StopSignals
@@ -126,6 +126,9 @@ class Loop:
                 # Cleared only after the commit, so that a second attempt stores the same rollouts.
                 self._store.add(self._session_id, self._pending, self._costs)
                 break
+            except DatabaseLostError:
+                self._pending, self._costs = [], {}  # committed and saved as the error says, or owed again
+                raise
             except StoreBusyError:
                 if self._locked_at is None:
                     self._locked_at = time.monotonic()

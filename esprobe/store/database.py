@@ -12,9 +12,11 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, Literal
 
-from esprobe.errors import DataError, StoreBusyError, StoreError
+from esprobe.errors import DatabaseLostError, DataError, StoreBusyError, StoreError
 from esprobe.store import migrations
 from esprobe.store.file_system import network_file_system
+from esprobe.store.place import Place
+from esprobe.store.rescue import rescue
 
 APPLICATION_ID = 0x65737062  # "espb", so that file(1) and esprobe can tell whose database it is
 BUSY_TIMEOUT_S = 10.0
@@ -27,21 +29,31 @@ Mode = Literal["read", "write", "untouched"]
 
 
 class Database:
-    """Connections to one file; each transaction has one of its own, so that a reader may query while it iterates."""
+    """Connections to one file; each transaction has one of its own, so that a reader may query while it iterates.
+
+    A writer's connections are held against the path after every commit: a file that was deleted, moved or replaced
+    would take everything that follows with it.
+    """
 
     def __init__(self, path: Path, mode: Mode) -> None:
         self._path = path
         self._mode = mode
         self._idle: list[Connection] = []
+        self._open = 0
         self._closed = False
+        self._place: Place | None = None  # once something was committed
+        self._is_lost = False
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A connection in a transaction: committed at the end of the block, undone if it raises.
 
         The driver itself would begin none for reads, and a reader shall see one state of the file throughout.
+
+        Raises:
+            DatabaseLostError: after the commit: the database is not the file at its path any more.
         """
-        connection = self._idle.pop() if self._idle else _connect(self._path, self._mode)
+        connection = self._idle.pop() if self._idle else self._connected()
         try:
             connection.execute("BEGIN IMMEDIATE" if self._mode == "write" else "BEGIN")
             try:
@@ -51,23 +63,66 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
+            self._check_place(connection)
         finally:
             if self._closed or connection.in_transaction:  # not even undone: the next one opens another connection
-                connection.close()
+                self._close(connection)
             else:
                 self._idle.append(connection)
 
     def write_ahead(self) -> None:
         """Have changes written to a log beside the file, so that readers and the writer do not block each other."""
-        connection = self._idle.pop() if self._idle else _connect(self._path, self._mode)
+        connection = self._idle.pop() if self._idle else self._connected()
         self._idle.append(connection)
         connection.execute("PRAGMA journal_mode = WAL")  # outside a transaction, where alone it can be changed
 
     def close(self) -> None:
-        """Close all connections; one that is in use closes when its transaction ends."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        """Close all connections; one that is in use closes when its transaction ends.
+
+        Raises:
+            DatabaseLostError: what was written is not in the file at the database's path.
+        """
+        try:
+            if self._idle:
+                self._check_place(self._idle[-1])
+        finally:
+            self._closed = True
+            while self._idle:
+                self._close(self._idle.pop())
+        if self._place is not None and not self._is_lost and not self._open:
+            self._refuse_elsewhere(closed=True)
+
+    def _connected(self) -> Connection:
+        if self._place is not None and not self._is_lost:
+            self._refuse_elsewhere()  # SQLite would make a new file there
+        connection = _connect(self._path, self._mode, new=self._place is None)
+        if self._place is not None and not self._open:
+            self._place.forget_companions()  # SQLite removes them with its last connection and makes new ones
+        self._open += 1
+        return connection
+
+    def _close(self, connection: Connection) -> None:
+        connection.close()
+        self._open -= 1
+
+    def _check_place(self, connection: Connection) -> None:
+        if self._mode != "write" or self._is_lost:
+            return
+        if self._place is None:
+            self._place = Place(self._path)
+        self._place.record_new()
+        if (trouble := self._place.trouble()) is not None:
+            self._is_lost = True
+            raise DatabaseLostError(rescue(connection, self._place, trouble))
+
+    def _refuse_elsewhere(self, *, closed: bool = False) -> None:
+        assert self._place is not None
+        if (trouble := self._place.trouble(closed=closed)) is not None:
+            self._is_lost = True
+            raise DatabaseLostError(
+                f"{self._path} {trouble} while esprobe wrote to it, and no connection to it is left with which its "
+                f"content could be saved; look for it elsewhere, or restore a backup"
+            )
 
 
 def open_database(path: Path, mode: Mode) -> Database:
@@ -217,7 +272,8 @@ def check_path(path: Path, mode: Mode) -> None:
         )
 
 
-def _connect(path: Path, mode: Mode) -> Connection:
+def _connect(path: Path, mode: Mode, *, new: bool = True) -> Connection:
+    """A connection; ``new``: a writer makes the file if there is none."""
     path = Path(os.path.realpath(path))  # the write-ahead log lies beside the file, not beside a link to it
     uri = path.as_uri()
     writable = os.access(path.parent, os.W_OK) and os.access(path, os.W_OK)
@@ -229,6 +285,8 @@ def _connect(path: Path, mode: Mode) -> Connection:
     elif mode == "untouched":
         # Of a log that is there already, a reader that may not write leaves everything as it is.
         uri += "?mode=ro" if not _is_settled(path) else "?mode=rw" if writable else "?immutable=1"
+    elif not new:
+        uri += "?mode=rw"
     # isolation_level=None: transactions are begun by the engine's event alone.
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     try:

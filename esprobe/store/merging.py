@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
-from esprobe.errors import RolloutConflictError, StoreError, UsageError
+from esprobe.errors import DatabaseLostError, RolloutConflictError, StoreError, UsageError
 from esprobe.records import StoredCondition
 from esprobe.store.database import Mode, damaged, scalar, scalars, translated
 from esprobe.store.reader import RolloutStore
@@ -99,6 +99,8 @@ def _new(into: Path) -> Iterator[RolloutWriter]:
     target = RolloutWriter.open(into)
     try:
         yield target
+    except DatabaseLostError:
+        raise  # what is at the path now is not the target
     except BaseException:
         target.close()
         for part in ("", "-wal", "-shm"):

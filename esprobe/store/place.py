@@ -1,0 +1,85 @@
+"""Whether an open database is still the file at its path.
+
+A file that was deleted, moved or replaced can be written to for hours, and nothing of it would be found afterwards.
+Owns that question and the words for it. Does not know what to do about it.
+"""
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+_COMPANIONS = ("-wal", "-shm")
+"""What SQLite keeps beside an open database in write-ahead mode: the log, and the index of the log."""
+
+
+class Place:
+    """The files of one open database, as they were when it was opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.real = Path(os.path.realpath(path))
+        self._files: dict[str, tuple[int, int]] = {}
+
+    def record_new(self) -> None:
+        """Remember the files that are there and not known yet; SQLite makes each when it first needs it."""
+        for suffix in ("", *_COMPANIONS):
+            if suffix not in self._files:
+                with suppress(FileNotFoundError):
+                    self._files[suffix] = _identity(self._at(suffix))
+
+    def forget_companions(self) -> None:
+        """SQLite has removed the files beside the database, or is about to."""
+        for suffix in _COMPANIONS:
+            self._files.pop(suffix, None)
+
+    def trouble(self, *, closed: bool = False) -> str | None:
+        """What has happened to the files, as the end of a sentence that begins with the database's path.
+
+        Args:
+            closed: the database has been closed, which removes the files beside it.
+        """
+        for suffix in ("", *_COMPANIONS):
+            if suffix and (closed or suffix not in self._files):
+                continue
+            path = self._at(suffix)
+            of = f" (its file {path.name})" if suffix else ""
+            try:
+                current = _identity(path)
+            except FileNotFoundError:
+                if not self.path.parent.is_dir():
+                    return f"is gone: its folder {self.path.parent} was deleted, moved or unmounted"
+                return f"was deleted or moved{of}"
+            except OSError as err:
+                return f"can no longer be reached{of}: {err.strerror}"
+            if current != self._files.get(suffix):
+                return f"was replaced by another file{of}"
+        return None
+
+    def moved_to(self) -> Path | None:
+        """Where the database is now, if this process can tell (Linux) and it still has a name."""
+        descriptors = Path("/proc/self/fd")
+        with suppress(OSError):
+            for link in descriptors.iterdir():
+                with suppress(OSError):  # a descriptor that was closed meanwhile
+                    found = link.stat()
+                    if stat.S_ISREG(found.st_mode) and (found.st_dev, found.st_ino) == self._files.get(""):
+                        target = Path(os.readlink(link))
+                        return target if found.st_nlink and _is(target, self._files[""]) else None
+        return None
+
+    def _at(self, suffix: str) -> Path:
+        """A link is followed at each look: what counts is the file that the path leads to."""
+        return self.real.with_name(self.real.name + suffix) if suffix else self.path
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _is(path: Path, identity: tuple[int, int]) -> bool:
+    try:
+        return _identity(path) == identity
+    except OSError:
+        return False
