@@ -1,4 +1,4 @@
-"""``backup``: a consistent copy, also while a sampler runs."""
+"""``backup``: a consistent copy of a database, also while a sampler runs."""
 
 from pathlib import Path
 from typing import Annotated

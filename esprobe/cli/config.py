@@ -55,14 +55,14 @@ def _check_keys(context: typer.Context, path: Path, values: dict[Any, Any], name
 
 
 def _checked(context: typer.Context, what: str, parameter: Any, written: Any) -> Any:
-    """A value as its option takes it: that of a repeatable option is a list."""
+    """Check a value of the file against its option; the value of a repeatable option becomes a list."""
     repeatable = getattr(parameter, "multiple", False)
     value = [written] if repeatable and not isinstance(written, list) else written
     if isinstance(value, list | dict) and not repeatable:
         raise UsageError(f"{what} {value!r}, but that option takes one value; fix it there")
     # Typer would convert False to 0 or "False", which is not what "no" in a file means.
-    held = value if isinstance(value, list) else [value]
-    if any(isinstance(one, bool) for one in held) and not getattr(parameter, "is_flag", False):
+    elements = value if isinstance(value, list) else [value]
+    if any(isinstance(one, bool) for one in elements) and not getattr(parameter, "is_flag", False):
         raise UsageError(
             f"{what} {value!r}, but that option is not a switch (YAML reads yes, no, on, off, true and false as "
             f"booleans unless they are quoted); fix it there"

@@ -1,4 +1,4 @@
-"""Writing documents: all or nothing, and never over a database, a link or a device."""
+"""Writing documents atomically, and never over a database."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -9,13 +9,13 @@ from esprobe.errors import StoreError, UsageError
 
 
 def write(path: Path, document: str, beside: Mapping[str, bytes], database: Path) -> None:
-    """A document, and files beside it by their names.
+    """Write a document, and other files into its folder (``beside``: contents by file name).
 
-    A link is followed and the file that it points to is replaced; a pipe or a device gets the document. Files
-    beside the document are made anew or replace ordinary files. Everything is checked before anything is written.
+    If ``path`` is a link, the file that it points to is replaced; to a pipe or a device the document is written. The
+    other files are created or replace regular files. Everything is checked before anything is written.
 
     Raises:
-        UsageError: a name belongs to the database, or to what is no ordinary file.
+        UsageError: a name belongs to the database, or to something other than a regular file.
         StoreError: a file cannot be written.
     """
     path = check_target(path, database)
@@ -26,7 +26,7 @@ def write(path: Path, document: str, beside: Mapping[str, bytes], database: Path
 
 
 def check_target(path: Path, database: Path) -> Path:
-    """The file that a document would be written to, its links followed; call it before minutes are spent on it.
+    """Check that a document can be written to ``path``, and resolve links; call this before a slow computation.
 
     Raises:
         UsageError: it belongs to the database, or is a folder.
@@ -37,14 +37,14 @@ def check_target(path: Path, database: Path) -> Path:
     if not path.parent.is_dir():
         reason, remedy = f"there is no folder {path.parent}", "create it or "
     elif not path.exists() and not os.access(path.parent, os.W_OK):
-        reason, remedy = f"nothing can be written in {path.parent}", ""
+        reason, remedy = f"the folder {path.parent} is not writable", ""
     else:
         return path
     raise StoreError(f"the report cannot be written to {path} ({reason}); {remedy}name another place with --output")
 
 
 def check_figures(path: Path, names: Iterable[str], database: Path) -> None:
-    """Check the files of these names beside a document; call it before they are drawn.
+    """Check that figures with these names can be written beside a document; call this before drawing them.
 
     Raises:
         UsageError: one belongs to a database, or is a link, a folder or a device.
@@ -59,7 +59,7 @@ def check_figures(path: Path, names: Iterable[str], database: Path) -> None:
 
 
 def takes_files_beside(path: Path) -> bool:
-    """Whether a document of that name lies in a folder with others, which no pipe or device does."""
+    """Whether other files can be written beside ``path``, which is pointless for a pipe or a device."""
     return path.resolve().is_file() or not path.resolve().exists()
 
 
@@ -67,7 +67,7 @@ def refuse_database(path: Path, what: str, database: Path) -> None:
     """Refuse to write over a database, this one or another, or the files that belong to it.
 
     Raises:
-        UsageError: ``path`` is one of them, or a folder.
+        UsageError: ``path`` is such a file, or a folder.
     """
     path = path.resolve()
     if path.is_dir():
@@ -84,11 +84,13 @@ def _is_sqlite(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(16) == b"SQLite format 3\0"
     except OSError as err:
-        raise StoreError(f"{path} is there and cannot be looked into ({err.strerror}); name another file") from err
+        raise StoreError(
+            f"{path} exists but cannot be read ({err.strerror}), so it may be a database; name another file"
+        ) from err
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """A reader never sees half a file, and a failed write leaves the old one."""
+    """Replace a file atomically: a failed write leaves the old one."""
     try:
         if path.exists() and not path.is_file():
             path.write_bytes(content)  # a pipe or a device: there is nothing to replace

@@ -29,7 +29,7 @@ class ReportFormat(StrEnum):
 
 
 class RolloutFormat(StrEnum):
-    """Rollouts to be read; jsonl is one object a line."""
+    """Rollouts for people to read; jsonl is one object per line."""
 
     text = "text"
     json = "json"

@@ -32,7 +32,7 @@ COMMANDS = {
     "rescore": "rescore:rescore",
     "data": "data:app",
 }
-"""Command -> where its function, or its group of commands, is in this package; in the order of the help."""
+"""Command -> module and attribute of its function, or of its group of commands; in the order of the help."""
 
 
 def _version(wanted: bool) -> None:
@@ -70,7 +70,7 @@ def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
 
 
 def main() -> None:
-    """Entry point of the ``esprobe`` script. Anything but an EsprobeError is a bug, and surfaces as a traceback."""
+    """Entry point of the ``esprobe`` script. Only an EsprobeError is caught: any other exception is a bug."""
     try:
         guard_standard_output()
         for word in sys.argv[1:]:

@@ -31,7 +31,7 @@ def passk(
             text = passk_table.as_csv(results)
         case CurveFormat.json:
             text = passk_json.as_json(results)
-    if format in (CurveFormat.csv, CurveFormat.json):  # which have no notes
+    if format in (CurveFormat.csv, CurveFormat.json):  # these formats have no notes
         for task in results.unavailable_tasks:
             typer.echo(f"note: {plain(unavailable_task(task))}", err=True)
     typer.echo(text, nl=False)

@@ -24,7 +24,7 @@ _UNITS = ((1, "hours"), (60, "minutes"), (3600, "seconds"))
 
 @dataclass(frozen=True)
 class PlanOptions(WorkerOptions):
-    """Hours are estimated for the workers that are named, not for the GPUs of this machine."""
+    """Hours are estimated for the given number of workers, not for the GPUs of this machine."""
 
     workers: Annotated[
         int | None, typer.Option("--workers", help="Number of workers that the hours are estimated for.")
@@ -83,14 +83,16 @@ def plan(
     job = job.debug() if debug else job
     assumed = tokens or max(1, round(sampling.max_tokens / _ASSUMED_SHARE))  # whole, as it is printed
     expected = estimate.estimate(job, db, {}, assumed, rate)
-    owed = {one.label for one in expected if one.owed}
-    paces = _probe(job, owed, probe_problems) if probe and owed else {}
+    incomplete = {one.label for one in expected if one.owed}
+    paces = _probe(job, incomplete, probe_problems) if probe and incomplete else {}
     if paces:
         expected = estimate.estimate(job, db, paces, assumed, rate)
     typer.echo(_table(expected), nl=False)
     measured = [pace.problems for pace in paces.values()]
     source = (
-        f"measured on {max(measured)} problems" if measured else f"assumed: {_number(assumed)} a completion (--tokens)"
+        f"measured on {max(measured)} problems"
+        if measured
+        else f"assumed: {_number(assumed)} per completion (--tokens)"
     )
     typer.echo(f"\ntokens are {source}")
     count = workers.workers or 1
@@ -120,7 +122,7 @@ def _probe(job: "Job", labels: Collection[str], problems: int) -> "Mapping[str, 
 def _table(expected: "Sequence[Expected]") -> str:
     from esprobe.tables import aligned
 
-    rows = [["condition", "rollouts", "stored", "owed", "tokens", "database"]]
+    rows = [["condition", "rollouts", "stored", "missing", "tokens", "database"]]
     for one in expected:
         counts = [f"{number:,}" for number in (one.planned, one.stored, one.owed)]
         rows.append([one.label, *counts, f"{one.tokens:,.0f}", _bytes(one.size)])
@@ -131,16 +133,16 @@ def _table(expected: "Sequence[Expected]") -> str:
 
 def _hours(expected: "Sequence[Expected]", workers: int, gpus: int, rate: float | None) -> str:
     if not any(one.owed for one in expected):
-        return "nothing is owed"
+        return "no rollouts are missing"
     seconds = [one.seconds for one in expected if one.seconds is not None]
     if len(seconds) < len(expected):
         return "hours are not known; give --rate TOKENS_PER_SECOND of one worker, or measure with --probe"
-    how = f"at {rate:,.0f} tokens/s each" if rate else "at the rates measured here"
+    speed = f"at {rate:,.0f} tokens/s each" if rate else "at the rates measured here"
     hours = sum(seconds) / 3600 / workers
     times = (f"{hours * n:,.1f} {unit}" for n, unit in _UNITS if hours * n >= 1)
     time = next(times, "under a second")
-    on = f"{workers} worker{'s' * (workers > 1)}" + (f" ({gpus} GPU{'s' * (gpus > 1)})" if gpus != workers else "")
-    return f"{time} on {on}, {how}"
+    where = f"{workers} worker{'s' * (workers > 1)}" + (f" ({gpus} GPU{'s' * (gpus > 1)})" if gpus != workers else "")
+    return f"{time} on {where}, {speed}"
 
 
 def _number(value: float) -> str:

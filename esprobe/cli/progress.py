@@ -59,7 +59,7 @@ class ConsoleObserver:
         if self._live:
             self._write(self._bar.stop)
         elif self._last is not None and self._last.done != self._shown:
-            self._print(_in_words(self._last))
+            self._print(_line(self._last))
 
     def notice(self, message: str) -> None:
         """Print a line."""
@@ -80,7 +80,7 @@ class ConsoleObserver:
         now = time.monotonic()
         if now - self._line_at >= _LINE_EVERY_S:
             self._line_at = now
-            self._print(_in_words(progress))
+            self._print(_line(progress))
             self._shown = progress.done
 
     def _print(self, message: str) -> None:
@@ -106,7 +106,7 @@ def _silence(stream: IO[str]) -> None:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def _in_words(progress: Progress) -> str:
+def _line(progress: Progress) -> str:
     share = progress.done / progress.total
     return f"{progress.done:,} of {progress.total:,} ({share:.1%}), {_figures(progress)}"
 

@@ -48,13 +48,13 @@ def report(
     from esprobe.report.notes_text import unavailable_task
     from esprobe.safe_text import plain
 
-    # What is missing or cannot be written is reported before minutes are spent on computing.
+    # A missing library or an output that cannot be written is reported before minutes of computing.
     plotly = _plotly() if format is ReportFormat.html else ""
     pictured = format is ReportFormat.markdown and _pictured(output, figures)
     if output is not None:
         check_target(output, db)
     results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
-    if format in (ReportFormat.csv, ReportFormat.json):  # which have no notes
+    if format in (ReportFormat.csv, ReportFormat.json):  # these formats have no notes
         for task in results.unavailable_tasks:
             typer.echo(f"note: {plain(unavailable_task(task))}", err=True)
     beside: dict[str, bytes] = {}

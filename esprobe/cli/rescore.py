@@ -44,14 +44,14 @@ def rescore(
         typer.echo(rescore_text.as_table(done.changes), nl=False)
     if done.given:
         typer.echo(
-            f"{done.given} imports brought their verdicts from a file, not from a scorer; they are not changed",
+            f"{done.given} imports were not changed: their verdicts are from the imported file, not from a scorer",
             err=True,
         )
     if done.skipped:
-        whose = (
+        kept = (
             "that scorer's verdicts" if scorer else "the newest verdicts of their scorers; --scorer names one for all"
         )
-        typer.echo(f"{done.skipped} of {done.skipped + done.sessions} sessions had {whose} already", err=True)
+        typer.echo(f"{done.skipped} of {done.skipped + done.sessions} sessions had {kept} already", err=True)
     if not done.sessions:
         typer.echo("nothing to do", err=True)
     elif done.written:

@@ -63,7 +63,7 @@ ARMS = {
 }
 
 REPLACED = frozenset({"sigma", "temperature", "samples", "db", "baseline", "shard", "debug", "config"})
-"""Parameters of the sampling commands that the next command has its own values of, or that a scan does not have."""
+"""Parameters of the sampling commands that a scan does not have, or that the suggested command sets itself."""
 
 
 @grouped
@@ -120,7 +120,7 @@ def scan(
 
 
 def kept_options(command: Callable[..., None], sampling: ScanOptions, *groups: Any) -> list[str]:
-    """The options of a scan that the sampling command has to repeat, as typed: those that are not at their default.
+    """The options of a scan that the suggested sampling command has to repeat: those with other than default values.
 
     ``--problems`` is repeated only if it was given: a scan's default is smaller than a study on purpose.
     """

@@ -48,7 +48,7 @@ def show(
         chosen = choose_conditions(store.conditions(), condition or ())
         labels = {stored.id: stored.condition.label for stored in chosen}
         selection = RolloutFilter(list(labels), problem, seed, correct)
-        # One more than is shown tells whether more follow.
+        # One more than is shown, to know whether more follow.
         found = stack.enter_context(closing(store.browse(selection, limit + 1, offset)))
         page = islice(found, limit)
         match format:

@@ -1,4 +1,4 @@
-"""Standard output that can be full, closed, or left by its reader, for all commands at once."""
+"""Handles write errors on standard output (full disk, closed, broken pipe) for all commands."""
 
 import errno
 import io
@@ -12,15 +12,17 @@ if TYPE_CHECKING:
 
 
 _BROKEN_PIPE = 128 + 13
-"""Exit code of Unix tools whose reader has gone: SIGPIPE, by its number because Windows has no such signal."""
+"""Exit code of Unix tools that SIGPIPE ended (signal 13; Windows does not define its name)."""
 
 
 def guard_standard_output() -> None:
-    """From now on a failure to write standard output is told from a failure to write any other file.
+    """From now on, report failed writes to standard output as ``OutputError``.
+
+    A write to a pipe whose reader has exited (``esprobe show | head``) instead ends the process without a message, with
+    the same exit code as other Unix tools.
 
     Raises:
-        OutputError: it is closed. So will be every later write that fails, but for one to a pipe whose reader has gone
-            (``esprobe show | head``): that ends the process without a word, with the exit code of other Unix tools.
+        OutputError: standard output is closed.
     """
     if sys.stdout is None:
         raise OutputError("standard output is closed, so no result could be seen; send it to a file or to /dev/null")
@@ -37,7 +39,7 @@ class _Guarded(io.FileIO):
 
     def write(self, data: "ReadableBuffer", /) -> int:
         if self._failed:
-            # Python flushes once more at its end, and nobody needs to hear of it twice.
+            # Python flushes again at exit; do not report the same error twice.
             return memoryview(data).nbytes
         try:
             return super().write(data)

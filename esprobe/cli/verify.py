@@ -27,16 +27,16 @@ def verify(
         answers.append(answer)
         if format is TableFormat.table:
             note = f" ({plain(answer.note)})" if answer.note else ""
-            sound = "nothing off" if answer.asked else "not checked"
-            typer.echo(f"{answer.question}: {f'{len(answer.found)} found' if answer.found else sound}{note}")
+            no_findings = "ok" if answer.asked else "not checked"
+            typer.echo(f"{answer.question}: {f'{len(answer.found)} findings' if answer.found else no_findings}{note}")
             for line in answer.found:
                 typer.echo(f"  {plain(line)}")
-    off = sum(len(answer.found) for answer in answers)
+    findings = sum(len(answer.found) for answer in answers)
     if format is TableFormat.json:
         listed = [{"question": a.question, "asked": a.asked, "found": list(a.found), "note": a.note} for a in answers]
-        typer.echo(json.dumps({"schema": 1, "database": str(db), "off": off, "answers": listed}))
-    if off:
+        typer.echo(json.dumps({"schema": 1, "database": str(db), "off": findings, "answers": listed}))
+    if findings:
         raise StoreError(
-            f"{db} is damaged ({off} findings, listed on standard output), so its figures cannot be trusted; restore a "
-            f"copy, or sample again into another database"
+            f"{db} is damaged ({findings} findings, listed on standard output), so its figures cannot be trusted; "
+            f"restore a copy, or sample again into another database"
         )

@@ -33,7 +33,7 @@ class Check:
     Attributes:
         name: what was checked, a few words.
         ok: whether it holds.
-        detail: what was found, one line.
+        detail: the result, one line.
     """
 
     name: str
@@ -136,12 +136,12 @@ def whole_model(engine: ProbedEngine, checkpoint: Checkpoint, dtype: str) -> tup
         Check(
             "canaries repeat",
             floor < math.inf,
-            f"two unperturbed answers are {_apart(floor)}",
+            f"two unperturbed answers are {_difference(floor)}",
         ),
         Check(
             "canaries change",
             changed > beyond(floor) and other_digest != digest,
-            f"under sigma {WHOLE.sigma:g} they are {_apart(changed)}"
+            f"under sigma {WHOLE.sigma:g} they are {_difference(changed)}"
             + (", and the weights' digest is the same" if other_digest == digest else ""),
         ),
         Check(
@@ -159,7 +159,7 @@ def whole_model(engine: ProbedEngine, checkpoint: Checkpoint, dtype: str) -> tup
         Check(
             "canaries return",
             after <= beyond(floor) < math.inf,  # otherwise it cannot be decided
-            f"after it they are {_apart(after)}",
+            f"after it they are {_difference(after)}",
         ),
     ]
     return checks, floor
@@ -172,11 +172,11 @@ def perturbed_names(checkpoint: Checkpoint, dtype: str) -> list[str]:
 
 
 def beyond(floor: float) -> float:
-    """What a difference must exceed to mean anything, where equal answers lie ``floor`` apart (0: any does)."""
+    """The difference above which answers count as changed, if equal answers differ by up to ``floor``."""
     return 4 * floor
 
 
-def _apart(difference: float) -> str:
+def _difference(difference: float) -> str:
     if difference == 0:
         return "equal, token for token and bit for bit"
     if difference == math.inf:

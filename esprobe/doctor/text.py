@@ -15,7 +15,7 @@ def as_table(diagnosis: Diagnosis) -> str:
     """What was checked, what rounding does, and the verdict; ASCII but for names."""
     identity = diagnosis.identity
     lines = [f"{plain(identity.model)}: {identity.dtype} on {diagnosis.engine}", ""]
-    lines += aligned([["", "check", "found"], *_check_rows(diagnosis)])
+    lines += aligned([["", "check", "result"], *_check_rows(diagnosis)])
     if diagnosis.rounding:
         lines += [
             "",

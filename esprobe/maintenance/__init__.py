@@ -1,1 +1,1 @@
-"""Looking after a database: rescore, verify, import and export. Uses the store and tasks; draws nothing."""
+"""Maintenance of a database: rescore, verify, import and export. Uses the store and tasks; samples nothing."""

@@ -1,4 +1,4 @@
-"""Rollouts as rows for other tools: JSON lines and Parquet, streamed, so that a file of any size fits any memory."""
+"""Rollouts as rows for other tools, JSON lines or Parquet; streamed, so that memory use does not grow with the file."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from esprobe.records import StoredCondition
 from esprobe.store import RolloutStore
 
 ROW_GROUP = 20_000
-"""Rollouts of one Parquet row group: what is in memory at once."""
+"""Rollouts per Parquet row group; one group is in memory at a time."""
 
 COLUMNS = {
     "condition": "int64",
@@ -33,44 +33,66 @@ COLUMNS = {
     "token_count": "int64",
     "finish_reason": "string",
 }
-"""Names and Arrow types of a row's fields, in their order."""
+"""Names and Arrow types of a row's fields, in order."""
 
 
 def rows(store: RolloutStore, conditions: Sequence[StoredCondition]) -> Iterator[dict[str, Any]]:
-    """One flat row a rollout, by condition, seed and problem."""
+    """One flat row per rollout, sorted by condition, seed and problem."""
     for stored in conditions:
-        given = stored.condition
-        for drawn in store.rollouts(stored.id):
-            told = (stored.id, given.digest, given.label, given.kind, given.temperature, given.sigma, given.model)
-            drew = (given.task, drawn.problem, drawn.seed, drawn.completion, drawn.reward, drawn.correct, drawn.answer)
-            values = (*told, *drew, drawn.failure, drawn.token_count, drawn.finish_reason)
-            yield dict(zip(COLUMNS, values, strict=True))
+        condition = stored.condition
+        of_condition = (
+            stored.id,
+            condition.digest,
+            condition.label,
+            condition.kind,
+            condition.temperature,
+            condition.sigma,
+            condition.model,
+            condition.task,
+        )
+        for rollout in store.rollouts(stored.id):
+            of_rollout = (
+                rollout.problem,
+                rollout.seed,
+                rollout.completion,
+                rollout.reward,
+                rollout.correct,
+                rollout.answer,
+                rollout.failure,
+                rollout.token_count,
+                rollout.finish_reason,
+            )
+            yield dict(zip(COLUMNS, (*of_condition, *of_rollout), strict=True))
 
 
-def write_json_lines(found: Iterable[dict[str, Any]], file: TextIO) -> int:
-    """One JSON object a line, ASCII only, so that nothing a model wrote can act on a terminal; how many."""
+def write_json_lines(rows: Iterable[dict[str, Any]], file: TextIO) -> int:
+    """Write one JSON object per line, ASCII only, so that completions cannot send control codes to a terminal.
+
+    Returns:
+        The number of rows.
+    """
     count = 0
-    for row in found:
+    for row in rows:
         file.write(json.dumps(row) + "\n")
         count += 1
     return count
 
 
-def export_json_lines(found: Iterable[dict[str, Any]], path: Path) -> int:
-    """The same into a file, which appears whole or not at all.
+def export_json_lines(rows: Iterable[dict[str, Any]], path: Path) -> int:
+    """Write one JSON object per line to a file, atomically; returns the number of rows.
 
     Raises:
         StoreError: it cannot be written.
     """
     try:
         with replacing(path) as draft, draft.open("w", encoding="ascii") as file:
-            return write_json_lines(found, file)
+            return write_json_lines(rows, file)
     except OSError as err:
         raise StoreError(f"{path} cannot be written ({err.strerror}); name another place with --output") from err
 
 
-def export_parquet(found: Iterable[dict[str, Any]], path: Path) -> int:
-    """A Parquet file with one row a rollout, which appears whole or not at all; how many.
+def export_parquet(rows: Iterable[dict[str, Any]], path: Path) -> int:
+    """Write a Parquet file with one row per rollout, atomically; returns the number of rows.
 
     Raises:
         StoreError: it cannot be written.
@@ -84,7 +106,7 @@ def export_parquet(found: Iterable[dict[str, Any]], path: Path) -> int:
             "Parquet needs pyarrow; install it in a checkout of esprobe with: pip install '.[parquet]'"
         ) from err
     schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in COLUMNS.items()])
-    count, remaining = 0, iter(found)
+    count, remaining = 0, iter(rows)
     try:
         with replacing(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
             while group := list(islice(remaining, ROW_GROUP)):

@@ -1,9 +1,9 @@
-"""Rollouts made elsewhere, line by line: which forms of JSON lines are understood, and what each line says.
+"""Parsing rollouts of other tools from JSON lines.
 
-Two forms, also mixed in one file. A problem with its samples, as in Large Language Monkeys:
-``{"problem": 3, "samples": ["text", ...], "is_corrects": [true, ...]}``; and a rollout a line:
+Lines have one of two formats, which may be mixed in a file. One problem with its samples, as in Large Language Monkeys:
+``{"problem": 3, "samples": ["text", ...], "is_corrects": [true, ...]}``; or one rollout:
 ``{"problem": 3, "completion": "text", "correct": true}``. A problem is an index, or its text (also as "question" or
-"prompt"). Optional in a rollout: seed, reward, answer, failure, token_count, finish_reason, condition_digest,
+"prompt"). Optional keys of a rollout: seed, reward, answer, failure, token_count, finish_reason, condition_digest,
 kind.
 """
 
@@ -24,15 +24,15 @@ _MOST_INTEGER = 2**63 - 1
 
 @dataclass(frozen=True)
 class ImportedRow:
-    """One rollout as a file has it.
+    """One rollout of an imported file.
 
     Attributes:
-        line: where it stands, from 1.
-        problem: the index of its problem, or the problem's text.
-        seed: names the draw; None for the next one of its problem.
+        line: number of its line, from 1.
+        problem: index of its problem, or the problem's text.
+        seed: None for the seed that follows that of its problem's previous row, or 0.
         correct: the file's verdict; None if it has none.
-        condition: what the file calls the condition, as esprobe's own exports do; None if it does not.
-        kind: how the file says it was drawn, likewise.
+        condition: ``condition_digest``, which esprobe's own exports contain; None if absent.
+        kind: kind of the condition, likewise.
     """
 
     line: int
@@ -50,14 +50,14 @@ class ImportedRow:
 
 
 def read_rows(path: Path) -> Iterator[ImportedRow]:
-    """Every rollout of a file, in its order; blank lines are passed over.
+    """Every rollout of a file, in order; blank lines are skipped.
 
     Raises:
-        DataError: the file cannot be read, or a line is not of either form; names the line and what is wrong.
+        DataError: the file cannot be read, or a line has neither format; the message contains the line number.
     """
     if path.exists() and not path.is_file():
         raise DataError(
-            f"{path} is no ordinary file, and an import reads its file more than once; write it to one first"
+            f"{path} is not a regular file, and an import reads its file more than once; save it as a file first"
         )
     try:
         with path.open(encoding="utf-8-sig") as file:  # some programs begin a file with a byte order mark
@@ -71,28 +71,28 @@ def read_rows(path: Path) -> Iterator[ImportedRow]:
 
 def _line(path: Path, number: int, line: str) -> Iterator[ImportedRow]:
     try:
-        found = json.loads(line)
+        fields = json.loads(line)
     except (ValueError, RecursionError) as err:
-        raise _wrong(path, number, f"is no JSON ({err})") from err
-    if not isinstance(found, dict):
-        raise _wrong(path, number, "is no JSON object")
-    problem = next((found[key] for key in _PROBLEM_KEYS if found.get(key) is not None), None)
+        raise _wrong(path, number, f"is not valid JSON ({err})") from err
+    if not isinstance(fields, dict):
+        raise _wrong(path, number, "is not a JSON object")
+    problem = next((fields[key] for key in _PROBLEM_KEYS if fields.get(key) is not None), None)
     if (
         isinstance(problem, bool)
         or not isinstance(problem, int | str)
         or (isinstance(problem, int) and not 0 <= problem <= _MOST_INTEGER)
     ):
-        raise _wrong(path, number, 'names no problem: "problem" must be an index from 0 up, or the problem\'s text')
+        raise _wrong(path, number, 'has no valid "problem", which must be an index (at least 0) or the problem\'s text')
     if isinstance(problem, str):
         problem = storable(problem)
-    if "samples" not in found:
-        yield _row(path, number, problem, found)
+    if "samples" not in fields:
+        yield _row(path, number, problem, fields)
         return
-    samples, verdicts = found["samples"], found.get("is_corrects")
+    samples, verdicts = fields["samples"], fields.get("is_corrects")
     if not isinstance(samples, list):
-        raise _wrong(path, number, '"samples" must be a list of texts')
+        raise _wrong(path, number, '"samples" must be a list of completions')
     if verdicts is not None and (not isinstance(verdicts, list) or len(verdicts) != len(samples)):
-        raise _wrong(path, number, f'"is_corrects" must be a list of {len(samples)} verdicts, one a sample')
+        raise _wrong(path, number, f'"is_corrects" must be a list of {len(samples)} verdicts, one per sample')
     for index, sample in enumerate(samples):
         one = dict(sample) if isinstance(sample, dict) else {"completion": sample}
         if verdicts is not None:
@@ -100,32 +100,32 @@ def _line(path: Path, number: int, line: str) -> Iterator[ImportedRow]:
         yield _row(path, number, problem, one)
 
 
-def _row(path: Path, number: int, problem: int | str, found: Mapping[str, Any]) -> ImportedRow:
-    completion, correct, reward = found.get("completion"), found.get("correct"), found.get("reward")
+def _row(path: Path, number: int, problem: int | str, fields: Mapping[str, Any]) -> ImportedRow:
+    completion, correct, reward = fields.get("completion"), fields.get("correct"), fields.get("reward")
     if not isinstance(completion, str):
-        raise _wrong(path, number, '"completion" must be a text')
+        raise _wrong(path, number, '"completion" must be a string')
     if correct in (0, 1):
         correct = bool(correct)
     for name, wrong, must in (
         ("correct", correct is not None and not isinstance(correct, bool), "true or false"),
         ("reward", reward is not None and not _is_number(reward), "a number"),
-        ("finish_reason", found.get("finish_reason", "unknown") not in _FINISH_REASONS, " or ".join(_FINISH_REASONS)),
+        ("finish_reason", fields.get("finish_reason", "unknown") not in _FINISH_REASONS, " or ".join(_FINISH_REASONS)),
     ):
         if wrong:
             raise _wrong(path, number, f'"{name}" must be {must}')
     return ImportedRow(
         line=number,
         problem=problem,
-        seed=_integer(path, number, found, "seed"),
+        seed=_integer(path, number, fields, "seed"),
         completion=storable(completion),
         correct=correct,
         reward=None if reward is None else float(reward),
-        answer=_text(path, number, found, "answer"),
-        failure=_text(path, number, found, "failure"),
-        token_count=_integer(path, number, found, "token_count") or 0,
-        finish_reason=found.get("finish_reason", "unknown"),
-        condition=_text(path, number, found, "condition_digest"),
-        kind=_text(path, number, found, "kind"),
+        answer=_text(path, number, fields, "answer"),
+        failure=_text(path, number, fields, "failure"),
+        token_count=_integer(path, number, fields, "token_count") or 0,
+        finish_reason=fields.get("finish_reason", "unknown"),
+        condition=_text(path, number, fields, "condition_digest"),
+        kind=_text(path, number, fields, "kind"),
     )
 
 
@@ -133,17 +133,17 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _integer(path: Path, number: int, found: Mapping[str, Any], name: str) -> int | None:
-    value = found.get(name)
+def _integer(path: Path, number: int, fields: Mapping[str, Any], name: str) -> int | None:
+    value = fields.get(name)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_INTEGER):
-        raise _wrong(path, number, f'"{name}" must be a whole number from 0 up')
+        raise _wrong(path, number, f'"{name}" must be an integer, at least 0')
     return value
 
 
-def _text(path: Path, number: int, found: Mapping[str, Any], name: str) -> str | None:
-    value = found.get(name)
+def _text(path: Path, number: int, fields: Mapping[str, Any], name: str) -> str | None:
+    value = fields.get(name)
     if value is not None and not isinstance(value, str):
-        raise _wrong(path, number, f'"{name}" must be a text')
+        raise _wrong(path, number, f'"{name}" must be a string')
     return None if value is None else storable(value)
 
 

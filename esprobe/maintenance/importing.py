@@ -1,6 +1,6 @@
-"""Rollouts made elsewhere become a condition of their own, so that the statistics serve them too.
+"""Importing rollouts of other tools as a condition of their own, so that the statistics apply to them too.
 
-Owns how a file's problems are numbered and who gives the verdicts: the scorer of a task that is named, else the file.
+Owns how a file's problems are numbered and where verdicts come from: the scorer of the task, or the file without one.
 """
 
 import hashlib
@@ -22,24 +22,24 @@ BATCH = 4096
 """Rollouts committed together."""
 
 FOREIGN = "imported"
-"""The task's name where the problems are known by the file alone."""
+"""The task name recorded if no task was given, so that only the file describes the problems."""
 
 _NO_PLAN = Extent(0, 0, 0, 0, 0)
-"""What is recorded as asked for where the rollouts fill no rectangle of problems and seeds."""
+"""The extent recorded if the rollouts do not fill a rectangle of problems and seeds."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is to be imported.
+    """An import.
 
     Attributes:
         path: a file of JSON lines.
         label: the condition's name.
-        model: who made the rollouts, for people.
-        task: the task whose problems the indices name and whose scorer gives the verdicts; None: the file has both.
-        data: the task's data set, as the sampling commands take it.
-        temperature: at which they were drawn, if known.
-        command: what was typed, for the record.
+        model: the model that generated the rollouts, for people.
+        task: the task that the problem indices refer to and whose scorer gives the verdicts; None: the file has both.
+        data: the task's data set, as in the sampling commands.
+        temperature: their sampling temperature; None if not known.
+        command: the command line, recorded with the session.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of it: rollouts that were new, those that were there already, and the problems they are about."""
+    """The result: rollouts that were new, those that were already stored (``known``), and the number of problems."""
 
     new: int
     known: int
@@ -61,8 +61,8 @@ class Imported:
 
 
 @dataclass(frozen=True)
-class _Ground:
-    """The problems of an import, and how a rollout of theirs is judged."""
+class _Prepared:
+    """A checked import: its problems, and how its rollouts are scored."""
 
     task: str
     data_digest: str
@@ -73,20 +73,20 @@ class _Ground:
 
 
 def import_rollouts(source: Source, database: Path) -> Imported:
-    """Store every rollout of a file; those that are stored already are left as they are.
+    """Store every rollout of a file; those that are already stored are skipped.
 
     Raises:
-        DataError: the file is not of the form, or a line's problem or verdict is missing; nothing was stored.
-        RolloutConflictError: a problem and seed are stored with another completion; earlier batches stay.
+        DataError: the file has another format, or a line's problem or verdict is missing; nothing was stored.
+        RolloutConflictError: a problem and seed are already stored with another completion; earlier batches stay.
         UsageError: there is no such task.
         StoreError: the database cannot be written.
     """
-    ground = _known_task(source) if source.task is not None else _foreign(source)
+    prepared = _with_task(source) if source.task is not None else _without_task(source)
     condition = Condition(
-        task=ground.task,
-        data_digest=ground.data_digest,
+        task=prepared.task,
+        data_digest=prepared.data_digest,
         prompt="imported",
-        prompt_digest=digest_of([prompt.digest for _, prompt in ground.problems.values()]),
+        prompt_digest=digest_of([prompt.digest for _, prompt in prepared.problems.values()]),
         model=storable(source.model),
         model_fingerprint=digest_of(["imported", storable(source.model)]),
         dtype="unknown",
@@ -95,38 +95,38 @@ def import_rollouts(source: Source, database: Path) -> Imported:
         temperature=source.temperature,
         source=storable(source.label),
     )
-    task_digest = digest_of([ground.task, ground.data_digest, "imported"])
+    task_digest = digest_of([prepared.task, prepared.data_digest, "imported"])
     with RolloutWriter.open(database) as store:
         condition_id = store.register_condition(condition)
-        ids = store.register_problems(ground.task, task_digest, ground.problems.values())
+        ids = store.register_problems(prepared.task, task_digest, prepared.problems.values())
         session = store.begin_session(
             source.command,
-            ground.scorer,
-            {condition_id: ground.extent},
+            prepared.scorer,
+            {condition_id: prepared.extent},
             {"engine": "imported", "file": storable(str(source.path)), "sha256": _sha256(source.path)},
             {"esprobe": esprobe.__version__},
             {},
         )
         outcome, new, rollouts = "failed", 0, 0
         try:
-            for batch in _batches(source, ground, condition_id, ids):
+            for batch in _batches(source, prepared, condition_id, ids):
                 rollouts += len(batch)
                 new += store.add(session, batch, {})
             outcome = "done"
         finally:
             store.end_session(session, outcome)
-    return Imported(new, rollouts - new, len(ground.problems))
+    return Imported(new, rollouts - new, len(prepared.problems))
 
 
 class _SeedSet:
-    """Seeds as runs of consecutive ones: a file of millions of rollouts has a run for each problem, in any order."""
+    """A set of seeds, stored as runs of consecutive ones: usually one run per problem, whatever its length."""
 
     def __init__(self) -> None:
         self._runs: list[list[int]] = []
-        """[first, last] of each run, ascending and apart."""
+        """[first, last] of each run, ascending, with gaps between them."""
 
     def add(self, seed: int) -> bool:
-        """Whether the seed is new."""
+        """Add a seed; returns whether it was new."""
         runs = self._runs
         place = bisect_right(runs, seed, key=lambda run: run[0])
         if place and seed <= runs[place - 1][1]:
@@ -144,8 +144,8 @@ class _SeedSet:
         return True
 
 
-class _Drawn:
-    """Seeds of the rows of a file, in its order: a row without one has the next of its problem."""
+class _RowSeeds:
+    """The seeds of a file's rows, in order: a row without a seed gets the next one of its problem."""
 
     def __init__(self) -> None:
         self._next: dict[int | str, int] = {}
@@ -154,30 +154,31 @@ class _Drawn:
         self._first: ImportedRow | None = None
 
     def check(self, path: Path, row: ImportedRow) -> None:
-        """Refuse a row that can be no further rollout of one condition.
+        """Refuse a row that cannot belong to the same condition as the rows before it.
 
         Raises:
-            DataError: its problem and seed were there before, it is of another condition than the first row, or it was
-                drawn under a perturbation.
+            DataError: an earlier row has the same problem and seed, its condition differs from the first row's, or it
+                was sampled under a perturbation.
         """
         self._first = self._first or row
-        alone = "an import is one condition, so import each by itself (esprobe export --condition picks one)"
+        separately = "an import is one condition, so import each separately (esprobe export --condition selects one)"
         if row.condition != self._first.condition:
             raise DataError(
                 f"line {row.line} of {path} is of condition {row.condition!r} and line {self._first.line} of "
-                f"{self._first.condition!r}: {alone}"
+                f"{self._first.condition!r}; {separately}"
             )
         if row.kind == Kind.PERTURBATION:
             raise DataError(
-                f"line {row.line} of {path} was drawn under a perturbation, which all rollouts of its seed share, and "
-                f"an import takes rollouts as independent: its intervals would be too narrow. Join databases with: "
-                f'esprobe merge; or leave "kind" out, if you know better'
+                f"line {row.line} of {path} was sampled under a perturbation, which all rollouts of its seed share, "
+                f"but an import treats rollouts as independent, so its intervals would be too narrow. To combine "
+                f'databases, use: esprobe merge; if these rollouts are independent, remove "kind" from the file'
             )
         seed, seeds = self.seed(row), self._seeds.setdefault(row.problem, _SeedSet())
         if not seeds.add(seed):
             raise DataError(
-                f"line {row.line} of {path} is seed {seed} of problem {str(row.problem)[:40]!r} a second time, and one "
-                f"key names one rollout; give each its own seed or none. If the file holds several conditions: {alone}"
+                f"line {row.line} of {path} repeats seed {seed} of problem {str(row.problem)[:40]!r}, and a problem "
+                f"has one rollout per seed; give each its own seed, or none. If the file holds several conditions: "
+                f"{separately}"
             )
 
     def seed(self, row: ImportedRow) -> int:
@@ -188,7 +189,7 @@ class _Drawn:
         return seed
 
     def extent(self, indices: dict[int | str, int]) -> Extent:
-        """The rectangle that the rows fill, if they fill one."""
+        """The rectangle of problems and seeds that the rows fill; ``_NO_PLAN`` if they fill none."""
         spans, first, stop = set(self._span.values()), min(indices.values()), max(indices.values()) + 1
         seed, last, count = next(iter(spans))
         if len(spans) > 1 or last + 1 - seed != count or stop - first != len(indices):
@@ -196,19 +197,19 @@ class _Drawn:
         return Extent(first, stop, seed, count, len(indices))
 
 
-def _known_task(source: Source) -> _Ground:
+def _with_task(source: Source) -> _Prepared:
     assert source.task is not None
     task = load_task(source.task)
     data = task.data_set(source.data)
     scorer, problems = task.scorers[0], data.problems
     used: dict[int | str, tuple[Problem, Prompt]] = {}
-    drawn = _Drawn()
+    row_seeds = _RowSeeds()
     for row in read_rows(source.path):
-        drawn.check(source.path, row)
+        row_seeds.check(source.path, row)
         if not isinstance(row.problem, int) or row.problem >= len(problems):
             raise DataError(
-                f"line {row.line} of {source.path} is about problem {str(row.problem)[:40]!r}, and {data.source} has "
-                f"the indices 0 to {len(problems) - 1}; name the data with --data, or leave out --task"
+                f"line {row.line} of {source.path} refers to problem {str(row.problem)[:40]!r}, but {data.source} has "
+                f"the indices 0 to {len(problems) - 1}; use the right data with --data, or leave out --task"
             )
         if row.problem not in used:
             used[row.problem] = (problems[row.problem], task.prompt(problems[row.problem], task.prompts[0]))
@@ -218,19 +219,19 @@ def _known_task(source: Source) -> _Ground:
 
     if not used:
         raise DataError(f"{source.path} holds no rollout, so there is nothing to import")
-    extent = drawn.extent({name: problem.index for name, (problem, _) in used.items()})
-    return _Ground(task.name, data.digest, scorer, dict(sorted(used.items())), judge, extent)
+    extent = row_seeds.extent({name: problem.index for name, (problem, _) in used.items()})
+    return _Prepared(task.name, data.digest, scorer, dict(sorted(used.items())), judge, extent)
 
 
-def _foreign(source: Source) -> _Ground:
+def _without_task(source: Source) -> _Prepared:
     names: dict[int | str, None] = {}
-    drawn = _Drawn()
+    row_seeds = _RowSeeds()
     for row in read_rows(source.path):
-        drawn.check(source.path, row)
+        row_seeds.check(source.path, row)
         names[row.problem] = None
         if row.correct is None:
             raise DataError(
-                f"line {row.line} of {source.path} does not say whether it is correct, and no task was named to score "
+                f"line {row.line} of {source.path} does not say whether it is correct, and no task was given to score "
                 f'it; add "correct" (or "is_corrects" beside samples), or use --task'
             )
     if not names:
@@ -248,17 +249,17 @@ def _foreign(source: Source) -> _Ground:
         reward = float(bool(row.correct)) if row.reward is None else row.reward
         return Score(reward, bool(row.correct), row.answer, None if row.correct else row.failure or "unknown")
 
-    return _Ground(FOREIGN, digest_of(list(numbered)), GIVEN, problems, judge, drawn.extent(numbered))
+    return _Prepared(FOREIGN, digest_of(list(numbered)), GIVEN, problems, judge, row_seeds.extent(numbered))
 
 
-def _batches(source: Source, ground: _Ground, condition_id: int, ids: dict[int, int]) -> Iterator[list[NewRollout]]:
-    drawn = _Drawn()
+def _batches(source: Source, prepared: _Prepared, condition_id: int, ids: dict[int, int]) -> Iterator[list[NewRollout]]:
+    row_seeds = _RowSeeds()
     batch = []
     for row in read_rows(source.path):
-        problem, prompt = ground.problems[row.problem]
-        request = Request(ids[problem.index], problem.index, drawn.seed(row), prompt, max_tokens=0)
+        problem, prompt = prepared.problems[row.problem]
+        request = Request(ids[problem.index], problem.index, row_seeds.seed(row), prompt, max_tokens=0)
         completion = Completion(request, row.completion, row.token_count, row.finish_reason)  # type: ignore[arg-type]
-        batch.append(NewRollout(condition_id, completion, ground.judge(row)))
+        batch.append(NewRollout(condition_id, completion, prepared.judge(row)))
         if len(batch) == BATCH:
             yield batch
             batch = []

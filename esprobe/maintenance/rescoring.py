@@ -1,6 +1,6 @@
-"""Every verdict again, from stored texts: no engine, no model.
+"""Scoring stored completion texts again; needs no engine and no model.
 
-Owns which scorer is meant, and what changes under it. Does not know how a task scores, or how rollouts are stored.
+Owns which scorer is used, and the counts of changes. Does not know how a task scores, or how rollouts are stored.
 """
 
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -18,11 +18,11 @@ from esprobe.store.session_verdicts import ScoredText, VerdictReader, VerdictWri
 from esprobe.tasks import Task, load_task
 
 Change = tuple[ScoredText, Score]
-"""A rollout as it is stored, and another verdict on it."""
+"""A stored rollout and its new verdict."""
 
 
 class Judge:
-    """Scores stored texts again; tasks are loaded as their rollouts come up."""
+    """Scores stored texts again; each task is loaded when ``scorer`` first needs it."""
 
     def __init__(self, store: VerdictReader) -> None:
         self._path = store.path
@@ -30,33 +30,35 @@ class Judge:
         self._tasks: dict[str, Task] = {}
 
     def verdict(self, stored: ScoredText, scorer: str) -> Score:
-        """The verdict of a scorer of the rollout's task on its text.
+        """The verdict that a scorer of the rollout's task gives its text.
 
         Raises:
-            StoreError: its problem is not there, or is not one that its task could ask.
+            StoreError: its problem does not exist, or its task rejects the problem.
         """
-        given = self._problems.get(stored.problem_id)
-        if given is None or given.task not in self._tasks:
-            what = f"the problem with id {stored.problem_id}, which a rollout names, is not there or of another task"
+        task_problem = self._problems.get(stored.problem_id)
+        if task_problem is None or task_problem.task not in self._tasks:
+            what = (
+                f"a rollout refers to problem id {stored.problem_id}, which does not exist or belongs to another task"
+            )
             raise StoreError(damaged(self._path, what))
         with stored_problems(self._path):
-            return self._tasks[given.task].score(given.problem, stored.completion, scorer)
+            return self._tasks[task_problem.task].score(task_problem.problem, stored.completion, scorer)
 
     def changes(self, batch: Iterable[ScoredText], scorer: str) -> list[Change]:
-        """Those of a batch on which a scorer's verdict is not the stored one, in any part of it."""
+        """The rollouts of a batch whose new verdict differs from the stored one in any field."""
         verdicts = ((stored, self.verdict(stored, scorer)) for stored in batch)
         return [(stored, verdict) for stored, verdict in verdicts if verdict != stored.score]
 
     def scorer(self, task: str, wanted: str | None, current: str) -> str:
-        """The scorer of a task that a person means by a name with or without a version.
+        """Resolve a scorer name, with or without a version, to a scorer of a task.
 
         Args:
-            task: name of a task of the file.
+            task: name of a task in the file.
             wanted: "strict/1", or "strict" for its newest version; None for the newest version of ``current``.
-            current: the scorer of the verdicts that are stored.
+            current: the scorer of the stored verdicts.
 
         Raises:
-            UsageError: the task has none of that name, or is not installed.
+            UsageError: the task has no such scorer, or is not installed.
         """
         name = wanted or current.partition("/")[0]
         if task not in self._tasks:
@@ -75,13 +77,13 @@ class Judge:
 
 @dataclass(frozen=True)
 class Rescored:
-    """What came of rescoring a database.
+    """The result of rescoring a database.
 
     Attributes:
-        changes: one for each condition with rollouts that were compared.
-        sessions: how many sessions' verdicts were compared.
-        skipped: how many sessions' verdicts were the scorer's already.
-        given: how many sessions were left as they are, because their verdicts came with an import.
+        changes: one for each condition with compared rollouts.
+        sessions: number of sessions whose verdicts were compared.
+        skipped: number of sessions whose verdicts were already by that scorer.
+        given: number of imported sessions, which are not changed because their file contained the verdicts.
         written: whether the new verdicts were stored.
     """
 
@@ -93,38 +95,38 @@ class Rescored:
 
 
 def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callable[[int, int], None]) -> Rescored:
-    """Score every rollout of ``database`` again that has its verdict from another scorer.
+    """Score again every rollout of ``database`` whose verdict is by another scorer.
 
-    Sessions are committed one by one, each whole: wherever the process ends, a session's verdicts are all of the scorer
-    that it names, and the same call again goes on with the others.
+    Each session is one transaction: even if the process is killed, all verdicts of a session are by the scorer that the
+    session names, and the same call again continues with the remaining sessions.
 
     Args:
-        database: the file.
-        wanted: the scorer, as ``Judge.scorer`` reads it.
-        write: store the new verdicts; else only compare.
-        advance: told (rollouts compared now, rollouts to compare in all) after every batch; may raise, which leaves the
-            session at hand as it was.
+        database: the database file.
+        wanted: the scorer, as for ``Judge.scorer``.
+        write: whether to store the new verdicts.
+        advance: called with (rollouts compared now, rollouts to compare in total) after every batch; if it raises, the
+            current session is unchanged.
 
     Raises:
-        StoreError: the file cannot be read or written, or holds nothing that a scorer could score.
-        UsageError: a task of the file is not installed, or lacks the scorer.
+        StoreError: the file cannot be read or written, or contains no rollouts that could be scored.
+        UsageError: a task in the file is not installed, or does not have the scorer.
     """
     if write and not database.exists():
-        VerdictReader.open(database)  # raises: a writer would make the file
+        VerdictReader.open(database)  # raises; a writer would create the file
     with (VerdictWriter if write else VerdictReader).open(database) as store:
-        found = [session for session in store.sessions() if session.rollouts]
-        sessions = [session for session in found if not session.has_given_verdicts]
+        sampled = [session for session in store.sessions() if session.rollouts]
+        sessions = [session for session in sampled if not session.has_given_verdicts]
         if not sessions:
-            held = "holds only rollouts that brought their verdicts" if found else "holds no rollout"
-            raise StoreError(f"{database} {held}, so there is nothing to score; name another with --db")
+            content = "only imported rollouts, whose file contained the verdicts" if sampled else "no rollouts"
+            raise StoreError(f"{database} contains {content}, so there is nothing to score; use another with --db")
         judge = Judge(store)
-        meant = {session.id: _meant(store, judge, session, wanted) for session in sessions}
-        owed = [session for session in sessions if meant[session.id] != session.scorer]
-        total = sum(session.rollouts for session in owed)
+        scorers = {session.id: _target_scorer(store, judge, session, wanted) for session in sessions}
+        outdated = [session for session in sessions if scorers[session.id] != session.scorer]
+        total = sum(session.rollouts for session in outdated)
         tallies: dict[int, _Tally] = {}
-        for session in owed:
-            scorer = meant[session.id]
-            # Closed here, not when memory is tidied up: an error in this loop undoes the session's transaction.
+        for session in outdated:
+            scorer = scorers[session.id]
+            # Closed here, not by the garbage collector: an error in this loop must roll back the transaction at once.
             with closing(_compared(store, judge, session, scorer)) as compared:
                 for batch, changes in compared:
                     tally = tallies.setdefault(batch[0].condition_id, _Tally(scorer))
@@ -133,15 +135,15 @@ def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callabl
         conditions = {stored.id: stored for stored in store.conditions()}
     return Rescored(
         changes=tuple(tally.changes(conditions[id_]) for id_, tally in sorted(tallies.items())),
-        sessions=len(owed),
-        skipped=len(sessions) - len(owed),
-        given=len(found) - len(sessions),
+        sessions=len(outdated),
+        skipped=len(sessions) - len(outdated),
+        given=len(sampled) - len(sessions),
         written=write,
     )
 
 
-def _meant(store: VerdictReader, judge: Judge, session: SessionRecord, wanted: str | None) -> str:
-    """The scorer that a session's verdicts are to be of; a session is of one task, for its command named one."""
+def _target_scorer(store: VerdictReader, judge: Judge, session: SessionRecord, wanted: str | None) -> str:
+    """The scorer to use for a session; a session has exactly one task, because a command samples one."""
     (scorer,) = {judge.scorer(task, wanted, session.scorer) for task in store.tasks(session.id)}
     return scorer
 
@@ -149,7 +151,7 @@ def _meant(store: VerdictReader, judge: Judge, session: SessionRecord, wanted: s
 def _compared(
     store: VerdictReader, judge: Judge, session: SessionRecord, scorer: str
 ) -> Generator[tuple[Sequence[ScoredText], list[Change]]]:
-    """A session's rollouts in batches, each with its changes; stored, if the store can write, at the end."""
+    """A session's rollouts in batches, each with its changes; a ``VerdictWriter`` stores the changes."""
     if not isinstance(store, VerdictWriter):
         with closing(store.scored_texts(session.id)) as batches:
             for batch in batches:
@@ -166,7 +168,7 @@ def _compared(
 
 @dataclass
 class _Tally:
-    """Counts of one condition, as ``VerdictChanges`` has them."""
+    """Running counts of one condition for ``VerdictChanges``."""
 
     scorer: str
     before: set[str] = field(default_factory=set)
@@ -210,6 +212,6 @@ class _Tally:
 
 
 def _version(scorer: str) -> tuple[int, str]:
-    """Orders versions: numbers by size, and anything else before them."""
+    """A sort key for versions: numbers by value, and anything else before them."""
     version = scorer.partition("/")[2]
     return (int(version), "") if version.isdecimal() else (-1, version)

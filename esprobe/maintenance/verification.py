@@ -1,6 +1,6 @@
-"""Whether a database still holds what was written into it, and whether its verdicts are its scorers'.
+"""Checking whether a database is undamaged, and whether its scorers reproduce its verdicts.
 
-Owns which questions are asked and what becomes of their answers. Does not know how a question is answered.
+Owns which checks run and how their results are collected. The checks themselves are in ``esprobe.store.checks``.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,13 +18,13 @@ from esprobe.store.spot import spot_texts
 
 @dataclass(frozen=True)
 class Answer:
-    """One question and what was found.
+    """One check and its findings.
 
     Attributes:
-        question: its name, such as "structure".
-        found: what is off, in words; empty if nothing is.
-        note: what could not be asked, and why; empty if everything was.
-        asked: False if nothing at all could be, so that nothing found means nothing.
+        question: name of the check, such as "structure".
+        found: one sentence per defect; empty if there is none.
+        note: what could not be checked, and why; or how much was checked.
+        asked: False if nothing could be checked, so that no findings do not mean that the file is undamaged.
     """
 
     question: str
@@ -34,11 +34,11 @@ class Answer:
 
 
 def verify(database: Path, sample: int | None) -> Iterator[Answer]:
-    """Ask ``database`` every question there is, answer by answer.
+    """Run every check on ``database``, and yield each result as it is ready.
 
     Args:
         database: the file; it is only read.
-        sample: how many verdicts of each condition to derive again at least, drawn by whole seeds; None for all.
+        sample: least number of verdicts to recompute per condition, chosen by whole seeds; None for all.
 
     Raises:
         StoreError: the file cannot be opened at all.
@@ -54,33 +54,33 @@ def verify(database: Path, sample: int | None) -> Iterator[Answer]:
 def _answer(store: VerdictReader, name: str, ask: Callable[[RolloutStore], Iterator[str]]) -> Answer:
     try:
         why = unanswerable(store, name)
-    except StoreError as err:  # what cannot even be looked at is damaged
+    except StoreError as err:  # a file that cannot even be read is damaged
         return Answer(name, (str(err),))
     return Answer(name, (), why, asked=False) if why else Answer(name, _findings(partial(ask, store)))
 
 
 def _findings(ask: Callable[[], Iterable[str]]) -> tuple[str, ...]:
-    """The findings; that a question cannot be answered is one, for then the file cannot be read."""
-    found: list[str] = []
+    """The findings; an error while reading the file is one of them."""
+    findings: list[str] = []
     try:
-        found += ask()
+        findings += ask()
     except StoreError as err:
-        found.append(str(err))
-    return tuple(dict.fromkeys(found))
+        findings.append(str(err))
+    return tuple(dict.fromkeys(findings))
 
 
 def _verdicts(store: VerdictReader, sample: int | None) -> Answer:
     notes: dict[str, None] = {}
-    derived = 0
+    recomputed = 0
 
     def ask() -> Iterator[str]:
-        nonlocal derived
+        nonlocal recomputed
         judge = Judge(store)
         scorers: dict[int, str] = {}
         problems = store.task_problems()
         for session in store.sessions():
             if session.has_given_verdicts:
-                notes["verdicts that came with an import"] = None
+                notes["verdicts of imported rollouts"] = None
                 continue
             try:
                 for task in store.tasks(session.id):
@@ -90,18 +90,18 @@ def _verdicts(store: VerdictReader, sample: int | None) -> Answer:
         for session_id, text in _texts(store, sample):
             scorer = scorers.get(session_id)
             if scorer is None or text.problem_id not in problems:
-                continue  # that a problem is not there has been found already
-            derived += 1
+                continue  # the check of references reports a missing problem
+            recomputed += 1
             if (verdict := judge.verdict(text, scorer)) != text.score:
                 yield (
-                    f"condition {text.condition_id}, problem id {text.problem_id}, seed {text.seed}: {scorer} makes it "
-                    f"{verdict.reward:g} ({verdict.failure or 'correct'}), and {text.score.reward:g} "
+                    f"condition {text.condition_id}, problem id {text.problem_id}, seed {text.seed}: {scorer} gives "
+                    f"reward {verdict.reward:g} ({verdict.failure or 'correct'}), but reward {text.score.reward:g} "
                     f"({text.score.failure or 'correct'}) is stored"
                 )
 
-    found = _findings(lambda: listed(ask()))
-    notes_shown = [f"{derived:,} derived again", *(f"not derived: {note}" for note in notes)]
-    return Answer("verdicts", found, "; ".join(notes_shown), asked=derived > 0 or not notes)
+    findings = _findings(lambda: listed(ask()))
+    notes_shown = [f"{recomputed:,} recomputed", *(f"not recomputed: {note}" for note in notes)]
+    return Answer("verdicts", findings, "; ".join(notes_shown), asked=recomputed > 0 or not notes)
 
 
 def _texts(store: VerdictReader, sample: int | None) -> Iterator[tuple[int, ScoredText]]:

@@ -15,14 +15,14 @@ def announce_new(wanted: Sequence[Condition], stored: Sequence[StoredCondition],
 
     The first condition of a kind is not reported if it is otherwise equal to a stored one.
     """
-    digests = {known.condition.digest for known in stored}
+    digests = {other.condition.digest for other in stored}
     for condition in wanted:
         if condition.digest in digests or not stored:
             continue
-        alike = [known.condition for known in stored if known.condition.kind == condition.kind]
+        alike = [other.condition for other in stored if other.condition.kind == condition.kind]
         skipped = frozenset[str]() if alike else _OF_ONE_KIND
-        rivals = alike or [known.condition for known in stored]
-        nearest = min(rivals, key=lambda rival: len(_differences(condition, rival, skipped)))
+        candidates = alike or [other.condition for other in stored]
+        nearest = min(candidates, key=lambda other: len(_differences(condition, other, skipped)))
         differences = ", ".join(
             f"{key} is {new} and was {old}" for key, new, old in _differences(condition, nearest, skipped)
         )

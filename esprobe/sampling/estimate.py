@@ -201,7 +201,7 @@ def _stored(job: Job, database: Path) -> dict[str, int]:
     identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
     held = {}
     with RolloutStore.open(database) as store:
-        ids = {known.condition.digest: known.id for known in store.conditions()}
+        ids = {stored.condition.digest: stored.id for stored in store.conditions()}
         for condition, seeds in _drawn(job.conditions(task, data, identity), job.shard):
             if condition.digest in ids:
                 matrix = store.correctness(ids[condition.digest])

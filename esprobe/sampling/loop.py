@@ -72,10 +72,10 @@ class Loop:
         for planned in plan.conditions:
             totals = store.totals(planned.condition_id)
             self._sums[planned.condition_id] = ConditionSums(totals.rollouts, totals.correct, totals.cut_off)
-        self._work: Work | None = None  # the last one with a completion
+        self._work: Work | None = None  # the last work that returned a completion
         self._pending: list[NewRollout] = []
         self._costs: dict[int, EngineTime] = {}
-        self._recorded = 0  # workers whose hardware the session names
+        self._recorded = 0  # number of workers whose hardware the session records
         self._locked_at: float | None = None  # when another program's lock first made a commit wait
         self._started = self._committed_at = time.monotonic()
         self.rollouts = 0
@@ -140,7 +140,7 @@ class Loop:
         self._committed_at = time.monotonic()
 
     def _record_workers(self) -> None:
-        """Name in the session the workers that have joined since it was last asked; some join while others draw."""
+        """Record in the session the workers that joined since the last call; some join while others already sample."""
         if (joined := len(self._pool.joined)) > self._recorded:
             self._store.record_workers(self._session_id, [ready.record for ready in self._pool.joined[:joined]])
             self._recorded = joined

@@ -68,7 +68,7 @@ class Plan:
         problems: Mapping[int, int],
         shard: Shard = WHOLE,
     ) -> None:
-        """Read once from the store what is there; ``problems`` maps store ids to indices, in sampling order."""
+        """Count the stored rollouts once; ``problems`` maps store ids to indices, in sampling order."""
         self._store = store
         self.conditions = conditions
         self._problems = problems

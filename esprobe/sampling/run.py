@@ -54,7 +54,7 @@ class Summary:
 
 
 def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summary:
-    """Draw the rollouts of ``job`` that ``database`` lacks. No model is loaded if none is missing.
+    """Sample the rollouts of ``job`` that ``database`` lacks. If none is missing, no model is loaded.
 
     Raises:
         EsprobeError: the data, model, engine or database cannot be used; what was stored stays stored.
@@ -84,7 +84,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
 
 
 class _Sampling:
-    """A job whose model is found and whose database is open: registered and planned, then sampled with a pool."""
+    """A job with an identified model and an open database: registers conditions and problems, plans, and samples."""
 
     def __init__(
         self,
@@ -253,7 +253,7 @@ def _check_stop_loops(job: Job) -> None:
 
 
 def _identify(job: Job) -> ModelIdentity:
-    """The job's model, once it is known that it can be perturbed as the job wants."""
+    """The job's model, after checking that it can be perturbed as the job requires."""
     identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
     check_spec(job.worker_spec(identity), identity)
     _check_scope(job, identity)
@@ -262,8 +262,8 @@ def _identify(job: Job) -> ModelIdentity:
 
 def _announce(store: RolloutWriter, wanted: Sequence[Condition], observer: Observer) -> None:
     # A command that failed before it drew leaves conditions without a plan, which are not worth reporting.
-    known = [condition for condition in store.conditions() if store.extents(condition.id)]
-    announce_new(wanted, known, observer)
+    planned = [condition for condition in store.conditions() if store.extents(condition.id)]
+    announce_new(wanted, planned, observer)
 
 
 def _engines(pool: WorkerPool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C, and the signals with which schedulers announce preemption."""
+"""Stop requests: Ctrl-C, and the signals with which schedulers announce preemption."""
 
 import os
 import signal
@@ -8,14 +8,14 @@ from typing import Any, Self
 
 _BY_NAME = {"SIGTERM": 75, "SIGUSR1": 75, "SIGINT": 130}
 EXIT_CODES = {getattr(signal, name): code for name, code in _BY_NAME.items() if hasattr(signal, name)}
-"""75 (EX_TEMPFAIL) is what a Slurm script requeues on; 130 is the shell's own code for Ctrl-C."""
+"""A Slurm script requeues the job on 75 (EX_TEMPFAIL); 130 is the shell's own code for Ctrl-C."""
 
 
 class StopSignals:
-    """While entered, turns the signals into a flag that ``self()`` reads, so that no rollout is torn.
+    """While entered, turns the signals into a flag that ``self()`` reads, so that no rollout is stored half-finished.
 
-    Until ``defer()`` is called nothing has been drawn that could be lost, and a signal ends the process at once.
-    After it, engines read the flag at every token, so that a second Ctrl-C has nothing to hasten.
+    Before ``defer()`` is called there are no rollouts to lose, and a signal ends the process at once. After it, engines
+    read the flag at every token, so that a second Ctrl-C would not stop the run any faster.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class StopSignals:
         return self.received is not None
 
     def defer(self) -> None:
-        """From now on only raise the flag: there is work to be stored first."""
+        """From now on only set the flag, because finished rollouts have to be stored before the process ends."""
         self._deferring = True
 
     @property
@@ -51,9 +51,9 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
         if not self._deferring:
-            told = f"stopped by {self.received.name} before sampling began; the same command starts again\n"
-            # Past sys.stderr, which the signal may have interrupted in the middle of a line. Nobody may be listening.
+            message = f"stopped by {self.received.name} before sampling began; the same command starts again\n"
+            # Not through sys.stderr, which the signal may have interrupted in the middle of a write. It may be closed.
             with suppress(OSError):
-                os.write(2, told.encode())
+                os.write(2, message.encode())
             # SystemExit passes through the "except Exception" of libraries that are being imported.
             raise SystemExit(self.exit_code)

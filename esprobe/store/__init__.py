@@ -1,4 +1,4 @@
-"""The only code that speaks SQL: one SQLite file holds every rollout."""
+"""The only package that contains SQL: one SQLite file holds every rollout."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ __all__ = ["NewRollout", "RolloutStore", "RolloutWriter"]
 
 
 def __getattr__(name: str) -> Any:
-    """What writes is imported where it is wanted: reading commands start sooner, and on systems that cannot write."""
+    """Import the writing classes on first use: reading commands start sooner, also on systems that cannot write."""
     if name in ("NewRollout", "RolloutWriter"):
         return getattr(import_module("esprobe.store.writer"), name)
     raise AttributeError(f"module 'esprobe.store' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""A consistent copy of a database, also while it is being sampled into."""
+"""A consistent copy of a database, also while a sampler writes to it."""
 
 import os
 import sqlite3
@@ -11,17 +11,17 @@ from esprobe.store.database import translated
 from esprobe.store.reader import RolloutStore
 
 _MAGIC = b"SQLite format 3\0"
-"""How every SQLite database begins."""
+"""The first bytes of every SQLite database."""
 
 
 def back_up(database: Path, target: Path, overwrite: bool) -> int:
-    """Copy one state of ``database`` to ``target``, which appears whole or not at all; its size in bytes.
+    """Copy one consistent state of ``database`` to ``target`` atomically; returns the size of the copy in bytes.
 
-    The sampler is not held up: the copy is read in one read transaction, and the write-ahead log grows meanwhile.
+    The sampler does not wait: the copy is made in one read transaction, during which the write-ahead log grows.
 
     Raises:
         StoreError: the database cannot be read, or the copy cannot be written.
-        UsageError: the target exists and is not to be overwritten, is no older copy, or is the database itself.
+        UsageError: the target exists and ``overwrite`` is False, is not an older copy, or is the database itself.
     """
     target = Path(os.path.realpath(target))
     if target.is_dir():
@@ -35,10 +35,14 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
             if target == Path(os.path.realpath(database) + suffix):
                 raise UsageError(f"{target} belongs to the database, which a copy would destroy; name another file")
         if target.with_name(target.name + "-wal").exists():
-            raise UsageError(f"{target} is in use or was left by a kill (it has a -wal file); name another file")
+            raise UsageError(
+                f"{target} is in use, or a killed process left it behind (it has a -wal file), so replacing it could "
+                f"lose data; name another file"
+            )
         if target.exists() and not _is_replaceable(target):
             raise UsageError(
-                f"{target} is no SQLite database, so no older copy, and would be lost; name another file or remove it"
+                f"{target} is not an SQLite database, so it is not an older copy, and --overwrite would destroy it; "
+                f"name another file, or remove this one first"
             )
         try:
             with replacing(target) as draft:
@@ -52,7 +56,7 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
 
 
 def _is_replaceable(target: Path) -> bool:
-    """Whether nothing but an older copy is lost with ``target``: it is a database, or an empty file (mktemp)."""
+    """Whether ``target`` may be overwritten: it is a database, or an empty file (mktemp)."""
     if not target.is_file():
         return False
     try:
@@ -60,5 +64,6 @@ def _is_replaceable(target: Path) -> bool:
             return file.read(len(_MAGIC)) in (b"", _MAGIC)
     except OSError as err:
         raise StoreError(
-            f"{target} cannot be read ({err.strerror}), so it may be no older copy; name another file or remove it"
+            f"{target} cannot be read ({err.strerror}), so it may be something else than an older copy; name another "
+            f"file, or remove this one first"
         ) from err

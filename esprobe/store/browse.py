@@ -1,6 +1,7 @@
-"""Single rollouts to be read by people: by condition, problem, seed and verdict, a page at a time.
+"""Single rollouts for people to read, filtered by condition, problem, seed and verdict, one page at a time.
 
-A page of a file of millions takes milliseconds; only a filter by verdict alone reads on until the page is full.
+In a database of millions of rollouts a page takes milliseconds, because the primary key finds its rows; only a filter
+by verdict alone scans rows until the page is full.
 """
 
 import json
@@ -27,16 +28,16 @@ class RolloutBrowser(RolloutStore):
     """Read access to single rollouts."""
 
     def browse(self, selection: RolloutFilter, limit: int, offset: int = 0) -> Generator[ShownRollout]:
-        """At most ``limit`` rollouts after the first ``offset``, by condition as given, then by seed and problem.
+        """At most ``limit`` rollouts after the first ``offset``: by condition as given, then by seed and problem.
 
-        A transaction is open until the last one; close the generator if you leave it before.
+        A transaction stays open until the last rollout; close the generator if you stop earlier.
 
         Raises:
-            StoreError: the file cannot be read, a problem is not of the form in which it was written, or a problem or
-                a text is not the one that was written.
+            StoreError: the file cannot be read, a problem cannot be parsed, or a problem or a text has changed since it
+                was written.
         """
         with translated(self.path), self._database.transaction() as connection:
-            # All of them, and first: a problem whose index has changed would not be found under its own any more.
+            # Check all problems first: a filter by index would silently miss a problem whose index is damaged.
             sound_problems(connection, self.path)
             for condition_id in selection.condition_ids:
                 keys, values = keys_of(connection, selection, condition_id)
@@ -44,9 +45,9 @@ class RolloutBrowser(RolloutStore):
                 shown = 0
                 for checksum, *row in connection.execute(query, values | {"limit": limit, "offset": offset}):
                     shown += 1
-                    found = _shown(self.path, condition_id, row)
-                    self.check_text(condition_id, found.rollout, checksum)
-                    yield found
+                    rollout = _shown(self.path, condition_id, row)
+                    self.check_text(condition_id, rollout.rollout, checksum)
+                    yield rollout
                 limit -= shown
                 if limit <= 0:
                     return
@@ -58,16 +59,16 @@ class RolloutBrowser(RolloutStore):
 def _shown(path: Path, condition_id: int, row: Sequence[Any]) -> ShownRollout:
     session_id, group, inputs, prompt, index, seed, text, reward, correct, *rest = row
     try:
-        asked = json.loads(prompt)
-        messages = tuple((role, content) for role, content in asked["messages"])
-        given, assistant_prefix = dict(json.loads(inputs).items()), asked["begun"]
+        parsed_prompt = json.loads(prompt)
+        messages = tuple((role, content) for role, content in parsed_prompt["messages"])
+        parsed_inputs, assistant_prefix = dict(json.loads(inputs).items()), parsed_prompt["begun"]
     except (ValueError, TypeError, KeyError, AttributeError) as err:
         raise StoreError(damaged(path, f"problem {index} cannot be read: {err}")) from err
     return ShownRollout(
         condition_id=condition_id,
         session_id=session_id,
         group=group,
-        inputs=given,
+        inputs=parsed_inputs,
         prompt=Prompt(messages, assistant_prefix),
         rollout=StoredRollout(index, seed, text, reward, bool(correct), *rest),
     )

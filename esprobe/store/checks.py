@@ -1,6 +1,6 @@
-"""What can be found wrong with a database, one question at a time: each answers with what is off, in words.
+"""The integrity checks of a database: each yields one sentence for each defect.
 
-Every question reads the whole table that it is about, so they take minutes on tens of millions of rollouts.
+Every check scans a whole table, so they take minutes on tens of millions of rollouts.
 """
 
 import json
@@ -18,11 +18,11 @@ from esprobe.store.status import segments
 from esprobe.store.texts import checksum_column, written_problems
 
 _MOST = 20
-"""Findings of one kind that are spelled out; the rest is counted."""
+"""Most findings of one kind that are listed; the others are only counted."""
 
 
 def structure(store: RolloutStore) -> Iterator[str]:
-    """Pages, indexes, types and constraints, as SQLite sees them."""
+    """Pages, indexes, types and constraints, as SQLite's own integrity check reports them."""
     with store.reading() as connection:
         for line in scalars(connection, f"PRAGMA integrity_check({_MOST})"):
             if line != "ok":
@@ -30,17 +30,17 @@ def structure(store: RolloutStore) -> Iterator[str]:
 
 
 def references(store: RolloutStore) -> Iterator[str]:
-    """Rows that name a row of another table which is not there."""
+    """Foreign keys that refer to a row that does not exist."""
     with store.reading() as connection:
         rows = connection.execute(
             'SELECT "table", parent, count(*) FROM pragma_foreign_key_check GROUP BY "table", parent'
         )
         for table, parent, count in rows.fetchall():
-            yield f"{count:,} rows of {table} name a {parent} that is not there"
+            yield f"{count:,} rows of {table} refer to a {parent} that does not exist"
 
 
 def completions(store: RolloutStore) -> Iterator[str]:
-    """Texts that no rollout names, or that several name."""
+    """Completion texts that no rollout refers to, or that several refer to."""
     with store.reading() as connection:
         orphans = "SELECT id FROM completion WHERE id NOT IN (SELECT completion_id FROM rollout)"
         yield from listed(f"completion {id_} belongs to no rollout" for (id_,) in connection.execute(orphans))
@@ -49,7 +49,7 @@ def completions(store: RolloutStore) -> Iterator[str]:
 
 
 def texts(store: RolloutStore) -> Iterator[str]:
-    """Texts that are not the ones that were written: their checksums differ."""
+    """Completion texts that have changed since they were written: their checksums differ."""
     query = "SELECT id, CAST(text AS BLOB), checksum FROM completion WHERE checksum IS NOT NULL"
     with store.reading() as connection:
         rows = connection.execute(query)
@@ -57,34 +57,34 @@ def texts(store: RolloutStore) -> Iterator[str]:
 
 
 def identities(store: RolloutStore) -> Iterator[str]:
-    """Conditions and prompts whose digest is not that of their content."""
+    """Conditions and prompts whose stored digest differs from the digest of their content."""
     query = "SELECT digest, kind, temperature, sigma FROM condition WHERE id = ?"
     for stored in store.conditions():
         with store.reading() as connection:
             row = connection.execute(query, (stored.id,)).fetchone()
         condition = stored.condition
         if row != (condition.digest, condition.kind, condition.temperature, condition.sigma):
-            yield f"condition {stored.id} ({condition.label}) is not what its digest or its columns say"
+            yield f"condition {stored.id} ({condition.label}) does not match its digest or its columns"
     with store.reading() as connection:
         yield from listed(
-            f"problem {row.problem_index} (id {row.id}): its prompt is not what its digest says"
+            f"problem {row.problem_index} (id {row.id}): its prompt does not match its digest"
             for row in written_problems(connection)
             if _prompt_digest(row.prompt) != row.prompt_digest
         )
 
 
 def problems(store: RolloutStore) -> Iterator[str]:
-    """Problems that are not the ones that were written: their checksums differ."""
+    """Problems that have changed since they were written: their checksums differ."""
     with store.reading() as connection:
         yield from listed(
-            f"problem {row.problem_index} (id {row.id}) is not what its checksum says"
+            f"problem {row.problem_index} (id {row.id}) does not match its checksum"
             for row in written_problems(connection)
             if row.has_changed
         )
 
 
 def sums(store: RolloutStore) -> Iterator[str]:
-    """Verdicts and token counts that do not add up to what was recorded when they were written."""
+    """Verdicts and token counts that disagree with the totals recorded when they were written."""
     for stored in store.conditions():
         try:
             store.correctness(stored.id)
@@ -94,13 +94,16 @@ def sums(store: RolloutStore) -> Iterator[str]:
             query = "SELECT coalesce(sum(token_count), 0) FROM rollout WHERE condition_id = ?"
             tokens = scalar(connection, query, (stored.id,))
         if tokens != (recorded := store.totals(stored.id).tokens):
-            yield f"condition {stored.id} ({stored.condition.label}) holds {tokens:,} tokens of {recorded:,} written"
+            yield (
+                f"condition {stored.id} ({stored.condition.label}) holds {tokens:,} tokens, but {recorded:,} were "
+                f"recorded when they were written"
+            )
 
 
 def holes(store: RolloutStore) -> Iterator[str]:
-    """Rollouts that a session which ended as done was asked for, and that are not there.
+    """Rollouts that are missing although a session with the outcome "done" planned them.
 
-    A session that was asked for a share of them answers for all once the other shares are there, done too.
+    The plan of sharded sessions counts only if every shard of it has a session with the outcome "done".
     """
     for stored in store.conditions():
         yield from listed(_holes(store, stored))
@@ -132,14 +135,17 @@ QUESTIONS: Mapping[str, Callable[[RolloutStore], Iterator[str]]] = {
 
 
 def unanswerable(store: RolloutStore, question: str) -> str:
-    """Why a file has no answer to a question: what it would be held against was not recorded; "" if it has one."""
+    """Why a check is impossible on this file: no checksums were recorded to compare with; "" if it is possible."""
     with store.reading() as connection:
         if question in ("texts", "sums") and checksum_column(connection) == "NULL":
-            return f"{store.path} is from before checksums; merge it into a new file"
+            return (
+                f"{store.path} was written before esprobe stored checksums; to add them, copy it with: esprobe merge "
+                f"{store.path} --into NEW.db"
+            )
         if question == "problems":
             checksums = {row.checksum for row in written_problems(connection)}
             if checksums == {None}:
-                return f"the problems of {store.path} are from before checksums"
+                return f"the problems of {store.path} were written before esprobe stored checksums of problems"
     return ""
 
 
@@ -152,10 +158,10 @@ def _finished(store: RolloutStore, condition_id: int) -> list[Extent]:
     shares: dict[tuple[Extent, int], set[int]] = {}
     with store.reading() as connection:
         query = query.format(shard=session_column(connection, "shard"))
-        for shard, *asked in connection.execute(query, (condition_id,)):
+        for shard, *extent in connection.execute(query, (condition_id,)):
             number, _, count = shard.partition("/")
-            shares.setdefault((Extent(*asked), int(count)), set()).add(int(number))
-    return list(dict.fromkeys(extent for (extent, count), there in shares.items() if len(there) == count))
+            shares.setdefault((Extent(*extent), int(count)), set()).add(int(number))
+    return list(dict.fromkeys(extent for (extent, count), numbers in shares.items() if len(numbers) == count))
 
 
 def _prompt_digest(written: str) -> str | None:
@@ -166,9 +172,9 @@ def _prompt_digest(written: str) -> str | None:
         return None
 
 
-def listed(found: Iterable[str]) -> Iterator[str]:
-    """The first findings of a kind, and how many more there are; no more of them are ever in memory."""
-    remaining = iter(found)
+def listed(findings: Iterable[str]) -> Iterator[str]:
+    """The first findings of a kind, then a line with the number of the others, which are never held in memory."""
+    remaining = iter(findings)
     yield from islice(remaining, _MOST)
     if more := sum(1 for _ in remaining):
         yield f"... and {more:,} more of that kind"

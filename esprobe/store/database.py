@@ -1,6 +1,6 @@
-"""Opening one SQLite file, and SQLite's errors in words.
+"""Opening one SQLite file, and translating SQLite's errors into messages.
 
-Owns pragmas, transactions and the checks that a file is a database of esprobe's that this version can read. Does
+Owns pragmas, transactions and the checks that a file is an esprobe database that this version can read. Does
 not know what the tables mean.
 """
 
@@ -18,21 +18,21 @@ from esprobe.store.file_system import network_file_system
 from esprobe.store.place import Place
 from esprobe.store.rescue import rescue
 
-APPLICATION_ID = 0x65737062  # "espb", so that file(1) and esprobe can tell whose database it is
+APPLICATION_ID = 0x65737062  # "espb", so that file(1) and esprobe recognise the database
 BUSY_TIMEOUT_S = 10.0
 
 _SMALL = ("condition", "problem", "scorer", "session", "work")
-"""Tables that are looked through whenever a file is opened: types and structure, in milliseconds."""
+"""Small tables, which are checked (PRAGMA quick_check) whenever a file is opened; this takes milliseconds."""
 
 Mode = Literal["read", "write", "untouched"]
-"""To read; to write; or to read without so much as folding a write-ahead log into the file."""
+"""Mode "untouched" reads without changing a byte: it does not even checkpoint a write-ahead log."""
 
 
 class Database:
-    """Connections to one file; each transaction has one of its own, so that a reader may query while it iterates.
+    """Connections to one file; each transaction has its own, so that a reader can run a query inside another's loop.
 
-    A writer's connections are held against the path after every commit: a file that was deleted, moved or replaced
-    would take everything that follows with it.
+    After every commit a writer checks that the database is still the file at its path: a file that was deleted, moved
+    or replaced would take everything that follows with it.
     """
 
     def __init__(self, path: Path, mode: Mode) -> None:
@@ -46,12 +46,12 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A connection in a transaction: committed at the end of the block, undone if it raises.
+        """A connection in a transaction: committed at the end of the block, rolled back if the block raises.
 
-        The driver itself would begin none for reads, and a reader shall see one state of the file throughout.
+        Python's sqlite3 begins no transaction for reads, and without one a reader would see several states of the file.
 
         Raises:
-            DatabaseLostError: after the commit: the database is not the file at its path any more.
+            DatabaseLostError: after the commit: the database is no longer the file at its path.
         """
         connection = self._idle.pop() if self._idle else self._connected()
         try:
@@ -59,22 +59,22 @@ class Database:
             try:
                 yield connection
             except BaseException:
-                if connection.in_transaction:  # SQLite has ended it by itself after some errors
+                if connection.in_transaction:  # SQLite itself rolls back after some errors
                     connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
             self._check_place(connection)
         finally:
-            if self._closed or connection.in_transaction:  # not even undone: the next one opens another connection
+            if self._closed or connection.in_transaction:  # the rollback failed: do not reuse this connection
                 self._close(connection)
             else:
                 self._idle.append(connection)
 
     def write_ahead(self) -> None:
-        """Have changes written to a log beside the file, so that readers and the writer do not block each other."""
+        """Switch to write-ahead logging, so that readers and the writer do not block each other."""
         connection = self._idle.pop() if self._idle else self._connected()
         self._idle.append(connection)
-        connection.execute("PRAGMA journal_mode = WAL")  # outside a transaction, where alone it can be changed
+        connection.execute("PRAGMA journal_mode = WAL")  # not possible inside a transaction
 
     def close(self) -> None:
         """Close all connections; one that is in use closes when its transaction ends.
@@ -126,11 +126,11 @@ class Database:
 
 
 def open_database(path: Path, mode: Mode) -> Database:
-    """The database at ``path``; "write" makes a new file and brings an old one up to date.
+    """The database at ``path``; "write" creates a missing file and migrates an old one.
 
     Raises:
-        StoreError: no such file (read), not a database, not esprobe's, newer than this esprobe, not readable or
-            writable, on a network file system (write).
+        StoreError: the file does not exist (read), is not an esprobe database, was written by a newer esprobe, is not
+            readable or writable, or is on a network file system (write).
     """
     check_path(path, mode)
     database = Database(path, mode)
@@ -139,7 +139,7 @@ def open_database(path: Path, mode: Mode) -> Database:
             with database.transaction() as connection:
                 _check_identity(connection, path, mode)
             if mode == "write":
-                database.write_ahead()  # not before: a file of somebody else's is left as it is
+                database.write_ahead()  # only now: a database of another program must stay unchanged
                 with database.transaction() as connection:
                     migrations.migrate(connection)
                     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -162,10 +162,10 @@ def scalars(connection: Connection, query: str, values: Sequence[Any] | Mapping[
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite says into an error that tells a person what to do.
+    """Turn SQLite's errors into a StoreError whose message says what to do.
 
     Raises:
-        StoreError: in place of every SQLite error but a violated constraint, which is its caller's to judge.
+        StoreError: in place of every SQLite error except a violated constraint, which the caller handles.
     """
     try:
         yield
@@ -176,10 +176,10 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as err:
         code = getattr(err, "sqlite_errorcode", 0) & 0xFF
         kind = StoreBusyError if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else StoreError
-        raise kind(_in_words(path, err)) from err
+        raise kind(_message(path, err)) from err
 
 
-def _in_words(path: Path, error: sqlite3.Error) -> str:
+def _message(path: Path, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, below the extended one
     match code:
         case sqlite3.SQLITE_NOTADB:
@@ -206,7 +206,7 @@ def _in_words(path: Path, error: sqlite3.Error) -> str:
 
 
 def damaged(path: Path, reason: str) -> str:
-    """What is said of a file that does not hold what was written into it."""
+    """The message for a file whose content has changed since it was written."""
     return (
         f"{path} is damaged ({reason}), so no figure from it can be trusted; restore a copy, or salvage what is "
         f"readable with: sqlite3 {path} .recover | sqlite3 salvaged.db"
@@ -215,7 +215,7 @@ def damaged(path: Path, reason: str) -> str:
 
 @contextmanager
 def parsed(path: Path, what: str) -> Iterator[None]:
-    """Around the reading of JSON that esprobe wrote: if it cannot be read, the file has changed."""
+    """Wraps the parsing of JSON that esprobe wrote: an error means that the file is damaged."""
     try:
         yield
     except (ValueError, TypeError, KeyError, AttributeError) as err:
@@ -224,7 +224,7 @@ def parsed(path: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def stored_problems(path: Path) -> Iterator[None]:
-    """Around what a task does with problems of a file: what it cannot ask was not what it wrote.
+    """Wraps a task's work on stored problems: a problem that the task rejects means that the file is damaged.
 
     Raises:
         StoreError: in place of a task's DataError.
@@ -236,10 +236,10 @@ def stored_problems(path: Path) -> Iterator[None]:
 
 
 def check_path(path: Path, mode: Mode) -> None:
-    """Refuse what cannot be a database by its name alone.
+    """Refuse a path that cannot be a database, before opening it.
 
     Raises:
-        StoreError: says why.
+        StoreError: the path cannot be used; the message says why.
     """
     try:
         there = path.exists()
@@ -267,27 +267,27 @@ def check_path(path: Path, mode: Mode) -> None:
     kind = network_file_system(path)
     if kind is not None:
         raise StoreError(
-            f"{path} lies on a network file system ({kind}), where SQLite's write-ahead log loses data; put the "
+            f"{path} is on a network file system ({kind}), where SQLite's write-ahead log loses data; put the "
             f"database on a local disk with --db and copy it when the run has ended"
         )
 
 
 def _connect(path: Path, mode: Mode, *, new: bool = True) -> Connection:
-    """A connection; ``new``: a writer makes the file if there is none."""
-    path = Path(os.path.realpath(path))  # the write-ahead log lies beside the file, not beside a link to it
+    """A connection; ``new``: a writer creates the file if there is none."""
+    path = Path(os.path.realpath(path))  # the write-ahead log is beside the file, not beside a link to it
     uri = path.as_uri()
     writable = os.access(path.parent, os.W_OK) and os.access(path, os.W_OK)
     writable = writable and network_file_system(path) is None
     if mode == "read":
-        # A reader that may write closes a database as SQLite means it to be closed: a write-ahead log that a kill
-        # left behind is folded in and removed. query_only, below, keeps it from changing anything else.
+        # A reader with write permission opens the file read-write, so that SQLite checkpoints and removes a write-ahead
+        # log that a killed process left behind. query_only, below, prevents any other change.
         uri += "?mode=rw" if writable else "?immutable=1" if _is_settled(path) else "?mode=ro"
     elif mode == "untouched":
-        # Of a log that is there already, a reader that may not write leaves everything as it is.
+        # If there is a write-ahead log, a read-only connection reads it and leaves it as it is.
         uri += "?mode=ro" if not _is_settled(path) else "?mode=rw" if writable else "?immutable=1"
     elif not new:
         uri += "?mode=rw"
-    # isolation_level=None: transactions are begun by the engine's event alone.
+    # isolation_level=None: only Database.transaction begins transactions.
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     try:
         connection.execute("PRAGMA foreign_keys = ON")
@@ -302,10 +302,10 @@ def _connect(path: Path, mode: Mode, *, new: bool = True) -> Connection:
 
 
 def _is_settled(path: Path) -> bool:
-    """Whether nobody can be writing to a database that lies where we cannot: no write-ahead log is left beside it.
+    """Whether the database has no write-ahead log, so that ``immutable=1`` may be used where we cannot write.
 
-    SQLite needs to make files beside a WAL database even to read it; where it cannot, it can be told instead that
-    the file does not change.
+    SQLite has to create files beside a WAL database even to read it. In a folder where it cannot, ``immutable=1`` makes
+    it read without them, which is correct only while no process writes.
     """
     wal = path.with_name(path.name + "-wal")
     return not wal.exists() or wal.stat().st_size == 0
@@ -315,13 +315,13 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
     names = migrations.applied(connection)
     page = scalar(connection, "PRAGMA page_size")
     if os.stat(path).st_size % page and _is_settled(Path(os.path.realpath(path))):
-        raise StoreError(damaged(path, "its last page is cut off"))  # SQLite would read zeros in its place
+        raise StoreError(damaged(path, "its last page is cut off"))  # SQLite would read the missing bytes as zeros
     owner = scalar(connection, "PRAGMA application_id")
     newer = [name for name in names if name not in migrations.MIGRATIONS]
     if newer and owner == APPLICATION_ID:
         raise StoreError(
-            f"{path} was written by a newer esprobe (it has been through {newer[-1]}, unknown here), so this one "
-            f"could misread it; update this one: git pull in its checkout, then pip install . there"
+            f"{path} was written by a newer esprobe (it has migration {newer[-1]}, which this version lacks), so this "
+            f"version could misread it; update it: git pull in the checkout of esprobe, then pip install ."
         )
     if newer or not names:
         if scalar(connection, "SELECT count(*) FROM sqlite_schema"):
@@ -330,6 +330,6 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
             raise StoreError(f"{path} is empty: nothing has been sampled into it; name another file")
         return
     for table in _SMALL:
-        found = scalar(connection, f"PRAGMA quick_check({table})")
-        if found != "ok":
-            raise StoreError(damaged(path, f"{table}: {found}"))
+        result = scalar(connection, f"PRAGMA quick_check({table})")
+        if result != "ok":
+            raise StoreError(damaged(path, f"{table}: {result}"))

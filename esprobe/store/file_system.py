@@ -1,4 +1,4 @@
-"""Whether a path lies on a network file system, where neither locks nor SQLite's write-ahead log can be trusted."""
+"""Whether a path is on a network file system, where neither locks nor SQLite's write-ahead log are reliable."""
 
 from pathlib import Path
 
@@ -31,11 +31,11 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 
 
 def network_file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """The kind of network file system that ``path`` lies on, None if it lies on a local disk or nobody can tell."""
+    """The type of network file system that ``path`` is on; None if it is on a local disk, or unknown."""
     try:
         lines = mounts.read_text(errors="replace").splitlines()
     except OSError:
-        return None  # not Linux: there is no table to ask
+        return None  # not Linux: there is no mount table
     resolved = path.resolve()
     best, kind = -1, ""
     for line in lines:
@@ -43,7 +43,7 @@ def network_file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) ->
         if len(fields) < 3:
             continue
         mount_point = fields[1].replace("\\040", " ")
-        # The last of several mounts on one point is the one that is seen, hence >=.
+        # Of several mounts on one point the last is visible, hence >=.
         if resolved.is_relative_to(mount_point) and len(mount_point) >= best:
             best, kind = len(mount_point), fields[2]
     return kind if kind in _NETWORK_FILE_SYSTEMS else None

@@ -1,4 +1,4 @@
-"""Which rollouts a query reads, found by the key (condition, seed, problem) and never by a scan of a condition."""
+"""Queries for selected rollouts, which use the primary key (condition, seed, problem) and never scan a condition."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from esprobe.store.database import scalars
 
-# Every seed of a condition by one look-up each, where a plain SELECT DISTINCT reads every row.
+# The distinct seeds of a condition by one index look-up each; a plain SELECT DISTINCT would read every row.
 _SEEDS = (
     "WITH RECURSIVE drawn (seed) AS (SELECT min(seed) FROM rollout WHERE condition_id = :condition UNION ALL "
     "SELECT (SELECT min(seed) FROM rollout WHERE condition_id = :condition AND seed > drawn.seed) "
@@ -22,7 +22,7 @@ class RolloutFilter:
     Attributes:
         condition_ids: the conditions, in the order in which to show them.
         problem: index of the problem.
-        seed: the draw.
+        seed: the seed of the rollout.
         correct: the verdict.
     """
 
@@ -33,7 +33,7 @@ class RolloutFilter:
 
 
 def keys_of(connection: Connection, selection: RolloutFilter, condition_id: int) -> tuple[str, dict[str, Any]]:
-    """The query for the matching rows of rollout in one condition, and its values."""
+    """A query for the matching rows of table rollout in one condition, and its parameters."""
     values: dict[str, Any] = {"condition": condition_id}
     where = ["rollout.condition_id = :condition"]
     source = "SELECT rollout.* FROM rollout"

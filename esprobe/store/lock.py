@@ -1,9 +1,8 @@
-"""One writer per database: a lock that dies with its process.
+"""One writer per database: a lock that the kernel releases when its process ends.
 
-The lock is the kernel's (flock) on ``<database>.lock``, a file of its own: opening and closing the database file
-a second time in one process would drop SQLite's own locks. The lock file stays behind when the lock is
-released; it is empty of meaning then, and removing it would let two processes lock two different files of one
-name.
+It is a flock on a separate file, ``<database>.lock``, because opening and closing the database file a second time in
+one process would drop SQLite's own locks. The lock file remains after the lock is released: if it were removed, two
+processes could lock two different files of the same name.
 """
 
 import json
@@ -21,18 +20,18 @@ from esprobe.errors import StoreError, StoreLockedError
 fcntl: Any
 try:
     import fcntl
-except ImportError:  # Windows, where databases can be read
+except ImportError:  # Windows, where databases can only be read
     fcntl = None
 
 _HELD: "weakref.WeakSet[WriterLock]" = weakref.WeakSet()
 
 
 class WriterLock:
-    """Holds the right to write to one database until it is closed or the process ends, however it ends.
+    """An exclusive lock on writing to one database, held until ``close`` or until the process ends in any way.
 
     Raises:
-        StoreLockedError: another process holds it; the message names its host and process id.
-        StoreError: the lock file cannot be made, or the database has a second name that another lock would guard.
+        StoreLockedError: another process holds the lock; the message contains its host and process id.
+        StoreError: the lock file cannot be created, or the database has hard links, whose lock files would differ.
     """
 
     def __init__(self, database: Path) -> None:
@@ -52,7 +51,7 @@ class WriterLock:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as err:
             raise StoreError(
-                f"{database} cannot be written: its lock {path.name} cannot be made beside it ({err.strerror}); "
+                f"{database} cannot be written: its lock file {path.name} cannot be created ({err.strerror}); "
                 f"choose a database in a writable folder with --db"
             ) from err
         try:
@@ -71,7 +70,7 @@ class WriterLock:
                 "since_utc": datetime.now(UTC).isoformat(timespec="seconds"),
             }
         )
-        # The lock holds without the name; that the disk is full, SQLite will say.
+        # The holder's name is only informative; if the disk is full, SQLite will report it.
         with suppress(OSError):
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, holder_json.encode(), 0)
@@ -81,9 +80,9 @@ class WriterLock:
     def close(self) -> None:
         """Release the lock."""
         if self._fd >= 0:
-            if os.getpid() == self._pid:  # a forked child only lets go of its copy
+            if os.getpid() == self._pid:  # a forked child only closes its copy of the descriptor
                 with suppress(OSError):
-                    os.ftruncate(self._fd, 0)  # nobody's any more: ``writer_of`` reads it
+                    os.ftruncate(self._fd, 0)  # so that ``writer_of`` reports no writer
             os.close(self._fd)
             self._fd = -1
 
@@ -97,10 +96,10 @@ class WriterLock:
 
 
 def writer_of(database: Path) -> str | None:
-    """Who took the lock last and may hold it still; None if nobody can.
+    """A description of the process that took the lock last; None if it certainly no longer holds it.
 
-    The lock itself is left alone: whoever tried it would turn away a writer that starts in that moment. So a process
-    of this machine counts while it lives, and one of another machine, which cannot be asked, always.
+    This does not try the lock, because a writer that starts at that moment would then fail. A process of this machine
+    is reported while it runs; a process of another machine, which cannot be checked, is always reported.
     """
     try:
         holder = Path(os.path.realpath(database) + ".lock").read_bytes()
@@ -113,7 +112,7 @@ def writer_of(database: Path) -> str | None:
 
 
 def is_running(pid: int) -> bool | None:
-    """Whether a process of this machine exists; None where that cannot be asked without touching it (Windows)."""
+    """Whether a process of this machine exists; None where checking would affect the process (Windows)."""
     if os.name != "posix":
         return None  # signal 0 is Ctrl-C there
     try:
@@ -125,14 +124,14 @@ def is_running(pid: int) -> bool | None:
     return True
 
 
-def _let_go_in_child() -> None:
-    # A forked child (an engine's worker) shares the kernel's lock, and would keep it if its parent were killed.
+def _release_in_child() -> None:
+    # A forked child (an engine's worker) inherits the lock, and would still hold it if its parent were killed.
     for lock in list(_HELD):
         lock.close()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go_in_child)
+    os.register_at_fork(after_in_child=_release_in_child)
 
 
 def _describe(holder: bytes) -> str:
@@ -140,5 +139,5 @@ def _describe(holder: bytes) -> str:
         values = json.loads(holder)
         return f"process {values['pid']} on {values['host']} (since {values['since_utc']})"
     except (ValueError, KeyError, TypeError):
-        # The other process has the lock but has not written its name yet.
+        # The other process has the lock but has not yet written who it is.
         return "another process"

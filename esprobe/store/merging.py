@@ -1,7 +1,7 @@
-"""Several databases into one: by what conditions, problems and seeds are, never by their ids in a file.
+"""Merging several databases into one. Conditions and problems are matched by digest, not by their ids in a file.
 
-A rollout that both sides hold with the same content is one rollout; with other content it is a contradiction, and
-nothing is written at all. So merging again changes nothing, and inputs may overlap. Inputs are only read.
+If two databases hold the same rollout with equal content, it is copied once; if the content differs, the merge fails
+before anything is written. So inputs may overlap, and merging again changes nothing. Inputs are only read.
 """
 
 import os
@@ -38,24 +38,24 @@ _WORK = (
     "session_id, condition_id, first_index, stop_index, problems, first_seed, samples, rollouts, tokens, generate_s, "
     "switch_s"
 )
-_NAMED = (
+_REFERENCES = (
     ("work", "session"), ("work", "condition"), ("session", "scorer"),
     ("rollout", "session"), ("rollout", "condition"), ("rollout", "problem"),
 )  # fmt: skip
-"""(table, what its rows name): whatever is copied by the target's id for it."""
+"""(table, table that its rows refer to): the foreign keys whose ids are replaced when rows are copied."""
 
 Content = tuple[Any, ...]
 
 
 class Input(RolloutStore):
-    """A database that is read and left as it is, to the byte."""
+    """A database that is read without changing a byte of it."""
 
     _mode: Mode = "untouched"
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What one input brought: rollouts that were new, and those that were there already."""
+    """Counts for one input: rollouts that were copied, and those that the target already had (``known``)."""
 
     path: Path
     copied: int
@@ -63,12 +63,12 @@ class Merged:
 
 
 def merge(inputs: Sequence[Path], into: Path) -> list[Merged]:
-    """Copy what ``inputs`` hold and ``into`` lacks, sessions and texts included; ``into`` is made if need be.
+    """Copy everything that ``inputs`` have and ``into`` lacks; creates ``into`` if it does not exist.
 
     Raises:
-        RolloutConflictError: two of the files hold one rollout with other content; nothing was written.
-        StoreError: a file cannot be read or written, or an input is damaged. A new ``into`` does not stay then; in one
-            that was there before, what was copied stays, and merging again goes on from it.
+        RolloutConflictError: two files hold the same rollout with different content; nothing was written.
+        StoreError: a file cannot be read or written, or an input is damaged. An ``into`` that this call created is
+            removed; in one that existed, the rollouts copied so far stay, and merging again resumes.
         UsageError: an input is the output.
     """
     if any(path.resolve() == into.resolve() for path in inputs):
@@ -84,18 +84,18 @@ def merge(inputs: Sequence[Path], into: Path) -> list[Merged]:
         for source in sources:
             stack.enter_context(source.snapshot())
             _refuse_damaged(source)
-        there = stack.enter_context(RolloutWriter.open(into)) if os.path.exists(into) else None
-        known = [*sources, *([there] if there is not None else [])]
-        for number, one in enumerate(known):
-            for other in known[:number]:
-                _refuse_contradictions(other, one)
-        target = there or stack.enter_context(_new(into))
+        existing = stack.enter_context(RolloutWriter.open(into)) if os.path.exists(into) else None
+        stores = [*sources, *([existing] if existing is not None else [])]
+        for number, one in enumerate(stores):
+            for other in stores[:number]:
+                _refuse_conflicts(other, one)
+        target = existing or stack.enter_context(_new(into))
         return [_copy(source, target) for source in sources]
 
 
 @contextmanager
 def _new(into: Path) -> Iterator[RolloutWriter]:
-    """A target that was not there, and that does not stay if filling it fails."""
+    """Create the target, and remove it again if the merge fails."""
     target = RolloutWriter.open(into)
     try:
         yield target
@@ -110,16 +110,18 @@ def _new(into: Path) -> Iterator[RolloutWriter]:
 
 
 def _refuse_damaged(source: RolloutStore) -> None:
-    for table, named in _NAMED:
+    for table, parent in _REFERENCES:
         with source.reading() as connection:
-            query = f"SELECT count(*) FROM {table} WHERE {named}_id NOT IN (SELECT id FROM {named})"
+            query = f"SELECT count(*) FROM {table} WHERE {parent}_id NOT IN (SELECT id FROM {parent})"
             if lost := scalar(connection, query):
-                raise StoreError(damaged(source.path, f"{lost:,} rows of {table} name a {named} that is not there"))
+                raise StoreError(
+                    damaged(source.path, f"{lost:,} rows of {table} refer to a {parent} that does not exist")
+                )
     for stored in source.conditions():
         source.correctness(stored.id)  # raises
 
 
-def _refuse_contradictions(one: RolloutStore, other: RolloutStore) -> None:
+def _refuse_conflicts(one: RolloutStore, other: RolloutStore) -> None:
     theirs = {stored.condition.digest: stored for stored in other.conditions()}
     for mine in one.conditions():
         match = theirs.get(mine.condition.digest)
@@ -134,8 +136,9 @@ def _refuse_contradictions(one: RolloutStore, other: RolloutStore) -> None:
                     differing = ", ".join("completion" if name == "text" else name for name, a, b in parts if a != b)
                     raise RolloutConflictError(
                         f"problem {key[1]}, seed {seed} of {mine.condition.label} is in {one.path} and in {other.path} "
-                        f"with another {differing}, so one key would name two rollouts; nothing was merged. If only "
-                        f"verdicts differ, bring both to one scorer with: esprobe rescore"
+                        f"with another {differing}, and a database can hold only one of them; nothing was merged. If "
+                        f"only verdicts differ, score both files with the same scorer first: esprobe rescore --db FILE "
+                        f"--scorer NAME --write"
                     )
 
 
@@ -159,7 +162,7 @@ def _copy(source: RolloutStore, target: RolloutWriter) -> Merged:
     conditions = {stored.id: target.register_condition(stored.condition) for stored in source.conditions()}
     with source.reading() as read, translated(target.path):
         with target.reading() as write:
-            sound_problems(write, target.path)  # what is copied is about these, too
+            sound_problems(write, target.path)  # copied rollouts refer to these, too
             problems = _copy_problems(source, read, write)
             sessions = _copy_sessions(read, write, conditions)
         copied = known = 0
@@ -173,13 +176,13 @@ def _copy(source: RolloutStore, target: RolloutWriter) -> Merged:
             lost = source.totals(stored.id).rollouts - (copied + known - before)
             if lost:
                 raise StoreError(
-                    damaged(source.path, f"{lost:,} rollouts of condition {stored.id} have lost their text")
+                    damaged(source.path, f"{lost:,} rollouts of condition {stored.id} have no completion text")
                 )
     return Merged(source.path, copied, known)
 
 
 def _batches(source: RolloutStore, stored: StoredCondition) -> Iterator[list[tuple[int, Any]]]:
-    """(seed, row) of a condition in key order, some thousands at a time."""
+    """(seed, row) of a condition in key order, in batches of a few thousand."""
     batch: list[tuple[int, Any]] = []
     with source.reading() as connection:
         query = _under_seed(connection)
@@ -200,17 +203,17 @@ def _insert(
     problems: Mapping[int, int],
     sessions: Mapping[int, int],
 ) -> int:
-    there: dict[int, set[int]] = {}
+    existing: dict[int, set[int]] = {}
     for seed in {seed for seed, _ in batch}:
         query = "SELECT problem_id FROM rollout WHERE condition_id = ? AND seed = ?"
-        there[seed] = set(scalars(write, query, (condition_id, seed)))
+        existing[seed] = set(scalars(write, query, (condition_id, seed)))
     id_: int = scalar(write, "SELECT coalesce(max(id), 0) FROM completion")
     texts, rows = [], []
     for seed, row in batch:
-        *content, text, session_id, problem_id, written = row[2:]
-        if problems[problem_id] in there[seed]:
+        *content, text, session_id, problem_id, checksum = row[2:]
+        if problems[problem_id] in existing[seed]:
             continue
-        if has_changed(text, written):
+        if has_changed(text, checksum):
             reason = f"the text of problem {row[1]}, seed {seed} of condition {condition_id} has changed"
             raise StoreError(damaged(source.path, reason))
         id_ += 1
@@ -223,30 +226,36 @@ def _insert(
 
 
 def _copy_problems(source: RolloutStore, read: Connection, write: Connection) -> dict[int, int]:
-    """Ids in the target by ids in the source. A problem keeps its checksum; one that has none gets none here.
+    """Map problem ids of the source to ids of the target. A problem keeps its checksum, or the absence of one.
 
     Raises:
-        RolloutConflictError: source and target have one problem with another prompt.
-        StoreError: one is not the one that was written: the source is damaged.
+        RolloutConflictError: source and target hold the same problem with different prompts.
+        StoreError: a problem has changed since it was written: the source is damaged.
     """
     find = "SELECT id, prompt_digest FROM problem WHERE task_digest = ? AND problem_index = ?"
     ids = {}
     for row in sound_problems(read, source.path):
         key = (row.task_digest, row.problem_index)
-        known = write.execute(find, key).fetchone()
-        if known is None:
+        match = write.execute(find, key).fetchone()
+        if match is None:
             values = ", ".join("?" * len(row[1:]))
             write.execute(f"INSERT INTO problem ({PROBLEM}, checksum) VALUES ({values})", row[1:])
-            known = write.execute(find, key).fetchone()
-        id_, prompt_digest = known
+            match = write.execute(find, key).fetchone()
+        id_, prompt_digest = match
         if prompt_digest != row.prompt_digest:
-            raise RolloutConflictError(f"problem {row.problem_index} of {row.task} has another prompt here and there")
+            raise RolloutConflictError(
+                f"problem {row.problem_index} of task {row.task} has one prompt in {source.path} and another in the "
+                f"target, so their rollouts do not belong to the same problem; merge {source.path} into another file"
+            )
         ids[row.id] = id_
     return ids
 
 
 def _copy_sessions(read: Connection, write: Connection, conditions: Mapping[int, int]) -> dict[int, int]:
-    """Ids in the target by ids in the source. A session is known by start, process and command; it may have grown."""
+    """Map session ids of the source to ids of the target. Start, process and command identify a session.
+
+    A session that the target already has may have more rollouts in the source; its counters are then updated.
+    """
     find = "SELECT id FROM session WHERE started_utc = ? AND host = ? AND pid = ? AND command = ?"
     ids: dict[int, int] = {}
     split = {name: session_column(read, name) for name in ("engine", "versions", "shard", "rescored")}
@@ -257,22 +266,22 @@ def _copy_sessions(read: Connection, write: Connection, conditions: Mapping[int,
         write.execute("INSERT INTO scorer (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (scorer,))
         scorer_id = scalar(write, "SELECT id FROM scorer WHERE name = ?", (scorer,))
         values = (command, scorer_id, started, updated, ended, outcome, host, pid, *rest)
-        known = [i for i in scalars(write, find, (started, host, pid, command)) if i not in taken]
+        matches = [i for i in scalars(write, find, (started, host, pid, command)) if i not in taken]
         columns = _SESSION.replace("scorer.name", "scorer_id")
-        if known:
+        if matches:
             later = "UPDATE session SET updated_utc = ?, ended_utc = ?, outcome = ?, rollouts = ?, tokens = ? "
-            grown = (updated, ended, outcome, rest[0], rest[1], known[0], rest[0])
+            grown = (updated, ended, outcome, rest[0], rest[1], matches[0], rest[0])
             write.execute(later + "WHERE id = ? AND rollouts <= ?", grown)
-            ids[id_] = known[0]
+            ids[id_] = matches[0]
         else:
             added = f"INSERT INTO session ({columns}) VALUES ({', '.join('?' * 15)}) RETURNING id"
             ids[id_] = scalar(write, added, values)
         taken.add(ids[id_])
-    for session_id, condition_id, *asked in read.execute(f"SELECT {_WORK} FROM work"):
+    for session_id, condition_id, *work in read.execute(f"SELECT {_WORK} FROM work"):
         write.execute(
             f"INSERT INTO work ({_WORK}) VALUES ({', '.join('?' * 11)}) ON CONFLICT (session_id, condition_id) "
             "DO UPDATE SET rollouts = excluded.rollouts, tokens = excluded.tokens, generate_s = excluded.generate_s, "
             "switch_s = excluded.switch_s WHERE excluded.rollouts >= rollouts",
-            (ids[session_id], conditions[condition_id], *asked),
+            (ids[session_id], conditions[condition_id], *work),
         )
     return ids

@@ -1,7 +1,7 @@
-"""How a database file comes to the newest schema, one numbered step at a time.
+"""The migrations that bring a database file to the newest schema, one numbered step at a time.
 
-A step, once released, is frozen: a frozen file of every released schema stays in tests/data and is opened by the
-tests. New steps go to the end.
+A released migration never changes: tests/data keeps a database of every released schema, which the tests open. Append
+new migrations at the end.
 """
 
 from collections.abc import Callable
@@ -120,7 +120,7 @@ _MODULUS = 2**31 - 1
 
 
 def _weight(column: str) -> str:
-    """SQL: a number below the modulus that looks random, of a seed or problem id; all within SQLite's integers."""
+    """SQL: a pseudo-random number below the modulus, from a seed or problem id; no intermediate result overflows."""
     x = f"(({column} % {_MODULUS} + 40503) % {_MODULUS})"
     return f"({x} * {x} % {_MODULUS} * {x} % {_MODULUS})"
 
@@ -159,13 +159,13 @@ _M002 = (
 
 
 def _m002_totals(connection: Connection) -> None:
-    """Sums over each condition's rollouts, kept by triggers: damage beneath SQL does not keep them."""
+    """Sums over each condition's rollouts, updated by triggers, so that damage to the file makes them disagree."""
     for statement in _M002:
         connection.execute(statement)
 
 
 def _m003_problem_checksums(connection: Connection) -> None:
-    """What a problem is held against; NULL in rows that are there: nobody knows whether they are still whole."""
+    """A checksum of each problem; NULL in existing rows, because they may already be damaged."""
     connection.execute("ALTER TABLE problem ADD COLUMN checksum INTEGER")
 
 
@@ -178,7 +178,7 @@ _M004 = (
 
 
 def _m004_session_columns(connection: Connection) -> None:
-    """What SQL asks for in columns of its own: a session's share of the plan, and how its verdicts were replaced."""
+    """Columns for two values that queries need: a session's shard, and how its verdicts were rescored."""
     for statement in _M004:
         connection.execute(statement)
 
@@ -192,7 +192,7 @@ MIGRATIONS: dict[str, Callable[[Connection], None]] = {
 
 
 def applied(connection: Connection) -> list[str]:
-    """Names of the migrations a file has been through; empty for a new file."""
+    """Names of the migrations that were applied to a file; empty for a new file."""
     exists = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migration'"
     if connection.execute(exists).fetchone() is None:
         return []
@@ -200,7 +200,7 @@ def applied(connection: Connection) -> list[str]:
 
 
 def migrate(connection: Connection) -> None:
-    """Apply what is missing, all in the connection's one transaction: a file is never left half-way."""
+    """Apply the missing migrations in the connection's current transaction, so that either all or none take effect."""
     done = set(applied(connection))
     for name, step in MIGRATIONS.items():
         if name in done:

@@ -1,4 +1,4 @@
-"""Reading a database: conditions, what is stored of them, their verdicts and texts."""
+"""Reading a database: conditions, sessions, totals, verdicts and completion texts."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ class RolloutStore:
         """Open the database at ``path``.
 
         Raises:
-            StoreError: it does not exist, is not esprobe's, is newer than this esprobe, or cannot be opened.
+            StoreError: it does not exist, is not an esprobe database, is from a newer esprobe, or cannot be opened.
         """
         path = Path(path)
         return cls(path, open_database(path, cls._mode))
@@ -66,7 +66,7 @@ class RolloutStore:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Inside, everything read shows one state of the file, whatever a sampler writes meanwhile."""
+        """Inside the block all reads see one state of the file, even while a sampler writes."""
         before = self._shared
         with self.reading() as connection:
             self._shared = connection
@@ -77,7 +77,7 @@ class RolloutStore:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection in a transaction of its own, or in that of the snapshot; for the modules of this room."""
+        """A connection in its own transaction, or in the snapshot's; for use inside ``esprobe.store`` only."""
         with translated(self.path):
             if self._shared is not None:
                 yield self._shared
@@ -86,18 +86,18 @@ class RolloutStore:
                     yield connection
 
     def conditions(self) -> list[StoredCondition]:
-        """Every condition, in the order in which they were first asked for; empty if there is none."""
+        """Every condition, in the order of registration; empty if there is none."""
         with self.reading() as connection:
             rows = connection.execute("SELECT id, model, identity, digest FROM condition ORDER BY id")
             return [_condition(self.path, *row) for row in rows]
 
     def sessions(self, condition_id: int | None = None) -> list[SessionRecord]:
-        """Every session, oldest first; with ``condition_id`` those that were asked for that condition."""
+        """Every session, oldest first; with ``condition_id`` only those that planned rollouts of that condition."""
         with self.reading() as connection:
             return read_sessions(connection, self.path, condition_id)
 
     def scorers(self, condition_id: int) -> tuple[str, ...]:
-        """The scorers whose verdicts a condition's rollouts have, sorted; several where they were mixed."""
+        """The scorers that gave the verdicts of a condition's rollouts, sorted; normally one."""
         query = (
             "SELECT DISTINCT scorer.name FROM work JOIN session ON session.id = session_id "
             "JOIN scorer ON scorer.id = scorer_id WHERE condition_id = ? AND work.rollouts > 0 ORDER BY scorer.name"
@@ -106,15 +106,15 @@ class RolloutStore:
             return tuple(scalars(connection, query, (condition_id,)))
 
     def last_session(self) -> SessionRecord | None:
-        """The session that began last; None if nothing was ever sampled."""
+        """The session that began last; None if there is none."""
         with self.reading() as connection:
             return read_last_session(connection, self.path)
 
     def extents(self, condition_id: int) -> list[Extent]:
-        """What each session that asked for a condition asked for, oldest first; equal ones once.
+        """The extents that sessions planned for a condition, oldest first, without duplicates.
 
-        A session that failed before its first rollout asked for something that cannot be had, such as more tokens than
-        the model has positions for: it plans nothing.
+        Sessions that failed before their first rollout are left out: what they planned is impossible, such as more
+        tokens than the model has positions.
         """
         query = (
             "SELECT first_index, stop_index, first_seed, samples, problems FROM work "
@@ -144,16 +144,15 @@ class RolloutStore:
         return matrix.problems, matrix.stored.sum(axis=1), matrix.correct.sum(axis=1)
 
     def correctness(self, condition_id: int) -> Correctness:
-        """Every stored verdict of a condition as a problems x seeds matrix, with the mask of what is stored.
+        """Every stored verdict of a condition as a problems x seeds matrix, with a mask of the stored entries.
 
         Raises:
-            StoreError: the verdicts, or the problems that they are about, are not those that were recorded when they
-                were written: the file is damaged.
+            StoreError: the verdicts or their problems have changed since they were written: the file is damaged.
         """
         return self.verdicts(condition_id)[0]
 
     def verdicts(self, condition_id: int) -> tuple[Correctness, list[StoredProblem]]:
-        """The same with the problems of its rows, by one scan of the condition.
+        """The result of ``correctness`` and the problems of its rows, from one scan of the condition.
 
         Raises:
             StoreError: as ``correctness``.
@@ -166,7 +165,8 @@ class RolloutStore:
             recorded = _recorded(connection, condition_id)
             verdicts = read_verdicts(connection, condition_id, recorded)
             if verdicts is None:
-                raise StoreError(damaged(self.path, f"the verdicts of condition {condition_id} are not those recorded"))
+                reason = f"the verdicts of condition {condition_id} do not match their recorded totals and checksum"
+                raise StoreError(damaged(self.path, reason))
             problems = self._problems_of(connection, verdicts.problem_ids.tolist())
         order = np.searchsorted(verdicts.problem_ids, [problem.id for problem in problems])
         correctness = Correctness(
@@ -179,7 +179,7 @@ class RolloutStore:
         return correctness, problems
 
     def _problems_of(self, connection: Connection, ids: Sequence[int]) -> list[StoredProblem]:
-        """The problems of these ids, by index."""
+        """The problems with these ids, sorted by index."""
         wanted = set(ids) - self._problems.keys()
         if wanted:
             with parsed(self.path, "a problem"):
@@ -187,15 +187,14 @@ class RolloutStore:
                     inputs = json.loads(row.inputs)
                     self._problems[row.id] = StoredProblem(row.id, row.problem_index, row.problem_group, inputs)
         if missing := len(wanted - self._problems.keys()):
-            raise StoreError(damaged(self.path, f"{missing:,} problems that rollouts name are not there"))
+            raise StoreError(damaged(self.path, f"{missing:,} problems that rollouts refer to do not exist"))
         return sorted((self._problems[id_] for id_ in set(ids)), key=lambda problem: problem.index)
 
     def rollouts(self, condition_id: int, problem_index: int | None = None) -> Iterator[StoredRollout]:
-        """A condition's rollouts with their texts, by seed and problem; with ``problem_index`` that problem's.
+        """A condition's rollouts with their texts, by seed and problem; with ``problem_index`` only that problem's.
 
         Raises:
-            StoreError: a text or a problem is not the one that was written, or a rollout has lost its text: the file
-                is damaged.
+            StoreError: a text or a problem has changed since it was written, or a text is missing: the file is damaged.
         """
         with self.reading() as connection:
             sound_problems(connection, self.path)
@@ -208,24 +207,24 @@ class RolloutStore:
             )
             read = 0
             for checksum, *row in connection.execute(query, values):
-                found = self._as_written(condition_id, checksum, row)
+                rollout = self._checked_rollout(condition_id, checksum, row)
                 read += 1
-                yield found
+                yield rollout
             if problem_index is None and recorded is not None and read != recorded.rollouts:
                 lost = f"{read:,} of the {recorded.rollouts:,} rollouts of condition {condition_id} have a text"
                 raise StoreError(damaged(self.path, f"only {lost}"))
 
     def excerpts(self, condition_id: int, wanted: Sequence[tuple[int, int]]) -> Iterator[StoredRollout]:
-        """Those rollouts of a condition that are named by (problem id, seed), in no particular order.
+        """The rollouts of a condition with these (problem id, seed) keys, in no particular order.
 
-        One that is not stored is left out.
+        Keys without a stored rollout are skipped.
 
         Raises:
-            StoreError: a text is not the one that was written.
+            StoreError: a text has changed since it was written.
         """
         with self.reading() as connection:
-            # One statement, however many are wanted. CROSS JOIN fixes the order: each is found by its key, where SQLite
-            # would otherwise read the whole condition.
+            # One statement for any number of keys. CROSS JOIN fixes the join order, so that SQLite looks up each key
+            # instead of scanning the whole condition.
             query = (
                 f"SELECT {checksum_column(connection)}, problem_index, rollout.seed, text, reward, correct, answer, "
                 "failure, token_count, finish_reason "
@@ -235,21 +234,21 @@ class RolloutStore:
             )
             values = {"condition": condition_id, "wanted": json.dumps(wanted)}
             for checksum, *row in connection.execute(query, values):
-                yield self._as_written(condition_id, checksum, row)
+                yield self._checked_rollout(condition_id, checksum, row)
 
-    def _as_written(self, condition_id: int, checksum: int | None, row: Sequence[Any]) -> StoredRollout:
-        found = _rollout(row)
-        self.check_text(condition_id, found, checksum)
-        return found
+    def _checked_rollout(self, condition_id: int, checksum: int | None, row: Sequence[Any]) -> StoredRollout:
+        rollout = _rollout(row)
+        self.check_text(condition_id, rollout, checksum)
+        return rollout
 
-    def check_text(self, condition_id: int, found: StoredRollout, checksum: int | None) -> None:
-        """Hold the text of one rollout against the checksum with which it was written.
+    def check_text(self, condition_id: int, rollout: StoredRollout, checksum: int | None) -> None:
+        """Compare the text of one rollout with the checksum stored when it was written.
 
         Raises:
-            StoreError: it is another one.
+            StoreError: they differ.
         """
-        if has_changed(found.completion, checksum):
-            what = f"the text of problem {found.problem}, seed {found.seed} of condition {condition_id}"
+        if has_changed(rollout.completion, checksum):
+            what = f"the text of problem {rollout.problem}, seed {rollout.seed} of condition {condition_id}"
             raise StoreError(damaged(self.path, f"{what} has changed"))
 
 
@@ -265,16 +264,17 @@ def _condition(path: Path, id_: int, model: str, identity_json: str, digest: str
         condition = None if unknown else Condition(model=model, **identity)
     if condition is None:
         raise StoreError(
-            f"{path} was written by a newer esprobe (condition {id_} has {', '.join(sorted(unknown))}, unknown "
-            f"here), so this one could misread it; update this one: git pull in its checkout, then pip install . there"
+            f"{path} was written by a newer esprobe (condition {id_} has {', '.join(sorted(unknown))}, which this "
+            f"version lacks), so this version could misread it; update it: git pull in the checkout of esprobe, then "
+            f"pip install ."
         )
     if condition.digest != digest:
-        raise StoreError(damaged(path, f"condition {id_} is not what its digest says"))
+        raise StoreError(damaged(path, f"condition {id_} does not match its digest"))
     return StoredCondition(id_, condition)
 
 
 def _recorded(connection: Connection, condition_id: int) -> Totals | None:
-    """What triggers have kept; None in a file that no migration has given them yet."""
+    """The totals that triggers maintain; None in a file without migration m002, which added them."""
     if "m002_totals" not in migrations.applied(connection):
         return None
     query = "SELECT rollouts, correct, tokens, cut_off, checksum FROM totals WHERE condition_id = ?"

@@ -1,8 +1,8 @@
 """The tables of an esprobe database, as SQLModel classes.
 
-docs/store.md describes every column. The classes say what the newest schema is; the statements that build it,
-version by version, are frozen in ``migrations``, and a test holds the two together. All tables are STRICT, so
-that SQLite itself refuses a text where a number belongs.
+docs/store.md describes every column. The classes describe the newest schema; ``migrations`` contains the statements
+that build it version by version, and a test checks that both agree. All tables are STRICT, so that SQLite itself
+refuses a string in a numeric column.
 """
 
 from sqlalchemy import REAL, CheckConstraint, PrimaryKeyConstraint, Text, UniqueConstraint
@@ -21,7 +21,7 @@ class MigrationRow(SQLModel, table=True):
 
 
 class ConditionRow(SQLModel, table=True):
-    """Everything that decides the distribution a rollout is drawn from."""
+    """Everything that determines the distribution from which a rollout is drawn."""
 
     __tablename__ = "condition"
     __table_args__ = STRICT
@@ -83,7 +83,7 @@ class SessionRow(SQLModel, table=True):
 
 
 class WorkRow(SQLModel, table=True):
-    """What one session was asked for and did on one condition."""
+    """What one session planned and did for one condition."""
 
     __tablename__ = "work"
     __table_args__ = (
@@ -104,7 +104,7 @@ class WorkRow(SQLModel, table=True):
 
 
 class CompletionRow(SQLModel, table=True):
-    """The text of one rollout, apart from it because the statistics scan only the narrow table."""
+    """The text of one rollout, in its own table because the statistics scan only the narrow rollout table."""
 
     __tablename__ = "completion"
     __table_args__ = STRICT
@@ -114,7 +114,7 @@ class CompletionRow(SQLModel, table=True):
 
 
 class TotalsRow(SQLModel, table=True):
-    """Sums over a condition's rollouts, kept by triggers: what damage beneath SQL is told by."""
+    """Sums over a condition's rollouts, updated by triggers; a difference from the rows reveals a damaged file."""
 
     __tablename__ = "totals"
     __table_args__ = STRICT

@@ -1,7 +1,7 @@
-"""Verdicts beside the texts they are about: read again, and replaced by those of another scorer.
+"""Reading verdicts together with their completion texts, and replacing them by those of another scorer.
 
-A session's verdicts are all of one scorer, which its row names. So they are replaced together, in one transaction:
-a process that is killed leaves the session as it was. Rollouts pass through in batches; no more is in memory.
+One scorer gave all verdicts of a session, and the session's row names it. So they are replaced in one transaction: if
+the process is killed, the session is unchanged. Only one batch of rollouts is in memory at a time.
 """
 
 import json
@@ -46,7 +46,7 @@ class VerdictReader(RolloutStore):
         """Every problem by its id in this file.
 
         Raises:
-            StoreError: one is not the one that was written: the file is damaged.
+            StoreError: a problem has changed since it was written: the file is damaged.
         """
         with self.reading() as connection:
             rows = sound_problems(connection, self.path)
@@ -57,7 +57,7 @@ class VerdictReader(RolloutStore):
             }
 
     def tasks(self, session_id: int) -> set[str]:
-        """Names of the tasks of which a session was asked for rollouts."""
+        """Names of the tasks that a session sampled."""
         query = (
             "SELECT DISTINCT json_extract(identity, '$.task') FROM work JOIN condition ON condition.id = condition_id "
             "WHERE session_id = ?"
@@ -66,9 +66,9 @@ class VerdictReader(RolloutStore):
             return {task for (task,) in connection.execute(query, (session_id,))}
 
     def scored_texts(self, session_id: int) -> Generator[list[ScoredText]]:
-        """A session's rollouts in batches, by condition, seed and problem; one state of the file throughout.
+        """A session's rollouts in batches, sorted by condition, seed and problem, all from one state of the file.
 
-        A transaction is open until the last batch; close the generator if you leave it before.
+        A transaction stays open until the last batch; close the generator if you stop earlier.
         """
         with translated(self.path), self._database.transaction() as connection:
             yield from _batches(connection, session_id)
@@ -79,7 +79,7 @@ class VerdictWriter(RolloutWriter, VerdictReader):
 
     @contextmanager
     def replacing(self, session_id: int) -> "Iterator[SessionVerdicts]":
-        """One transaction on a session's verdicts: committed at the end of the block, undone if it raises."""
+        """One transaction on a session's verdicts: committed at the end of the block, rolled back if it raises."""
         with translated(self.path), self._database.transaction() as connection:
             yield SessionVerdicts(connection, session_id)
 
@@ -92,11 +92,11 @@ class SessionVerdicts:
         self._session_id = session_id
 
     def scored_texts(self) -> Iterator[list[ScoredText]]:
-        """The session's rollouts in batches; those of a batch may be replaced before the next one is asked for."""
+        """The session's rollouts in batches; a batch may be replaced before the next is read."""
         return _batches(self._connection, self._session_id)
 
     def replace(self, verdicts: Sequence[tuple[ScoredText, Score]]) -> None:
-        """Give rollouts other verdicts."""
+        """Replace the verdicts of these rollouts."""
         rows = [
             (new.reward, int(new.correct), new.answer, new.failure, old.condition_id, old.seed, old.problem_id)
             for old, new in verdicts
@@ -109,7 +109,7 @@ class SessionVerdicts:
             )
 
     def name_scorer(self, scorer: str, remark: str) -> None:
-        """Record that all verdicts of the session are ``scorer``'s now, and a remark on how that came about."""
+        """Record ``scorer`` as the scorer of all the session's verdicts, and append a remark to its history."""
         run = self._connection.execute
         run("INSERT INTO scorer (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (scorer,))
         run(
@@ -120,7 +120,7 @@ class SessionVerdicts:
 
 
 def _batches(connection: Connection, session_id: int) -> Iterator[list[ScoredText]]:
-    # By key, not with one long cursor: what a statement still reads must not be changed under it.
+    # By key, not with one long cursor: rows that a running SELECT still reads must not be updated.
     query = (
         "SELECT seed, problem_id, text, reward, correct, answer, failure FROM "
         "(SELECT * FROM rollout WHERE condition_id = ? AND (seed, problem_id) > (?, ?) AND session_id = ? "

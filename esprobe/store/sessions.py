@@ -1,4 +1,4 @@
-"""Reading sessions, also from files that no migration has given the newest columns."""
+"""Reading sessions, also from older files without the newest columns."""
 
 import json
 from collections.abc import Iterable
@@ -9,26 +9,26 @@ from typing import Any
 from esprobe.records import SessionRecord
 from esprobe.store.database import parsed, scalars
 
-_OLD = {
+_BEFORE_M004 = {
     "engine": "json_remove(engine, '$.shard')",
     "versions": "json_remove(versions, '$.rescored')",
     "shard": "json_extract(engine, '$.shard')",
     "rescored": "json_extract(versions, '$.rescored')",
 }
-"""Before migration m004 two columns were keys of JSON objects."""
+"""SQL for four columns in files without migration m004, where ``shard`` and ``rescored`` were JSON keys of others."""
 
 
 def session_column(connection: Connection, name: str) -> str:
-    """The SQL of one of the columns that migration m004 split, in a file of any schema."""
+    """The SQL expression for one of the columns that migration m004 changed, in a file of any schema."""
     names = scalars(connection, "SELECT name FROM pragma_table_info('session')")
-    return f"session.{name}" if "shard" in names else _OLD[name]
+    return f"session.{name}" if "shard" in names else _BEFORE_M004[name]
 
 
 def read_sessions(connection: Connection, path: Path, condition_id: int | None) -> list[SessionRecord]:
-    """Every session, oldest first; with ``condition_id`` those that were asked for that condition."""
-    mine = "" if condition_id is None else "WHERE session.id IN (SELECT session_id FROM work WHERE condition_id = ?)"
+    """Every session, oldest first; with ``condition_id`` only those that planned rollouts of that condition."""
+    where = "" if condition_id is None else "WHERE session.id IN (SELECT session_id FROM work WHERE condition_id = ?)"
     rows = connection.execute(
-        f"{_query(connection)} {mine} ORDER BY session.id", () if condition_id is None else (condition_id,)
+        f"{_query(connection)} {where} ORDER BY session.id", () if condition_id is None else (condition_id,)
     )
     return [_session(path, row) for row in rows]
 
@@ -40,7 +40,7 @@ def read_last_session(connection: Connection, path: Path) -> SessionRecord | Non
 
 
 def _query(connection: Connection) -> str:
-    split = ", ".join(session_column(connection, name) for name in _OLD)
+    split = ", ".join(session_column(connection, name) for name in _BEFORE_M004)
     return (
         "SELECT session.id, command, scorer.name, started_utc, ended_utc, outcome, host, pid, rollouts, tokens, "
         f"hardware, {split} FROM session JOIN scorer ON scorer.id = scorer_id"

@@ -1,4 +1,4 @@
-"""A few rollouts of every condition with their texts, at random by whole seeds: a key range each, never a scan."""
+"""A random sample of a condition's rollouts with texts, by whole seeds: key ranges are read, nothing is scanned."""
 
 import random
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from esprobe.store.session_verdicts import ScoredText
 
 
 def spot_texts(store: RolloutStore, condition_id: int, at_least: int) -> Iterator[tuple[int, ScoredText]]:
-    """(session id, rollout) of randomly chosen seeds of a condition, until there are ``at_least`` rollouts."""
+    """(session id, rollout) for all rollouts of randomly chosen seeds, until there are ``at_least`` rollouts."""
     with store.reading() as connection:
         seeds = scalars(connection, "SELECT seed FROM rollout WHERE condition_id = ? GROUP BY seed", (condition_id,))
         drawn = 0

@@ -1,4 +1,4 @@
-"""How far each condition is, from counts alone: nothing here scans what is complete."""
+"""The progress of each condition, from counts: complete conditions are not scanned."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,7 +15,7 @@ _LAST_WORK = (
 
 
 def condition_statuses(store: RolloutStore) -> list[ConditionStatus]:
-    """The status of every condition that was asked for, all of one moment.
+    """The status of every condition with a plan, all from one state of the file.
 
     Raises:
         StoreError: the database cannot be read.
@@ -27,9 +27,9 @@ def condition_statuses(store: RolloutStore) -> list[ConditionStatus]:
 
 
 def total_eta_s(statuses: Iterable[ConditionStatus]) -> float | None:
-    """Seconds until nothing is missing; None if that is not known.
+    """Seconds until nothing is missing; None if not known.
 
-    Conditions of one session advance together, so their rates add up; sessions are taken to run one after another.
+    Conditions of one session advance together, so their rates add up; sessions are assumed to run one after another.
     """
     groups: dict[int | None, list[ConditionStatus]] = {}
     for status in statuses:
@@ -62,7 +62,7 @@ def _status(store: RolloutStore, stored: StoredCondition, extents: list[Extent])
 
 
 def _runs(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """(first, last) of the runs of consecutive numbers among ascending ones."""
+    """(first, last) of each run of consecutive numbers; ``numbers`` must be ascending."""
     runs: list[tuple[int, int]] = []
     for number in numbers:
         first = runs.pop()[0] if runs and runs[-1][1] == number - 1 else number
@@ -77,12 +77,12 @@ def _counts(connection: Connection, condition_id: int) -> dict[int, int]:
 
 
 def segments(extents: list[Extent]) -> list[tuple[range, set[int]]]:
-    """The plan of all extents together: runs of seeds under which the same problems are planned."""
+    """The union of all extents, as (range of seeds, problems planned for each of them)."""
     edges = sorted({e.first_seed for e in extents} | {e.first_seed + e.samples for e in extents})
     parts = []
     for first, stop in zip(edges, edges[1:], strict=False):
-        asked = [e for e in extents if e.first_seed <= first and stop <= e.first_seed + e.samples]
-        problems: set[int] = set().union(*(range(e.first_index, e.stop_index) for e in asked)) if asked else set()
+        covering = [e for e in extents if e.first_seed <= first and stop <= e.first_seed + e.samples]
+        problems: set[int] = set().union(*(range(e.first_index, e.stop_index) for e in covering))
         if problems:
             parts.append((range(first, stop), problems))
     return parts
@@ -95,7 +95,7 @@ def _incomplete(
     parts: list[tuple[range, set[int]]],
     everything: set[int],
 ) -> set[int]:
-    """Indices of the problems that lack something; only seeds that are neither full nor empty are looked into."""
+    """Indices of the problems with missing rollouts; only seeds that are partly complete are queried."""
     incomplete: set[int] = set()
     for seeds, problems in parts:
         if any(seed not in counts for seed in seeds):

@@ -1,6 +1,6 @@
-"""Text as an UTF-8 file can hold it."""
+"""Text that can be encoded as UTF-8."""
 
 
 def storable(text: str) -> str:
-    r"""The text with lone surrogates, which no UTF-8 file can hold, spelled out as \udcff and the like."""
+    r"""The text with lone surrogates, which UTF-8 cannot encode, replaced by escapes such as \udcff."""
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What a report counts beyond verdicts: fates, answers, and what was spent. Part of reading a database."""
+"""Statistics for reports beyond verdicts: outcomes, answers, sampled texts, and the time spent."""
 
 import json
 from collections import Counter
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 def tallies(store: RolloutStore, condition_id: int, problems: Sequence[StoredProblem]) -> list[OutcomeCount]:
     """A condition's rollouts by problem class, failure, finish reason and format bonus.
 
-    ``problems`` are the condition's, as ``RolloutStore.verdicts`` gives them: to look each up in SQL takes longer.
+    ``problems`` are the condition's, as ``RolloutStore.verdicts`` returns them: looking up each in SQL would take
+    longer.
     """
-    # Seed by seed: groups of two thousand rows are sorted in memory three times as fast as two million at once.
+    # One query per seed: sorting two thousand rows at a time is three times as fast as two million at once.
     query = (
         "SELECT failure, finish_reason, reward - correct, json_group_array(problem_id) FROM rollout "
         "WHERE condition_id = :condition AND seed = :seed GROUP BY 1, 2, 3"
@@ -40,7 +41,7 @@ def tallies(store: RolloutStore, condition_id: int, problems: Sequence[StoredPro
 def answers(
     store: RolloutStore, condition_id: int, verdicts: Correctness, problems: Sequence[StoredProblem]
 ) -> Answers:
-    """The canonical answers of the rollouts that ``verdicts`` holds; ``problems`` are those of its rows."""
+    """The canonical answers of the rollouts in ``verdicts``; ``problems`` are the problems of its rows."""
     import numpy as np
 
     query = (
@@ -48,43 +49,43 @@ def answers(
         "(SELECT seed, problem_id, answer FROM rollout WHERE condition_id = :condition ORDER BY seed, problem_id) "
         "GROUP BY seed"
     )
-    found: dict[str | None, int] = {None: -1}
+    code_of: dict[str | None, int] = {None: -1}
     codes = np.full(verdicts.correct.shape, -1, np.int32)
     row_of = {problem.id: row for row, problem in enumerate(problems)}
     column_of = {int(seed): column for column, seed in enumerate(verdicts.seeds)}
-    rows_of: dict[str, NDArray[np.int64]] = {}  # complete seeds all name the same problems
+    rows_of: dict[str, NDArray[np.int64]] = {}  # complete seeds all have the same problems
     with store.reading() as connection:
-        for seed, given, ids in connection.execute(query, {"condition": condition_id}):
+        for seed, seed_answers, ids in connection.execute(query, {"condition": condition_id}):
             if seed not in column_of:
                 continue  # a sampler may have added it since the verdicts were read, as it may a problem
             if ids not in rows_of:
                 rows_of[ids] = np.array([row_of.get(id_, -1) for id_ in json.loads(ids)], np.int64)
             rows = rows_of[ids]
-            column = np.array([found.setdefault(a, len(found) - 1) for a in json.loads(given)], np.int32)
+            column = np.array([code_of.setdefault(a, len(code_of) - 1) for a in json.loads(seed_answers)], np.int32)
             codes[rows[rows >= 0], column_of[seed]] = column[rows >= 0]
-    return Answers(codes, tuple(answer for answer in found if answer is not None))
+    return Answers(codes, tuple(answer for answer in code_of if answer is not None))
 
 
 def texts(
     store: RolloutStore, condition_id: int, problems: Sequence[StoredProblem], keys: Sequence[tuple[int, int]]
 ) -> list[tuple[int, str]]:
-    """(problem index, completion) of some rollouts, named by (problem index, seed); in no order.
+    """(problem index, completion) of the rollouts with these (problem index, seed) keys; in no particular order.
 
-    ``problems`` are the condition's, as ``RolloutStore.verdicts`` gives them.
+    ``problems`` are the condition's, as ``RolloutStore.verdicts`` returns them.
 
     Raises:
-        StoreError: a text is not the one that was written, or is not there: the file is damaged.
+        StoreError: a text has changed since it was written, or is missing: the file is damaged.
     """
     ids = {problem.index: problem.id for problem in problems}
-    found = list(store.excerpts(condition_id, [(ids[index], seed) for index, seed in keys]))
-    if len(found) != len(keys):
-        reason = f"{len(keys) - len(found):,} rollouts of condition {condition_id} have lost their text"
+    rollouts = list(store.excerpts(condition_id, [(ids[index], seed) for index, seed in keys]))
+    if len(rollouts) != len(keys):
+        reason = f"{len(keys) - len(rollouts):,} rollouts of condition {condition_id} have no completion text"
         raise StoreError(damaged(store.path, reason))
-    return [(rollout.problem, rollout.completion) for rollout in found]
+    return [(rollout.problem, rollout.completion) for rollout in rollouts]
 
 
 def spending(store: RolloutStore, condition_id: int) -> Spending:
-    """What sessions spent on a condition, those left out that recorded no time."""
+    """The time that sessions spent on a condition; sessions that recorded no time are left out."""
     query = (
         "SELECT coalesce(sum(rollouts), 0), coalesce(sum(generate_s), 0), coalesce(sum(switch_s), 0) "
         "FROM work WHERE condition_id = :condition AND generate_s > 0"

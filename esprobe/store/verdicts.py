@@ -1,9 +1,10 @@
-"""All verdicts of one condition, read fast and held against what was recorded when they were written.
+"""All verdicts of one condition, read fast and compared with the totals recorded when they were written.
 
-Triggers keep a checksum over a condition's rollouts (migration m002): the sum, modulo 2**31 - 1, of
-``w(seed) * w(problem_id) * (1 + correct + 2 * cut_off)`` over its rows, w being a cubic map. It does not depend on the
-order in which rollouts come, and every change through SQL keeps it; a flipped bit or a lost page below SQL does not.
-One row's change is always seen; a random change of many escapes with a chance of one in two billion.
+Triggers maintain a checksum over a condition's rollouts (migration m002): the sum, modulo 2**31 - 1, of
+``w(seed) * w(problem_id) * (1 + correct + 2 * cut_off)`` over its rows, where w is a cubic map. It does not depend on
+the order of insertion, and every change through SQL updates it; a flipped bit or a lost page in the file does not. A
+change of one row is always detected; a random change of many rows goes undetected with a probability of one in two
+billion.
 """
 
 from collections.abc import Sequence
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 MODULUS = 2**31 - 1
 _OFFSET = 40503
 
-# A string a seed instead of a row a rollout: the driver hands over two million verdicts in a third of a second. The
-# table is stored by (condition, seed, problem), so the digits of a seed come in the order of its problems; that, and
-# which problems they are, is proven by the checksum.
+# One string per seed instead of one row per rollout: two million verdicts take a third of a second. The table is
+# clustered by (condition, seed, problem), so the digits of a seed are in the order of its problems. SQLite does not
+# guarantee that; the checksum verifies the order, and which problems they are.
 _DIGITS = (
     "SELECT seed, group_concat(correct + 2 * (finish_reason = 'length'), '') FROM rollout "
     "WHERE condition_id = ? GROUP BY seed ORDER BY seed"
@@ -40,7 +41,7 @@ _EXACT = (
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What a scan of one condition found.
+    """The verdicts of one condition.
 
     Attributes:
         problem_ids: (P,) int64, ascending.
@@ -63,10 +64,10 @@ class Verdicts:
         return np.isin(self.digits, (2, 4))
 
     def matches(self, recorded: "Totals") -> bool:
-        """Whether counts and checksum are the recorded ones."""
+        """Whether counts and checksum equal the recorded ones."""
         rollouts, cut_off = int(np.count_nonzero(self.digits)), int(np.count_nonzero(self.digits > 2))
-        found = (rollouts, int(np.count_nonzero(self.correct)), cut_off, self._checksum())
-        return found == (recorded.rollouts, recorded.correct, recorded.cut_off, recorded.checksum)
+        scanned = (rollouts, int(np.count_nonzero(self.correct)), cut_off, self._checksum())
+        return scanned == (recorded.rollouts, recorded.correct, recorded.cut_off, recorded.checksum)
 
     def _checksum(self) -> int:
         by_seed = weights(self.problem_ids) @ self.digits.astype(np.int64) % MODULUS
@@ -81,9 +82,9 @@ def weights(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def read_verdicts(connection: Connection, condition_id: int, recorded: "Totals | None") -> Verdicts | None:
-    """Scan one condition; None if what is there cannot be what was written.
+    """Scan one condition; None if the verdicts have changed since they were written.
 
-    ``recorded`` is None for files from before anything was recorded: then only what no writer writes is refused.
+    ``recorded`` is None for files without migration m002: then only impossible values are detected.
     """
     try:
         if recorded is not None:
@@ -92,29 +93,29 @@ def read_verdicts(connection: Connection, condition_id: int, recorded: "Totals |
                 return quick
         exact = _read_exactly(connection, condition_id)
     except (ValueError, TypeError, OverflowError, AttributeError):
-        return None  # STRICT holds for what is written: in a damaged file a number may read as text or nothing
+        return None  # STRICT checks writes only: in a damaged file a number may be read as text or NULL
     return exact if exact is not None and (recorded is None or exact.matches(recorded)) else None
 
 
 def _read_exactly(connection: Connection, condition_id: int) -> Verdicts | None:
-    known: dict[str, NDArray[np.int64]] = {}  # complete seeds all name the same problems
+    parsed: dict[str, NDArray[np.int64]] = {}  # complete seeds all have the same problems
     columns = []
     for seed, digits, ids in connection.execute(_EXACT, (condition_id,)):
-        if ids not in known:
-            known[ids] = _numbers(ids)
-        columns.append((seed, digits, known[ids]))
+        if ids not in parsed:
+            parsed[ids] = _numbers(ids)
+        columns.append((seed, digits, parsed[ids]))
     return _assembled(columns)
 
 
 def _read_quickly(connection: Connection, condition_id: int) -> Verdicts | None:
-    """The verdicts, if all seeds with the most problems name the same ones; the caller has to check that."""
-    found: Sequence[tuple[int, str]] = [(s, d) for s, d in connection.execute(_DIGITS, (condition_id,))]
-    most = max((len(digits) for _, digits in found), default=0)
-    if sum(len(digits) < most for _, digits in found) > len(found) // 4:
-        return None  # each would be asked for by itself; the other way is quicker
+    """The verdicts, assuming that all seeds with the most problems have the same ones; the caller must verify that."""
+    rows: Sequence[tuple[int, str]] = [(s, d) for s, d in connection.execute(_DIGITS, (condition_id,))]
+    most = max((len(digits) for _, digits in rows), default=0)
+    if sum(len(digits) < most for _, digits in rows) > len(rows) // 4:
+        return None  # each incomplete seed needs its own query; _read_exactly is faster then
     shared: NDArray[np.int64] | None = None
     columns = []
-    for seed, digits in found:
+    for seed, digits in rows:
         ids = shared if len(digits) == most else None
         if ids is None:
             ids = _numbers(scalar(connection, _IDS, (condition_id, seed)) or "")

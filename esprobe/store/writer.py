@@ -1,7 +1,7 @@
-"""Writing a database: by one process, rollouts once and never again.
+"""Writing a database: only one process writes, and a stored rollout is never overwritten.
 
-A rollout is committed together with its text, its condition's costs and its session's counters, so that a file
-is consistent wherever the process was killed.
+A rollout is committed together with its text, its condition's costs and its session's counters, so that the file is
+consistent even if the process is killed.
 """
 
 import json
@@ -25,7 +25,7 @@ from esprobe.store.texts import PROBLEM, problem_checksum, sound_problems
 
 
 class NewRollout(NamedTuple):
-    """A rollout to be stored: what was drawn, under which condition, and the verdict on it."""
+    """A rollout to be stored: its condition, its completion, and the verdict on it."""
 
     condition_id: int
     completion: Completion
@@ -38,7 +38,7 @@ class NewRollout(NamedTuple):
 
     @property
     def content(self) -> tuple[Any, ...]:
-        """What two rollouts under one key must agree in: reward, correct, ..., text."""
+        """The values in which two rollouts with the same key must agree: reward, correct, ..., text."""
         score, drawn = self.score, self.completion
         verdict = (score.reward, int(score.correct), score.answer, score.failure)
         return (*verdict, drawn.token_count, drawn.finish_reason, drawn.text)
@@ -63,14 +63,15 @@ class RolloutWriter(RolloutStore):
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Open ``path`` for writing, making it or bringing its schema up to date if need be.
+        """Open ``path`` for writing, creating it or migrating its schema if necessary.
 
         Raises:
             StoreLockedError: another process writes to it.
-            StoreError: it is not esprobe's, is newer, read-only, or lies on a network file system.
+            StoreError: it is not an esprobe database, was written by a newer esprobe, is read-only, or is on a network
+                file system.
         """
         path = Path(path)
-        check_path(path, "write")  # before a lock file is made
+        check_path(path, "write")  # before a lock file is created
         lock = WriterLock(path)
         try:
             return cls(path, open_database(path, "write"), lock)
@@ -79,12 +80,12 @@ class RolloutWriter(RolloutStore):
             raise
 
     def close(self) -> None:
-        """Close the file and let others write."""
+        """Close the file and release the lock."""
         super().close()
         self._lock.close()
 
     def register_condition(self, condition: Condition) -> int:
-        """The id of a condition, stored if it is new."""
+        """The id of a condition, which is stored first if it is new."""
         values = (condition.kind.value, condition.temperature, condition.sigma, condition.model)
         with self.reading() as connection:
             id_: int | None = scalar(connection, "SELECT id FROM condition WHERE digest = ?", (condition.digest,))
@@ -98,33 +99,34 @@ class RolloutWriter(RolloutStore):
     def register_problems(
         self, task: str, task_digest: str, problems: Iterable[tuple[Problem, Prompt]]
     ) -> dict[int, int]:
-        """Ids by problem index of a task's problems, stored where they are new.
+        """A map from problem index to id for a task's problems; new ones are stored first.
 
         Raises:
-            StoreError: a problem that is stored is not the one that was written: the file is damaged.
+            StoreError: a stored problem has changed since it was written: the file is damaged.
         """
         with self.reading() as connection:
             stored = sound_problems(connection, self.path)
-            known = {row.problem_index: row.id for row in stored if row.task_digest == task_digest}
+            ids = {row.problem_index: row.id for row in stored if row.task_digest == task_digest}
             for problem, prompt in problems:
-                if problem.index in known:
+                if problem.index in ids:
                     continue
-                given = (problem.index, problem.group, json.dumps(dict(problem.inputs)))
-                asked = json.dumps({"messages": prompt.messages, "begun": prompt.assistant_prefix})
-                values = (task, task_digest, *given, asked, prompt.digest)
-                known[problem.index] = scalar(
+                columns = (problem.index, problem.group, json.dumps(dict(problem.inputs)))
+                prompt_json = json.dumps({"messages": prompt.messages, "begun": prompt.assistant_prefix})
+                values = (task, task_digest, *columns, prompt_json, prompt.digest)
+                ids[problem.index] = scalar(
                     connection,
                     f"INSERT INTO problem ({PROBLEM}, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
                     (*values, problem_checksum(values)),
                 )
-            return known
+            return ids
 
     def stored_by_seed(
         self, condition_id: int, problem_ids: Collection[int], first_seed: int, samples: int
     ) -> dict[int, int]:
-        """How many of some problems have a rollout under each of some seeds; seeds without one are absent."""
+        """For each of ``samples`` seeds, how many of the problems have a rollout; seeds without any are absent."""
         first, last = min(problem_ids, default=0), max(problem_ids, default=-1)
-        # Ids that were given in one go have no gaps, and a comparison is several times quicker than a look-up.
+        # Ids that were assigned in one call have no gaps, and a range comparison is several times faster than a
+        # look-up.
         gaps = last - first + 1 > len(problem_ids)
         among = " AND problem_id IN (SELECT value FROM json_each(:ids))" if gaps else ""
         query = (
@@ -139,7 +141,7 @@ class RolloutWriter(RolloutStore):
     def owed(
         self, condition_id: int, problem_ids: Collection[int], first_seed: int, samples: int
     ) -> list[tuple[int, int]]:
-        """(problem id, seed) of the rollouts that are not stored, by problem in the given order, then by seed."""
+        """(problem id, seed) of the missing rollouts: in the order of ``problem_ids``, then by seed."""
         query = (
             "WITH RECURSIVE wanted (seed) AS "
             "(VALUES (:first) UNION ALL SELECT seed + 1 FROM wanted WHERE seed < :last) "
@@ -161,19 +163,19 @@ class RolloutWriter(RolloutStore):
         hardware: Mapping[str, Any],
         shard: str | None = None,
     ) -> int:
-        """Record that a command starts to sample; returns the session's id.
+        """Record the start of a sampling command; returns the session's id.
 
         Args:
-            command: as it was typed.
-            scorer: whose verdicts its rollouts get.
-            extents: what it was asked for, by condition id.
-            engine: what was loaded, and how it runs.
-            versions: of esprobe and the libraries that compute.
-            hardware: what it runs on.
-            shard: the share of the plan, such as "3/16"; None for all of it.
+            command: the command line.
+            scorer: the scorer of its rollouts.
+            extents: what it plans, by condition id.
+            engine: the engine, the model, and how they run.
+            versions: of esprobe and the libraries that determine results.
+            hardware: the machine and devices.
+            shard: the part of the plan, such as "3/16"; None for all of it.
         """
         now = _now()
-        described = tuple(json.dumps(dict(facts)) for facts in (engine, versions, hardware))
+        described = tuple(json.dumps(dict(mapping)) for mapping in (engine, versions, hardware))
         with self.reading() as connection:
             connection.execute("INSERT INTO scorer (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (scorer,))
             scorer_id = scalar(connection, "SELECT id FROM scorer WHERE name = ?", (scorer,))
@@ -209,12 +211,12 @@ class RolloutWriter(RolloutStore):
             )
 
     def add(self, session_id: int, rollouts: Sequence[NewRollout], costs: Mapping[int, EngineTime]) -> int:
-        """Store rollouts, all or none, and what they cost by condition id; returns how many were new.
+        """Store rollouts, all or none, and the engine time by condition id; returns how many were new.
 
-        A rollout that is stored already with the same content is left as it is.
+        A rollout that is already stored with the same content is skipped.
 
         Raises:
-            RolloutConflictError: one is stored already with other content; nothing of the batch is stored.
+            RolloutConflictError: one is already stored with other content; nothing of the batch is stored.
             StoreError: the file could not be written; nothing of the batch is stored.
         """
         with translated(self.path):
@@ -226,7 +228,7 @@ class RolloutWriter(RolloutStore):
                 with self._database.transaction() as connection:
                     new = [rollout for rollout in rollouts if not _is_stored(connection, rollout)]
                     if len(new) == len(rollouts):
-                        raise  # no key was stored: another constraint was broken, and that is a bug
+                        raise  # no key was stored: another constraint failed, which is a bug
                     _insert(connection, session_id, new, costs)
                 return len(new)
 
@@ -271,11 +273,11 @@ def _is_stored(connection: Connection, rollout: NewRollout) -> bool:
         request = rollout.completion.request
         raise RolloutConflictError(
             f"problem {request.problem_index}, seed {request.seed} of condition {rollout.condition_id} is stored "
-            f"already with another completion or verdict, so one key would name two rollouts; nothing was "
+            f"already with another completion or verdict, and a database can hold only one of them; nothing was "
             f"overwritten. Sample into another database with --db and compare the two"
         )
     return True
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")  # rates are told of runs that take a second
+    return datetime.now(UTC).isoformat(timespec="milliseconds")  # status computes rates even of runs that take a second

@@ -1,7 +1,7 @@
 """Workers as processes of this machine, each behind a pipe of its own.
 
-No queue is shared: what a killed process leaves half-written or locked concerns its own pipe only. The pipe also bounds
-the results in flight: a worker whose pipe is full waits.
+No queue is shared, so that a message or lock that a killed process left unfinished affects only its own pipe. The pipe
+also bounds the results in flight: a worker whose pipe is full waits.
 """
 
 import os

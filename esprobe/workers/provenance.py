@@ -15,7 +15,7 @@ _PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "safetensors", "vll
 
 
 def versions() -> dict[str, str]:
-    """Versions of esprobe and of what decides its numbers; packages that are not installed are left out."""
+    """Versions of esprobe and of the packages that determine its results, as far as they are installed."""
     found = {"esprobe": esprobe.__version__, "python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
     for package in _PACKAGES:
         try:
@@ -26,7 +26,7 @@ def versions() -> dict[str, str]:
 
 
 def deciding_versions() -> dict[str, str]:
-    """Versions of what decides a completion; only the process that stores needs SQLite."""
+    """Versions of the packages that determine completions: all but SQLite, which only the storing process uses."""
     return {package: found for package, found in versions().items() if package != "sqlite"}
 
 

@@ -1,8 +1,8 @@
 """Many workers: which one gets which work, and what happens to it when one of them dies.
 
-Work belongs to the supervisor and not to a worker: what a dead one has not answered goes to the next that is idle.
-Two bounds keep one bad machine, or one bad unit, from stopping the rest: a worker that dies again and again is given
-up, and work that ends its worker again and again is set aside. A completion that arrives resets both counts.
+Work belongs to the supervisor and not to a worker: the requests that a dead worker has not answered go to the next
+idle one. Two bounds keep one bad machine, or one bad unit, from stopping the rest: a worker that dies again and again
+is given up, and work that kills its worker again and again is set aside. A completion that arrives resets both counts.
 """
 
 import time
@@ -187,15 +187,15 @@ class Supervisor:
             worker.given_up = True
             self._transport.kill(worker.number)
             self._warn(
-                f"{worker.name} is rejected before it draws anything, because its rollouts would be of another "
+                f"{worker.name} is rejected before it draws anything, because its rollouts would belong to another "
                 f"condition ({'; '.join(wrong)}); fix that and run the same command again"
             )
             return
         mixed = several_devices([*(other.hardware for other in self.joined), ready.hardware])
         if mixed and not several_devices(other.hardware for other in self.joined):
             self._warn(
-                f"{worker.name} computes on another kind of device than the others ({' and '.join(mixed)}), and one "
-                f"seed may mean other completions on each; use workers on devices of one kind"
+                f"{worker.name} computes on another kind of device than the others ({' and '.join(mixed)}), and the "
+                f"same seed may give another completion on each; use workers on devices of one kind"
             )
         worker.ready = True
         self.joined.append(ready)

@@ -27,7 +27,7 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def progress(self) -> None:
-        """The watched code has done something: count anew."""
+        """Reset the time: the watched code has made progress."""
         self._silent_s = 0.0
 
     @contextmanager

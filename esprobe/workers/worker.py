@@ -24,7 +24,7 @@ from esprobe.workers.work import Delivery, Work, requests_of
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """What a worker loads, as the command named it; ``dtype`` is resolved."""
+    """What a worker loads, as the command specified it; ``dtype`` is resolved."""
 
     model: str
     dtype: str
@@ -37,11 +37,11 @@ class WorkerSpec:
 
 @dataclass(frozen=True)
 class WorkerFingerprint:
-    """What decides a worker's completions and can differ between two processes given the same spec.
+    """What determines a worker's completions and can differ between two processes with the same spec.
 
     Attributes:
-        versions: of the packages that decide numbers.
-        weights: fingerprint of the model's files as the worker found them.
+        versions: of the packages that determine results.
+        weights: fingerprint of the model's files that the worker loaded.
         dtype: the dtype the weights are served in.
         data: digest of the data set's rows.
         prompts: digest over the prompts of all problems.

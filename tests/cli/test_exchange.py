@@ -114,7 +114,7 @@ def test_a_task_scores_what_it_knows(filled: Path, tmp_path: Path) -> None:
     assert invoke("import", out, "--label", "theirs", *data, "--db", into).code == 0
     (original,) = (c for c in passk(filled) if c["label"] == "T=0.8")
     assert passk(into)[0]["pass_at_k"] == original["pass_at_k"]
-    assert "60 derived again" in invoke("verify", "--all", "--db", into).stdout
+    assert "60 recomputed" in invoke("verify", "--all", "--db", into).stdout
     assert invoke("import", out, "--label", "x", "--task", "countdown", "--data", "none.json", "--db", into).code == 1
     out.write_text('{"problem": 10, "completion": "x"}')
     done = invoke("import", out, "--label", "x", *data, "--db", into)
@@ -156,28 +156,28 @@ def test_problems_with_samples_as_in_large_language_monkeys(tmp_path: Path) -> N
     ("content", "said"),
     [
         ("", "holds no rollout"),
-        ("{", "line 1 of .* is no JSON"),
-        ("[1]", "is no JSON object"),
-        ('{"completion": "x", "correct": true}', "names no problem"),
-        ('{"problem": -1, "completion": "x", "correct": true}', "names no problem"),
-        ('{"problem": true, "completion": "x", "correct": true}', "names no problem"),
+        ("{", "line 1 of .* is not valid JSON"),
+        ("[1]", "is not a JSON object"),
+        ('{"completion": "x", "correct": true}', "has no valid"),
+        ('{"problem": -1, "completion": "x", "correct": true}', "has no valid"),
+        ('{"problem": true, "completion": "x", "correct": true}', "has no valid"),
         ('{"problem": 1, "completion": "x"}', "does not say whether it is correct"),
-        ('{"problem": 1, "completion": 3, "correct": true}', '"completion" must be a text'),
+        ('{"problem": 1, "completion": 3, "correct": true}', '"completion" must be a string'),
         ('{"problem": 1, "samples": "abc", "is_corrects": [true]}', '"samples" must be a list'),
         ('{"problem": 1, "samples": ["a"], "is_corrects": [true, false]}', "a list of 1 verdicts"),
         ('{"problem": 1, "completion": "x", "correct": "yes"}', '"correct" must be true or false'),
-        ('{"problem": 1, "completion": "x", "correct": true, "seed": 1e3}', '"seed" must be a whole number'),
+        ('{"problem": 1, "completion": "x", "correct": true, "seed": 1e3}', '"seed" must be an integer'),
         ('{"problem": 1, "completion": "x", "correct": true, "seed": 9223372036854775808}', '"seed" must be'),
         ('{"problem": 1, "completion": "x", "correct": true, "reward": NaN}', '"reward" must be a number'),
         ('{"problem": 1, "completion": "x", "correct": true, "finish_reason": "\'; DROP"}', "finish_reason"),
         ('{"problem": 1, "completion": "x", "correct": true}\n\n{', "line 3 of"),
-        ("[" * 100_000, "is no JSON"),
+        ("[" * 100_000, "is not valid JSON"),
         ('{"problem": 1, "completion": "x", "correct": true, "reward": 1e999}', '"reward" must be a number'),
-        ('{"problem": 1, "completion": "x", "correct": true, "seed": 4}\n' * 2, "line 2 of .* a second time"),
+        ('{"problem": 1, "completion": "x", "correct": true, "seed": 4}\n' * 2, "line 2 of .* repeats seed 4"),
         (
             '{"problem": 1, "completion": "x", "correct": true}\n'
             '{"problem": 1, "completion": "x", "correct": true, "seed": 0}',
-            "line 2 of .* seed 0 of problem '1' a second time",
+            "line 2 of .* repeats seed 0 of problem '1'",
         ),
         (
             '{"problem": 1, "completion": "x", "correct": true, "kind": "perturbation"}',
@@ -186,7 +186,7 @@ def test_problems_with_samples_as_in_large_language_monkeys(tmp_path: Path) -> N
         (
             '{"problem": 1, "completion": "x", "correct": true, "condition_digest": "a"}\n'
             '{"problem": 2, "completion": "x", "correct": true, "condition_digest": "b"}',
-            "line 2 of .* is of condition 'b' and line 1 of 'a'.*import each by itself",
+            "line 2 of .* is of condition 'b' and line 1 of 'a'.*import each separately",
         ),
     ],
 )
@@ -220,7 +220,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
 def test_a_pipe_is_refused_because_it_reads_only_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     done = invoke("import", tmp_path / "pipe", "--label", "x", "--db", tmp_path / "i.db")
-    assert (done.code, "is no ordinary file" in done.stderr) == (1, True), done.stderr
+    assert (done.code, "is not a regular file" in done.stderr) == (1, True), done.stderr
 
 
 def test_another_text_under_one_key_is_refused(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_backup_replaces_nothing_but_databases(filled: Path, tmp_path: Path) -
     os.mkfifo(tmp_path / "pipe")
     for target in (thesis, tmp_path / "pipe"):
         done = invoke("backup", target, "--db", filled, "--overwrite")
-        assert (done.code, done.stdout, f"{target} is no SQLite database" in done.stderr) == (2, "", True)
+        assert (done.code, done.stdout, f"{target} is not an SQLite database" in done.stderr) == (2, "", True)
     assert thesis.read_text() == "precious" and (tmp_path / "pipe").is_fifo()
     assert invoke("backup", empty, "--db", filled, "--overwrite").code == 0
     assert rows(empty) == rows(filled)

@@ -28,8 +28,8 @@ def test_a_sound_file_has_nothing_off(sound: Path) -> None:
     for depth in ([], ["--all"], ["--sample", 0]):
         done = invoke("verify", "--db", sound, *depth)
         assert (done.code, done.stderr) == (0, "")
-        assert done.stdout.count("nothing off") == 9
-    assert "verdicts: nothing off (70 derived again)" in invoke("verify", "--db", sound, "--all").stdout
+        assert done.stdout.count(": ok") == 9
+    assert "verdicts: ok (70 recomputed)" in invoke("verify", "--db", sound, "--all").stdout
     assert json.loads(invoke("verify", "--db", sound, "--format", "json").stdout)["off"] == 0
 
 
@@ -39,19 +39,19 @@ def test_what_cannot_be_checked_is_never_called_sound(sound: Path, tmp_path: Pat
     made.write_text(json.dumps({"problem": 3, "completion": "x", "correct": True}))
     assert invoke("import", made, "--label", "theirs", "--db", path).code == 0
     told = invoke("verify", "--all", "--db", path).stdout
-    assert "verdicts: nothing off (70 derived again; not derived: verdicts that came with an import)" in told
+    assert "verdicts: ok (70 recomputed; not recomputed: verdicts of imported rollouts)" in told
     shell(path, f"UPDATE rollout SET reward = 0.25 WHERE {ONE}")
     done = invoke("verify", "--all", "--db", path)
     assert (done.code, "problem id 5, seed 43" in done.stdout) == (1, True)
 
     alone = tmp_path / "alone.db"
     assert invoke("import", made, "--label", "theirs", "--db", alone).code == 0
-    assert "verdicts: not checked (0 derived again" in invoke("verify", "--all", "--db", alone).stdout
+    assert "verdicts: not checked (0 recomputed" in invoke("verify", "--all", "--db", alone).stdout
 
     old = Path(shutil.copy(Path(__file__).parent.parent / "data" / "schema-m001.db", tmp_path / "old.db"))
     told = invoke("verify", "--db", old).stdout
     assert [question for question in ("problems", "texts", "sums") if f"{question}: not checked" not in told] == []
-    assert "structure: nothing off" in told
+    assert "structure: ok" in told
 
 
 ONE = "condition_id = 2 AND seed = 43 AND problem_id = 5"
@@ -65,9 +65,9 @@ ONE = "condition_id = 2 AND seed = 43 AND problem_id = 5"
         ([f"UPDATE rollout SET reward = 0.25 WHERE {ONE}"], "verdicts", "problem id 5, seed 43"),
         ([f"UPDATE rollout SET answer = '98' WHERE {ONE}"], "verdicts", "problem id 5, seed 43"),
         (["UPDATE completion SET text = text || '!' WHERE id = 20"], "texts", "completion 20 has changed"),
-        (["PRAGMA foreign_keys = OFF", "DELETE FROM problem WHERE id = 5"], "references", "name a problem"),
-        (["PRAGMA foreign_keys = OFF", "DELETE FROM completion WHERE id = 20"], "references", "name a completion"),
-        (["UPDATE problem SET prompt = replace(prompt, '1, 2', '1, 3')"], "identities", "is not what its digest"),
+        (["PRAGMA foreign_keys = OFF", "DELETE FROM problem WHERE id = 5"], "references", "refer to a problem"),
+        (["PRAGMA foreign_keys = OFF", "DELETE FROM completion WHERE id = 20"], "references", "refer to a completion"),
+        (["UPDATE problem SET prompt = replace(prompt, '1, 2', '1, 3')"], "identities", "does not match its digest"),
         (["UPDATE condition SET temperature = 0.5 WHERE id = 2"], "identities", "condition 2 (T=1)"),
         (["DROP TRIGGER rollout_changed", f"UPDATE rollout SET correct = 1 - correct WHERE {ONE}"], "sums", "damaged"),
         (["DROP TRIGGER rollout_changed", f"UPDATE rollout SET token_count = 99 WHERE {ONE}"], "sums", "tokens"),

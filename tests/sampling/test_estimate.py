@@ -33,9 +33,9 @@ def test_what_is_stored_is_not_owed(common: list[object], db: Path) -> None:
     invoke("sample-temp", *common, "-t", "1", "--samples", "8")
     found = table(invoke("plan", *common, "-t", "1", "--samples", "8").stdout)
     assert found["all"] == ["450", "450", "0", "0", "0 B"]
-    assert invoke("plan", *common, "-t", "1", "--samples", "8").stdout.endswith("\nnothing is owed\n")
+    assert invoke("plan", *common, "-t", "1", "--samples", "8").stdout.endswith("\nno rollouts are missing\n")
     again = invoke("plan", *common, "-t", "1", "--samples", "8", "--probe")
-    assert (again.stdout.splitlines()[-1], again.stderr) == ("nothing is owed", "")
+    assert (again.stdout.splitlines()[-1], again.stderr) == ("no rollouts are missing", "")
     probed = invoke("plan", *common, "-t", "1", "-t", "2", "--samples", "8", "--probe")
     assert probed.stderr.splitlines()[1:] == ["drawing T=2 for 16 problems"]
     some = invoke("plan", *common, "-t", "1", "-t", "2", "--samples", "8", "--rate", "100", "--tokens", "60").stdout
@@ -102,11 +102,11 @@ def test_time_is_told_in_units_that_people_read(common: list[object], options: l
 def test_without_a_rate_hours_are_not_invented(common: list[object]) -> None:
     done = invoke("plan", *common, "-t", "1")
     assert "hours are not known" in done.stdout
-    assert "assumed: 341 a completion" in done.stdout
+    assert "assumed: 341 per completion" in done.stdout
     for typed, told in (("300", "300"), ("0.5", "0.5"), ("341.25", "341.25")):
-        assert f"assumed: {told} a completion" in invoke("plan", *common, "-t", "1", "--tokens", typed).stdout
-    assert "assumed: 2,667 a completion" in invoke("plan", *common, "-t", "1", "--max-tokens", "8000").stdout
-    assert "assumed: 1 a completion" in invoke("plan", *common, "-t", "1", "--max-tokens", "1").stdout
+        assert f"assumed: {told} per completion" in invoke("plan", *common, "-t", "1", "--tokens", typed).stdout
+    assert "assumed: 2,667 per completion" in invoke("plan", *common, "-t", "1", "--max-tokens", "8000").stdout
+    assert "assumed: 1 per completion" in invoke("plan", *common, "-t", "1", "--max-tokens", "1").stdout
 
 
 def test_a_probe_foretells_tokens_and_size_and_stores_nothing(common: list[object], db: Path) -> None:

@@ -133,7 +133,7 @@ def assert_refused(command: str, path: Path, folder: Path) -> None:
     done = invoke(*commands(path, folder)[command])
     assert (done.code, done.stdout) == (1, ""), done
     assert "is damaged (problem " in done.stderr
-    assert "(id 4) is not what its checksum says" in done.stderr
+    assert "(id 4) does not match its checksum" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (folder / "into.db").exists() and not (folder / "rollouts.jsonl").exists()
 
@@ -157,7 +157,7 @@ def test_one_flipped_bit_of_a_problem_ends_every_command(sound: Path, tmp_path: 
         assert_refused(command, path, tmp_path)
     done = invoke("verify", "--db", path)
     assert done.code == 1
-    assert "(id 4) is not what its checksum says" in done.stdout
+    assert "(id 4) does not match its checksum" in done.stdout
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -167,7 +167,7 @@ def test_verify_names_a_changed_problem_and_no_other(sound: Path, tmp_path: Path
     answers = json.loads(invoke("verify", "--db", path, "--format", "json").stdout)["answers"]
     found = {answer["question"]: answer["found"] for answer in answers}["problems"]
     index = 67 if change == "index" else 3
-    assert [line for line in found if "checksum" in line] == [f"problem {index} (id 4) is not what its checksum says"]
+    assert [line for line in found if "checksum" in line] == [f"problem {index} (id 4) does not match its checksum"]
 
 
 def test_sampling_goes_on_from_no_changed_problem(sound: Path, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_sampling_goes_on_from_no_changed_problem(sound: Path, tmp_path: Path) -
     shell(path, CHANGES["index"])
     done = invoke("sample-temp", "-t", 1, *words, "--samples", 13, "--db", path)
     assert done.code == 1
-    assert "(id 4) is not what its checksum says" in done.stderr
+    assert "(id 4) does not match its checksum" in done.stderr
 
 
 def test_a_problem_without_a_checksum_is_not_held_against_anything(sound: Path, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_merged_problem_keeps_its_checksum(sound: Path, tmp_path: Path) -> Non
     assert_refused("passk", into, tmp_path / "nowhere")
     again = invoke("merge", sound, "--into", into)
     assert (again.code, again.stdout) == (1, "")
-    assert "is not what its checksum says" in again.stderr
+    assert "does not match its checksum" in again.stderr
 
 
 def test_an_imported_problem_is_held_against_its_checksum(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_an_imported_problem_is_held_against_its_checksum(tmp_path: Path) -> Non
     shell(path, "UPDATE problem SET problem_group = 'alm'")
     done = invoke("passk", "--db", path)
     assert (done.code, done.stdout) == (1, "")
-    assert "problem 3 (id 1) is not what its checksum says" in done.stderr
+    assert "problem 3 (id 1) does not match its checksum" in done.stderr
 
 
 def test_a_swapped_verdict_is_seen_though_every_sum_is_right(sound: Path, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_swapped_verdict_is_seen_though_every_sum_is_right(sound: Path, tmp_pa
     shell(path, "DROP TRIGGER rollout_changed", change.format(right, wrong))
     with RolloutStore.open(path) as store:
         assert store.totals(2) == before
-        with pytest.raises(StoreError, match="is damaged .the verdicts of condition 2 are not those recorded"):
+        with pytest.raises(StoreError, match="is damaged .the verdicts of condition 2 do not match"):
             store.correctness(2)
     for command in ("passk", "report"):
         done = invoke(command, "--db", path)

@@ -170,11 +170,11 @@ def test_a_damaged_input_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
-        ("UPDATE rollout SET session_id = 9 WHERE seed = 44", "1 rows of rollout name a session"),
-        ("DELETE FROM session", "1 rows of work name a session"),
-        ("DELETE FROM condition", "1 rows of work name a condition"),
-        ("DELETE FROM scorer", "1 rows of session name a scorer"),
-        ("UPDATE rollout SET problem_id = 99 WHERE seed = 44", "1 rows of rollout name a problem"),
+        ("UPDATE rollout SET session_id = 9 WHERE seed = 44", "1 rows of rollout refer to a session"),
+        ("DELETE FROM session", "1 rows of work refer to a session"),
+        ("DELETE FROM condition", "1 rows of work refer to a condition"),
+        ("DELETE FROM scorer", "1 rows of session refer to a scorer"),
+        ("UPDATE rollout SET problem_id = 99 WHERE seed = 44", "1 rows of rollout refer to a problem"),
     ],
 )
 def test_an_input_that_has_lost_what_its_rows_name_is_refused(tmp_path: Path, statement: str, named: str) -> None:
@@ -183,7 +183,7 @@ def test_an_input_that_has_lost_what_its_rows_name_is_refused(tmp_path: Path, st
     into = tmp_path / "c.db"
     done = invoke("merge", sound, a, "--into", into)
     assert (done.code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert f"a.db is damaged ({named} that is not there)" in done.stderr
+    assert f"a.db is damaged ({named} that does not exist)" in done.stderr
     assert not into.exists()
 
 

@@ -74,12 +74,12 @@ def test_a_problem_has_a_checksum_from_when_it_was_written_or_none(frozen: Path)
     shell(frozen, "UPDATE problem SET inputs = replace(inputs, '200', '204') WHERE id = 1")
     with RolloutStore.open(frozen) as store:
         if had_one:
-            with pytest.raises(StoreError, match=r"is damaged \(problem 200 \(id 1\) is not what its checksum says"):
+            with pytest.raises(StoreError, match=r"is damaged \(problem 200 \(id 1\) does not match its checksum"):
                 store.correctness(1)
         else:
             assert store.correctness(1).stored.all()
     shell(frozen, "UPDATE problem SET problem_group = '5 numbers' WHERE id = 4")
-    with VerdictReader.open(frozen) as store, pytest.raises(StoreError, match="is not what its checksum says"):
+    with VerdictReader.open(frozen) as store, pytest.raises(StoreError, match="does not match its checksum"):
         store.task_problems()
 
 
