@@ -16,7 +16,7 @@ from esprobe.errors import DatabaseLostError, DataError, StoreBusyError, StoreEr
 from esprobe.store import migrations
 from esprobe.store.file_system import network_file_system
 from esprobe.store.place import Place
-from esprobe.store.rescue import rescue
+from esprobe.store.rescue import empty_log, rescue
 
 APPLICATION_ID = 0x65737062  # "espb", so that file(1) and esprobe recognise the database
 BUSY_TIMEOUT_S = 10.0
@@ -87,6 +87,8 @@ class Database:
                 self._check_place(self._idle[-1])
         finally:
             self._closed = True
+            if self._is_lost and self._idle:
+                empty_log(self._idle[-1])
             while self._idle:
                 self._close(self._idle.pop())
         if self._place is not None and not self._is_lost and not self._open:

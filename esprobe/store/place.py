@@ -56,6 +56,10 @@ class Place:
                 return f"was replaced by another file{of}"
         return None
 
+    def is_in_place(self) -> bool:
+        """Whether the path still leads to the database, whatever has happened to the files beside it."""
+        return _is(self.path, self._files.get(""))
+
     def moved_to(self) -> Path | None:
         """Where the database is now, if this process can tell (Linux) and it still has a name."""
         descriptors = Path("/proc/self/fd")
@@ -65,7 +69,7 @@ class Place:
                     found = link.stat()
                     if stat.S_ISREG(found.st_mode) and (found.st_dev, found.st_ino) == self._files.get(""):
                         target = Path(os.readlink(link))
-                        return target if found.st_nlink and _is(target, self._files[""]) else None
+                        return target if found.st_nlink and _is(target, self._files.get("")) else None
         return None
 
     def _at(self, suffix: str) -> Path:
@@ -78,7 +82,7 @@ def _identity(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _is(path: Path, identity: tuple[int, int]) -> bool:
+def _is(path: Path, identity: tuple[int, int] | None) -> bool:
     try:
         return _identity(path) == identity
     except OSError:

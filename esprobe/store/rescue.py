@@ -24,12 +24,10 @@ def rescue(connection: Connection, place: Place, trouble: str) -> str:
         trouble: what has happened to it, from ``Place.trouble``.
     """
     lost = f"{place.path} {trouble} while esprobe wrote to it"
-    # Also where the file has no name any more: the log, which may still have one, must not be taken for that of
-    # another database that is put there.
-    whole = _is_checkpointed(connection)
+    whole = empty_log(connection)
     moved = place.moved_to()
     if moved is not None and whole:
-        if moved == place.real:
+        if place.is_in_place():
             return f"{lost}. Everything committed so far has been written into {place.path}; run the same command again"
         return f"{lost}. It is {moved} now and holds everything committed so far; continue with --db, or move it back"
     name = f"{place.path.stem}.rescued-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}{place.path.suffix}"
@@ -50,8 +48,12 @@ def rescue(connection: Connection, place: Place, trouble: str) -> str:
     )
 
 
-def _is_checkpointed(connection: Connection) -> bool:
-    """Whether the whole write-ahead log could be written into the database."""
+def empty_log(connection: Connection) -> bool:
+    """Write the whole write-ahead log into the database, as far as that is possible; whether it was.
+
+    Also where the database has no name any more: its log may still have one, and SQLite would take it for that of
+    another database that is put in the old one's place.
+    """
     try:
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error:
