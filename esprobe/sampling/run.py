@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 
 from esprobe import engines
 from esprobe.engines import ModelIdentity
-from esprobe.errors import SetAsideError, UsageError
+from esprobe.errors import SetAsideError, StoreError, UsageError
 from esprobe.records import Extent, computing, several_devices, several_versions
 from esprobe.sampling.announce import announce_new
 from esprobe.sampling.job import Job
@@ -21,7 +21,8 @@ from esprobe.sampling.plan import Plan, Planned
 from esprobe.sampling.shard import WHOLE
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, Problem, digest_of
-from esprobe.store import RolloutWriter
+from esprobe.store import RolloutStore, RolloutWriter
+from esprobe.store.database import damaged
 from esprobe.tasks import DataSet, Task, load_task
 from esprobe.tasks.selection import past_the_end
 from esprobe.workers import provenance
@@ -79,8 +80,12 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         if sampling.is_complete:
             return sampling.summary("complete", 0)
         sampling.warn_of_mixtures()
-        pool = stack.enter_context(sampling.start_pool())
-        return sampling.draw(pool, stop)
+        last = store.last_completion()
+        with sampling.start_pool() as pool:
+            summary = sampling.draw(pool, stop)
+    if summary.outcome == "done":
+        _check_stored(database, summary, last)
+    return summary
 
 
 class _Sampling:
@@ -108,6 +113,9 @@ class _Sampling:
             wanted: (condition, first seed, samples) of each condition.
             store: the database.
             observer: receives notices, warnings and progress.
+
+        Raises:
+            StoreError: a condition's rollouts do not match the sums recorded with them: the file is damaged.
         """
         self._job = job
         self._task = task
@@ -118,6 +126,8 @@ class _Sampling:
         self._observer = observer
         self._scorer = task.scorers[0]
         self._conditions = [Planned(store.register_condition(c), c, first, samples) for c, first, samples in wanted]
+        for planned in self._conditions:
+            store.correctness(planned.condition_id)  # raises if what is stored is damaged: nothing may be added to it
         self._plan = self._make_plan()
 
     @property
@@ -278,6 +288,20 @@ def _raise_set_aside(pool: WorkerPool) -> NoReturn:
         f"{'; '.join(work.label for work in pool.set_aside)}. All others are stored. Run the same command again to try "
         f"these again, with --workers 1 to see the engine's own error"
     )
+
+
+def _check_stored(database: Path, summary: Summary, last: int) -> None:
+    """Read back from the closed file what the run has written, before anything is said of it.
+
+    Raises:
+        StoreError: it is not there, or is damaged.
+    """
+    with RolloutStore.open(database) as store:
+        for condition_id in summary.conditions:
+            store.correctness(condition_id)
+        texts = store.check_completions(last)
+    if texts < summary.drawn:
+        raise StoreError(damaged(database, f"of {summary.drawn:,} completions written just now it holds {texts:,}"))
 
 
 def _check_scope(job: Job, identity: ModelIdentity) -> None:

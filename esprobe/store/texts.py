@@ -73,3 +73,18 @@ def sound_problems(connection: Connection, path: Path, ids: Collection[int] | No
         if row.has_changed:
             raise StoreError(damaged(path, f"problem {row.problem_index} (id {row.id}) does not match its checksum"))
     return rows
+
+
+def check_texts(connection: Connection, path: Path, after: int) -> int:
+    """Compare every completion whose id is above ``after`` with its checksum; how many there are.
+
+    Raises:
+        StoreError: one has changed since it was written: the file is damaged.
+    """
+    query = f"SELECT id, text, {checksum_column(connection)} FROM completion WHERE id > ? ORDER BY id"
+    count = 0
+    for id_, text, checksum in connection.execute(query, (after,)):
+        if has_changed(text, checksum):
+            raise StoreError(damaged(path, f"the completion with id {id_} has changed since it was written"))
+        count += 1
+    return count

@@ -292,3 +292,19 @@ def test_no_cut_changes_a_figure(sound: Path, tmp_path: Path) -> None:
         path = tmp_path / "cut.db"
         path.write_bytes(sound.read_bytes()[:length])
         assert compare(sound, path, expected), f"{length:,} of {size:,} bytes were taken for the whole file"
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE totals SET checksum = checksum + 1 WHERE condition_id = 2", "UPDATE totals SET rollouts = rollouts - 1"],
+)
+def test_nothing_is_added_to_a_damaged_condition(sound: Path, tmp_path: Path, change: str) -> None:
+    path = tmp_path / "damaged.db"
+    shutil.copy(sound, path)
+    with sqlite3.connect(path) as connection:
+        connection.execute(change)
+    connection.close()
+    before = query(path, "SELECT count(*) FROM rollout")
+    done = invoke("sample-temp", "-t", 1, *sampling(sound.parent), "--samples", 24, "--db", path)
+    assert done.code == 1 and "is damaged" in done.stderr
+    assert query(path, "SELECT count(*) FROM rollout") == before
