@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "report:report",
     "status": "status:status",
     "verify": "verify:verify",
+    "salvage": "salvage:salvage",
     "backup": "backup:backup",
     "merge": "merge:merge",
     "export": "export:export",

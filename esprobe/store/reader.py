@@ -89,7 +89,7 @@ class RolloutStore:
         """Every condition, in the order of registration; empty if there is none."""
         with self.reading() as connection:
             rows = connection.execute("SELECT id, model, identity, digest FROM condition ORDER BY id")
-            return [_condition(self.path, *row) for row in rows]
+            return [stored_condition(self.path, *row) for row in rows]
 
     def sessions(self, condition_id: int | None = None) -> list[SessionRecord]:
         """Every session, oldest first; with ``condition_id`` only those that planned rollouts of that condition."""
@@ -272,7 +272,12 @@ def _rollout(row: Sequence[Any]) -> StoredRollout:
     return StoredRollout(index, seed, completion, reward, bool(correct), *rest)
 
 
-def _condition(path: Path, id_: int, model: str, identity_json: str, digest: str) -> StoredCondition:
+def stored_condition(path: Path, id_: int, model: str, identity_json: str, digest: str) -> StoredCondition:
+    """A row of the table ``condition``.
+
+    Raises:
+        StoreError: it does not match its digest, or a newer esprobe wrote it.
+    """
     with parsed(path, f"condition {id_}"):
         identity = {k: v for k, v in json.loads(identity_json).items() if k != "kind"}
         unknown = identity.keys() - {field.name for field in fields(Condition)}

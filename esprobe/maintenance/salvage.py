@@ -1,0 +1,174 @@
+"""Builds a sound database from what a damaged one still holds: rollouts whose key and text are whole, scored again.
+
+Owns which verdicts are computed again, and the account of what was kept. Does not know how rows are read from a damaged
+file, or written.
+"""
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from esprobe.errors import DatabaseLostError, StoreError, UsageError
+from esprobe.maintenance.rescoring import Judge
+from esprobe.records import GIVEN, StoredCondition, Totals
+from esprobe.store.damaged_file import DamagedFile, FoundRollout
+from esprobe.store.database import check_path
+from esprobe.store.lock import writer_of
+from esprobe.store.salvaging import SalvageWriter
+from esprobe.store.session_verdicts import ScoredText
+from esprobe.tasks import load_task
+
+BATCH = 4096
+"""Rollouts written together."""
+
+
+@dataclass(frozen=True)
+class SalvagedCondition:
+    """What became of one condition.
+
+    Attributes:
+        condition: with its id, which stays the same.
+        kept: rollouts in the new database.
+        recorded: rollouts that the damaged file had, by its own count; None if that is lost.
+        corrected: rollouts whose stored verdict was not the one that their scorer gives their text.
+        is_whole: whether the kept rollouts match the sums recorded before the damage, so that none is missing or wrong.
+    """
+
+    condition: StoredCondition
+    kept: int
+    recorded: int | None
+    corrected: int
+    is_whole: bool
+
+
+@dataclass(frozen=True)
+class Salvaged:
+    """What came of it.
+
+    Attributes:
+        conditions: those that could be read.
+        dropped: rollouts that were found and not kept, by (condition id or None, why).
+        pages: pages of the damaged file.
+        foreign_log: why the write-ahead log beside it was not read; None if it was, or there is none.
+        unscored: (task, scorer) whose verdicts were kept as they were, because the task or scorer is not available.
+    """
+
+    conditions: tuple[SalvagedCondition, ...]
+    dropped: dict[tuple[int | None, str], int]
+    pages: int
+    foreign_log: str | None
+    unscored: tuple[tuple[str, str], ...]
+
+
+def salvage(database: Path, into: Path, command: str) -> Salvaged:
+    """Copy every whole rollout of ``database``, which is only read, into the new database ``into``.
+
+    Args:
+        database: the damaged file.
+        into: must not exist; does not stay if this raises.
+        command: as typed, for the record.
+
+    Raises:
+        StoreError: the file cannot be read, is being written, or holds no condition; ``into`` cannot be written.
+        UsageError: ``into`` exists.
+    """
+    check_path(database, "read")
+    if into.exists():
+        raise UsageError(f"--into {into} exists, and salvage writes a new database; name another file")
+    if (writer := writer_of(database)) is not None:
+        raise StoreError(f"{database} is being written by {writer}, so its pages change; wait until that has ended")
+    try:
+        with DamagedFile(database) as source:
+            if not source.conditions:
+                raise StoreError(
+                    f"none of the {source.page_count:,} pages of {database} holds a whole condition of esprobe's, so "
+                    f"nobody can say of what its rollouts are; look for a backup"
+                )
+            target = SalvageWriter.open(into)
+            try:
+                with target:
+                    return _Salvage(source, target, command).run()
+            except DatabaseLostError:
+                raise
+            except BaseException:
+                for part in ("", "-wal", "-shm"):
+                    into.with_name(into.name + part).unlink(missing_ok=True)
+                raise
+    except OSError as err:
+        raise StoreError(f"{database} cannot be read ({err.strerror}); copy it from a disk that can be read") from err
+
+
+class _Salvage:
+    def __init__(self, source: DamagedFile, target: SalvageWriter, command: str) -> None:
+        self._source = source
+        self._target = target
+        self._conditions = source.conditions
+        session = target.copy_small_tables(source, command, self._default_scorer())
+        self._own_session = session
+        self._scorers = {stored.id: stored.scorer for stored in target.sessions()}
+        self._judge = Judge(target)
+        self._known: dict[tuple[str, str], bool] = {}
+        self._corrected: Counter[int] = Counter()
+
+    def run(self) -> Salvaged:
+        found = self._source.rollouts()
+        contradicted: set[int] = set()
+        while batch := list(islice(found, BATCH)):
+            for rollout in self._target.add_found(
+                [self._judged(one) for one in batch if one.completion_id not in contradicted]
+            ):
+                contradicted |= {rollout.completion_id, self._target.completion_of(rollout) or rollout.completion_id}
+                self._source.dropped[rollout.condition_id, "another rollout has its key or its text"] += 1
+        for condition_id, _, _ in self._target.remove(sorted(contradicted)):
+            self._source.dropped[condition_id, "another rollout has its key or its text"] += 1
+        self._target.recount_sessions()
+        self._target.end_session(self._own_session, "done")
+        return Salvaged(
+            conditions=tuple(self._account(stored) for stored in self._target.conditions()),
+            dropped=dict(sorted(self._source.dropped.items(), key=str)),
+            pages=self._source.page_count,
+            foreign_log=self._source.foreign_log,
+            unscored=tuple(sorted(key for key, is_known in self._known.items() if not is_known)),
+        )
+
+    def _judged(self, rollout: FoundRollout) -> FoundRollout:
+        """With the session that it is stored under, and the verdict of that session's scorer."""
+        session = rollout.session_id if rollout.session_id in self._source.sessions else self._own_session
+        scorer, task = self._scorers[session], self._conditions[rollout.condition_id].condition.task
+        score = rollout.score
+        if scorer != GIVEN and self._can_score(task, scorer):
+            text = ScoredText(*rollout[:3], rollout.text, rollout.score)
+            score = self._judge.verdict(text, scorer)
+            self._corrected[rollout.condition_id] += score != rollout.score
+        return rollout._replace(session_id=session, score=score)
+
+    def _can_score(self, task: str, scorer: str) -> bool:
+        key = (task, scorer)
+        if key not in self._known:
+            self._known[key] = False
+            with suppress(UsageError):  # told at the end: the verdicts stay as they were
+                self._known[key] = self._judge.scorer(task, scorer, scorer) == scorer
+        return self._known[key]
+
+    def _default_scorer(self) -> str:
+        tasks = {stored.condition.task for stored in self._conditions.values()}
+        for task in sorted(tasks):
+            with suppress(UsageError):
+                return load_task(task).scorers[0]
+        return GIVEN
+
+    def _account(self, stored: StoredCondition) -> SalvagedCondition:
+        totals, recorded = self._target.totals(stored.id), self._source.totals.get(stored.id)
+        return SalvagedCondition(
+            condition=stored,
+            kept=totals.rollouts,
+            recorded=None if recorded is None else recorded.rollouts,
+            corrected=self._corrected[stored.id],
+            is_whole=recorded is not None and _sums(recorded) == _sums(totals),
+        )
+
+
+def _sums(totals: Totals) -> tuple[int | None, ...]:
+    return totals.rollouts, totals.correct, totals.tokens, totals.cut_off, totals.checksum
