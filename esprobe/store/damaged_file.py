@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from esprobe.errors import StoreError
 from esprobe.records import StoredCondition, Totals
 from esprobe.spec import Score
-from esprobe.store.pages import Pages, Row
+from esprobe.store.pages import Pages, Row, Value
 from esprobe.store.reader import stored_condition
 from esprobe.store.texts import WrittenProblem, has_changed
 from esprobe.store.wal import why_foreign
@@ -110,43 +110,39 @@ class DamagedFile:
 
     def _look_through(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Read all small tables; returns the ids of completions, ascending, and the page of each."""
-        ids, pages = [], []
+        texts = []
+        roots: dict[Value, Value] = {}
         free = self._pages.free()
-        scorer_page = self._root_of("scorer")
         for number in range(1, self._pages.count + 1):
-            if number in free:
-                continue
-            first = next(self._pages.rows(number), None)
+            first = None if number in free else next(self._pages.rows(number), None)
             if first is None:
                 continue
             if first.rowid is None and len(first.values) == 11:
                 self._rollout_pages.append(number)
                 self.works += [row.values for row in self._pages.rows(number) if _is_work(row)]
-            elif first.rowid is not None and _is_text(first) and number != scorer_page:
-                rowids = self._pages.rowids(number)
-                ids.append(np.array(rowids, np.int64))
-                pages.append(np.full(len(rowids), number, np.int64))
+            elif first.rowid is not None and _is_text(first):
+                texts.append(number)
             else:
                 for row in self._pages.rows(number):
-                    self._keep(row, number == scorer_page)
-        all_ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
-        all_pages = np.concatenate(pages) if pages else np.empty(0, np.int64)
+                    self._keep(row)
+                    if len(row.values) == 5 and row.values[0] == "table":
+                        roots[row.values[1]] = row.values[3]
+        # A scorer's row looks like that of a completion from before checksums; its table never outgrows its root.
+        if (scorer_page := roots.get("scorer")) in texts:
+            texts.remove(scorer_page)  # type: ignore[arg-type]
+            rows = self._pages.rows(scorer_page)  # type: ignore[arg-type]
+            self.scorers = {row.rowid: str(row.values[1]) for row in rows if row.rowid and _is_text(row)}
+        ids = [np.array(self._pages.rowids(number), np.int64) for number in texts]
+        all_ids = np.concatenate([np.empty(0, np.int64), *ids])
+        all_pages = np.repeat(np.array(texts, np.int64), [len(one) for one in ids])
         order = np.argsort(all_ids, kind="stable")
         return all_ids[order], all_pages[order]
 
-    def _root_of(self, table: str) -> int | None:
-        for row in self._pages.rows(1):
-            if len(row.values) == 5 and row.values[:2] == ("table", table) and isinstance(row.values[3], int):
-                return row.values[3]
-        return None
-
-    def _keep(self, row: Row, is_scorer: bool) -> None:
+    def _keep(self, row: Row) -> None:
         id_, values = row.rowid, row.values
         if id_ is None:
             return
         match len(values):
-            case 2 if is_scorer and isinstance(values[1], str):
-                self.scorers[id_] = values[1]
             case 6 if all(isinstance(value, int) for value in values[1:]):
                 self.totals[id_] = Totals(*values[1:])  # type: ignore[arg-type]
             case 7:
