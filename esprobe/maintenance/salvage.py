@@ -125,8 +125,12 @@ class _Salvage:
             self._source.dropped[condition_id, "another rollout has its key or its text"] += 1
         self._target.recount_sessions()
         self._target.end_session(self._own_session, "done")
+        conditions = tuple(self._account(stored) for stored in self._target.conditions())
+        for one in conditions:
+            if one.recorded is None or one.kept < one.recorded:
+                self._target.reopen_sessions(one.condition.id)
         return Salvaged(
-            conditions=tuple(self._account(stored) for stored in self._target.conditions()),
+            conditions=conditions,
             dropped=dict(sorted(self._source.dropped.items(), key=str)),
             pages=self._source.page_count,
             foreign_log=self._source.foreign_log,

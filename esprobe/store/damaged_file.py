@@ -4,6 +4,7 @@ Owns how rows are told from each other and which count as whole. Does not score,
 """
 
 import json
+import re
 from bisect import bisect_left
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from esprobe.store.wal import why_foreign
 _SESSION_COLUMNS = 16
 _FINISH_REASONS = ("stop", "length", "loop", "unknown")
 _CACHED_PAGES = 256
+_SCORER = re.compile(r"[\w.-]{1,60}/[0-9]{1,4}|given")
 
 
 class FoundRollout(NamedTuple):
@@ -128,15 +130,19 @@ class DamagedFile:
                     if len(row.values) == 5 and row.values[0] == "table":
                         roots[row.values[1]] = row.values[3]
         # A scorer's row looks like that of a completion from before checksums; its table never outgrows its root.
-        if (scorer_page := roots.get("scorer")) in texts:
-            texts.remove(scorer_page)  # type: ignore[arg-type]
-            rows = self._pages.rows(scorer_page)  # type: ignore[arg-type]
-            self.scorers = {row.rowid: str(row.values[1]) for row in rows if row.rowid and _is_text(row)}
+        root = roots.get("scorer")
+        for number in [number for number in texts if number == root or (root is None and self._names_scorers(number))]:
+            texts.remove(number)
+            self.scorers |= {row.rowid: str(row.values[1]) for row in self._pages.rows(number) if row.rowid is not None}
         ids = [np.array(self._pages.rowids(number), np.int64) for number in texts]
         all_ids = np.concatenate([np.empty(0, np.int64), *ids])
         all_pages = np.repeat(np.array(texts, np.int64), [len(one) for one in ids])
         order = np.argsort(all_ids, kind="stable")
         return all_ids[order], all_pages[order]
+
+    def _names_scorers(self, number: int) -> bool:
+        """Whether all rows of a page are names such as "strict/1", where the schema that would tell is lost."""
+        return all(len(row.values) == 2 and _SCORER.fullmatch(str(row.values[1])) for row in self._pages.rows(number))
 
     def _keep(self, row: Row) -> None:
         id_, values = row.rowid, row.values

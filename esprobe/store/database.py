@@ -5,6 +5,7 @@ not know what the tables mean.
 """
 
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ from typing import Any, Literal
 from esprobe.errors import DatabaseLostError, DataError, StoreBusyError, StoreError
 from esprobe.store import migrations
 from esprobe.store.file_system import network_file_system
+from esprobe.store.lock import writer_of
 from esprobe.store.place import Place
 from esprobe.store.rescue import empty_log, rescue
+from esprobe.store.wal import why_foreign
 
 APPLICATION_ID = 0x65737062  # "espb", so that file(1) and esprobe recognise the database
 BUSY_TIMEOUT_S = 10.0
@@ -135,6 +138,7 @@ def open_database(path: Path, mode: Mode) -> Database:
             readable or writable, or is on a network file system (write).
     """
     check_path(path, mode)
+    _refuse_foreign_log(path, mode)
     database = Database(path, mode)
     try:
         with translated(path):
@@ -210,8 +214,8 @@ def _message(path: Path, error: sqlite3.Error) -> str:
 def damaged(path: Path, reason: str) -> str:
     """The message for a file whose content has changed since it was written."""
     return (
-        f"{path} is damaged ({reason}), so no figure from it can be trusted; restore a copy, or salvage what is "
-        f"readable with: sqlite3 {path} .recover | sqlite3 salvaged.db"
+        f"{path} is damaged ({reason}), so no figure from it can be trusted; restore a copy, or salvage what is whole "
+        f"with: esprobe salvage {shlex.quote(str(path))} --into salvaged.db"
     )
 
 
@@ -271,6 +275,26 @@ def check_path(path: Path, mode: Mode) -> None:
         raise StoreError(
             f"{path} is on a network file system ({kind}), where SQLite's write-ahead log loses data; put the "
             f"database on a local disk with --db and copy it when the run has ended"
+        )
+
+
+def _refuse_foreign_log(path: Path, mode: Mode) -> None:
+    """Refuse a write-ahead log that a kill left beside another file: SQLite would mix its pages into this one."""
+    real = Path(os.path.realpath(path))
+    if not real.exists() or _is_settled(real):
+        return
+    if mode != "write" and writer_of(path) is not None:
+        return  # both files grow while they are looked at
+    try:
+        reason = why_foreign(real)
+    except OSError as err:
+        raise StoreError(f"{path} cannot be read ({err.strerror}); check its permissions and the disk") from err
+    if reason is not None:
+        log = f"{real.name}-wal"
+        raise StoreError(
+            f"the write-ahead log {log} beside {path} is not that of this file ({reason}), and SQLite would mix them. "
+            f"If {real.name} is a copy or a backup that was put there, move the log away (mv {log} {log}.old, and "
+            f"remove {real.name}-shm); if not, put the database back that the log belongs to"
         )
 
 

@@ -16,6 +16,8 @@ from esprobe.store.wal import Log, page_size_of, read_log
 
 TABLE_LEAF, INDEX_LEAF, INDEX_INTERIOR = 0x0D, 0x0A, 0x02
 _SIZES = (4096, 16384, 8192, 32768, 65536, 1024, 2048, 512)
+_HEADERS = {TABLE_LEAF: 8, INDEX_LEAF: 8, INDEX_INTERIOR: 12, 0x05: 12}
+"""Bytes before the cell pointers of each kind of page; 0x05 leads to the leaves of a table."""
 _MAGIC = b"SQLite format 3\0"
 _MOST_COLUMNS = 64
 
@@ -166,16 +168,27 @@ class Pages:
 
 
 def _page_size(header: bytes, file: int, size: int) -> int:
-    """From the header, or, where that was overwritten, the size at which most pages begin as pages of records do."""
+    """From the header, or, where that was overwritten, the size for which most pages look like pages of records."""
     if header[:16] == _MAGIC and (found := page_size_of(header)) in _SIZES:
         return found
 
     def fitting(page_size: int) -> float:
-        numbers = range(1, max(size // page_size, 1), max(size // page_size // 256, 1))
-        kinds = [os.pread(file, 1, number * page_size) for number in numbers]
-        return sum(kind in (b"\x0d", b"\x0a", b"\x02", b"\x05") for kind in kinds) / max(len(kinds), 1)
+        count = size // page_size
+        numbers = range(1, count, max(count // 256, 1))
+        return sum(_fits(os.pread(file, page_size, number * page_size)) for number in numbers) / max(len(numbers), 1)
 
     return max(_SIZES, key=fitting)
+
+
+def _fits(page: bytes) -> bool:
+    """Whether cells lie within the page and reach into its second half: SQLite fills a page from its end."""
+    if page[0] not in _HEADERS:
+        return False
+    first, (cells,) = _HEADERS[page[0]], struct.unpack(">H", page[3:5])
+    if not cells or first + 2 * cells > len(page):
+        return False
+    cell_pointers: tuple[int, ...] = struct.unpack(f">{cells}H", page[first : first + 2 * cells])
+    return len(page) // 2 <= max(cell_pointers) < len(page) and min(cell_pointers) >= first
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

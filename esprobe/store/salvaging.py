@@ -103,6 +103,15 @@ class SalvageWriter(VerdictWriter):
                 )
             connection.execute("DROP TABLE counted")
 
+    def reopen_sessions(self, condition_id: int) -> None:
+        """Record that no session has finished a condition: some of its rollouts are owed again."""
+        with self.reading() as connection:
+            connection.execute(
+                "UPDATE session SET outcome = 'stopped' WHERE outcome = 'done' "
+                "AND id IN (SELECT session_id FROM work WHERE condition_id = ?)",
+                (condition_id,),
+            )
+
     def _insert(self, rollouts: Sequence[FoundRollout]) -> None:
         texts = [(r.completion_id, r.text, zlib.crc32(r.text.encode())) for r in rollouts]
         rows = [

@@ -9,9 +9,11 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _HEADER, _FRAME_HEADER = 32, 24
 _MAGIC = {0x377F0682: "<u4", 0x377F0683: ">u4"}  # the byte order in which checksums are computed
@@ -117,6 +119,8 @@ def _checksum(data: bytes, sums: tuple[int, int], order: str) -> tuple[int, int]
     Each pair of words (a, b) does s0 += a + s1, then s1 += b + s0, modulo 2**32. Unrolled over n pairs that is a
     weighted sum of the words, whose weights are Fibonacci numbers; numpy's integers wrap as the definition does.
     """
+    import numpy as np  # only here: commands without numbers start without it
+
     words = np.frombuffer(data, order).astype(np.uint32)
     fibonacci = _fibonacci(len(words) + 2)
     n = len(words) // 2
@@ -131,8 +135,10 @@ def _checksum(data: bytes, sums: tuple[int, int], order: str) -> tuple[int, int]
 
 
 @lru_cache(maxsize=4)
-def _fibonacci(count: int) -> NDArray[np.uint32]:
+def _fibonacci(count: int) -> "NDArray[np.uint32]":
     """F(0) = 0, F(1) = 1, ..., modulo 2**32."""
+    import numpy as np
+
     values = [0, 1]
     while len(values) < count:
         values.append((values[-1] + values[-2]) % 2**32)
