@@ -1,5 +1,6 @@
 """Handles write errors on standard output (full disk, closed, broken pipe) for all commands."""
 
+import codecs
 import errno
 import io
 import sys
@@ -29,7 +30,9 @@ def guard_standard_output() -> None:
     old = sys.stdout
     if isinstance(old, io.TextIOWrapper):
         raw = io.BufferedWriter(_Guarded(old.fileno(), "w", closefd=False))
-        sys.stdout = io.TextIOWrapper(raw, old.encoding, old.errors, line_buffering=old.line_buffering)
+        # Tables and texts may hold any character; one that the terminal's encoding lacks is printed as its escape.
+        errors = old.errors if codecs.lookup(old.encoding).name == "utf-8" else "backslashreplace"
+        sys.stdout = io.TextIOWrapper(raw, old.encoding, errors, line_buffering=old.line_buffering)
 
 
 class _Guarded(io.FileIO):

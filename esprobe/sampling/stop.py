@@ -6,9 +6,11 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-_BY_NAME = {"SIGTERM": 75, "SIGUSR1": 75, "SIGINT": 130}
+_BY_NAME = {"SIGTERM": 75, "SIGUSR1": 75, "SIGHUP": 75, "SIGINT": 130}
 EXIT_CODES = {getattr(signal, name): code for name, code in _BY_NAME.items() if hasattr(signal, name)}
 """A Slurm script requeues the job on 75 (EX_TEMPFAIL); 130 is the shell's own code for Ctrl-C."""
+_IGNORABLE = {getattr(signal, "SIGHUP", None)}
+"""What nohup ignores, so that a run goes on when its terminal closes."""
 
 
 class StopSignals:
@@ -39,6 +41,8 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         for number in EXIT_CODES:
+            if number in _IGNORABLE and signal.getsignal(number) is signal.SIG_IGN:
+                continue
             self._previous[number] = signal.signal(number, self._handle)
         return self
 

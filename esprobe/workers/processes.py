@@ -15,13 +15,11 @@ from multiprocessing.resource_tracker import ensure_running
 from typing import Any
 
 from esprobe.errors import EsprobeError
-from esprobe.workers.transport import HEARTBEAT_S, Exited, Failure, Finished, Heartbeat, Message
+from esprobe.workers.transport import HEARTBEAT_S, STOP_SIGNALS, Exited, Failure, Finished, Heartbeat, Message
 from esprobe.workers.work import Work
 from esprobe.workers.worker import Worker, WorkerSpec, this_place
 
 _CLOSING_S = 10.0
-# The parent decides what a signal means; a terminal and Slurm send it to every process of the group.
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 _BROKEN = (EOFError, BrokenPipeError, ConnectionResetError)
 
 
@@ -108,9 +106,9 @@ class Processes:
 
 def serve(pipe: "Connection[Any, Any]", spec: WorkerSpec, environment: Mapping[str, str]) -> None:
     """A worker's process: sends ``Ready``, then draws the work it receives until it receives None."""
-    for number in _SIGNALS:
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     os.environ.update(environment)  # before any library that reads it is imported
     sent_at = time.monotonic()
 
@@ -142,8 +140,8 @@ def _signals_deferred() -> Iterator[None]:
     and where a library has other threads, a signal reaches one of those and Python calls its handler inside the block.
     """
     received: list[int] = []
-    handlers = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in _SIGNALS}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    handlers = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in STOP_SIGNALS}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from typing import Any
 
 from esprobe.errors import EngineError, EsprobeError, UsageError
 from esprobe.workers.devices import check_cores
-from esprobe.workers.transport import HEARTBEAT_S, Exited, Failure, Finished, Heartbeat, Message
+from esprobe.workers.transport import HEARTBEAT_S, STOP_SIGNALS, Exited, Failure, Finished, Heartbeat, Message
 from esprobe.workers.work import Delivery, Work
 from esprobe.workers.worker import Ready, Worker, WorkerSpec, this_place
 
@@ -216,7 +216,7 @@ def _unreachable(address: str, error: Exception) -> EngineError:
 @contextmanager
 def _own_signals() -> Iterator[None]:
     """Keep our signal handlers: Ray's would end this process, ours store what has finished first."""
-    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    ours = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """The messages between a supervisor and its workers, and what carries them: processes of this machine, or Ray."""
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,6 +8,10 @@ from typing import Protocol
 from esprobe.errors import EsprobeError
 from esprobe.workers.work import Delivery, Work
 from esprobe.workers.worker import Ready
+
+_STOP = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+STOP_SIGNALS = [getattr(signal, name) for name in _STOP if hasattr(signal, name)]
+"""Signals whose meaning the command decides: a terminal and Slurm send them to every process of the group."""
 
 
 @dataclass(frozen=True)
