@@ -29,12 +29,13 @@ def box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
     return np.array([nearest_normal(word, odd) for word in words.tolist() for odd in (0, 1)], np.float32)
 
 
-def nearest_normal(word: int, odd: int) -> float:
+def nearest_normal(word: int, odd: int, bits: int = _FIRST_BITS) -> float:
     """One normal, correctly rounded.
 
     Args:
         word: 0 <= word < 2**64.
         odd: 0 for the cosine, 1 for the sine.
+        bits: of the fixed point; doubled until they decide the rounding, so that the result does not depend on them.
 
     Returns:
         A float that is a float32: the nearest to sqrt(-2 ln u1) cos(2 pi u2), or sin, with u1 = (word % 2**32 + 0.5) /
@@ -46,7 +47,6 @@ def nearest_normal(word: int, odd: int) -> float:
     quarters = (quarters - odd) % 4  # the sine is the cosine a quarter turn back
     if rest == 0 and quarters % 2:
         return 0.0
-    bits = _FIRST_BITS
     while True:
         radius = math.isqrt(2 * minus_log(2 * low + 1, 33, bits) << bits)
         sine, cosine = sine_and_cosine(rest, 32, bits)
