@@ -1,8 +1,8 @@
 """Noise v1's third step, fast: float64 arithmetic with a proved error, and exact where that leaves the rounding open.
 
-Owns the tables and the order of operations that docs/noise.md proves the bound for ("Why the result is exact"); a
-change here needs a new look at that proof. Only additions, multiplications, divisions and roots of float64s are used,
-which IEEE 754 defines to the bit; no maths library.
+Owns the order of operations that docs/noise.md proves the bound for ("Why the result is exact"); a change here needs
+a new look at that proof. Only additions, multiplications, divisions and roots of float64s are used, which IEEE 754
+defines to the bit; no maths library.
 """
 
 import math
@@ -10,18 +10,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from esprobe.noise.exact import log_2, minus_log, nearest_normal, sine_and_cosine
-
-_ANGLE_BITS = 12  # the table holds 2**12 angles, the zeros of sine and cosine among them
-_LOG_BITS = 8  # and 2**8 logarithms between a power of two and the next
-_BITS = 96  # of the tables' fixed point
-_FIRST_OCTAVE, _LAST_OCTAVE = -1, 32  # lo + 0.5 lies between 2**-1 and 2**32
-_BIAS = 1023  # of a float64's exponent
+from esprobe.noise.exact import nearest_normal
+from esprobe.noise.tables import ANGLE_BITS, BIAS, FIRST_LOG, LAST_LOG, LOG_BITS, logarithms, nearest, turns
 
 # What is left of the angle within a table's entry, in units of 2 pi / 2**32, times this is a third of it in radians.
 _THIRD_OF_ANGLE = 2 * math.pi / 2**32 / 3
 # The bits of 2**52, whose last place is 1: with an integer below 2**52 in them they are the float64 2**52 + integer.
-_TWO_TO_52 = (_BIAS + 52) << 52
+_TWO_TO_52 = (BIAS + 52) << 52
 
 # The low 29 bits of a float64 say where between two float32s it is; 2**28 is the middle. docs/noise.md proves an
 # error below 2**7.2 units of the last place.
@@ -30,39 +25,11 @@ _TO_THE_TOP = np.uint64(64 - 29)  # shifted there, all higher bits are gone
 _FROM_THE_MIDDLE = np.uint64(2**63 + (_MARGIN << 35))
 _DOUBTFUL_BELOW = np.uint64(2 * _MARGIN << 35)
 
-
-def _turns() -> NDArray[np.complex128]:
-    """6 (cosine + i sine) of the multiples of 2 pi / 2**12; the 6 undoes the factors that the arithmetic leaves out."""
-    eighth = 2 ** (_ANGLE_BITS - 3)
-    pairs = [sine_and_cosine(turns, _ANGLE_BITS, _BITS) for turns in range(eighth + 1)]
-    scale = 1 << _BITS
-    arc = [complex(6 * cosine / scale, 6 * sine / scale) for sine, cosine in pairs]
-    quarter = arc + [complex(turn.imag, turn.real) for turn in arc[-2:0:-1]]
-    table = np.empty(2**_ANGLE_BITS, np.complex128)
-    cosines, sines = np.array(quarter).real, np.array(quarter).imag
-    for piece in np.split(table, 4):
-        piece.real, piece.imag = cosines, sines
-        cosines, sines = 0.0 - sines, cosines  # a quarter turn on; -0.0 would make zeros negative
-    return table
-
-
-def _logarithms() -> NDArray[np.float64]:
-    """-(3/2) ln(c / 2**32) for the float64 c whose bits from its 8th place after the point up are the index."""
-    first, end = (_BIAS + _FIRST_OCTAVE) << _LOG_BITS, ((_BIAS + _LAST_OCTAVE) << _LOG_BITS) + 1
-    # The entries before the first are never used, and memory that is never touched takes no place; a subtraction from
-    # every index would take time.
-    table = np.zeros(end)
-    octave = [minus_log(2**_LOG_BITS + i, _LOG_BITS, _BITS) for i in range(2**_LOG_BITS)]
-    log2 = log_2(_BITS)
-    for index in range(first, end):
-        halvings = _LAST_OCTAVE + _BIAS - (index >> _LOG_BITS)
-        exact = octave[index % 2**_LOG_BITS] + halvings * log2
-        table[index] = 3 * exact / (2 << _BITS)  # of two integers Python gives the nearest float64
-    return table
-
-
-_TURNS = _turns()
-_LOGARITHMS = _logarithms()
+_TURNS = nearest(turns()).view(np.complex128)
+# The entries before the first are never used, and memory that is never touched takes no place; a subtraction from every
+# index would take time.
+_LOGARITHMS = np.zeros(LAST_LOG + 1)
+_LOGARITHMS[FIRST_LOG:] = nearest(logarithms())
 
 
 class FastBoxMuller:
@@ -76,7 +43,7 @@ class FastBoxMuller:
         self._integers = np.empty(capacity, np.uint64)
         self._floats = np.empty((3, capacity))
         self._values = np.empty(capacity, np.complex128)
-        self._turns = np.empty(capacity, np.complex128)
+        self._turned = np.empty(capacity, np.complex128)
         self._doubtful = np.empty(2 * capacity, np.bool_)
         self._normals = np.empty(2 * capacity, np.float32)
 
@@ -115,7 +82,7 @@ class FastBoxMuller:
             (2 n,): cosine and sine of each word in turn; it holds until the next call.
         """
         count = words.size
-        bits, values, turns = self._integers[:count], self._values[:count], self._turns[:count]
+        bits, values, turned = self._integers[:count], self._values[:count], self._turned[:count]
         x, y, log = self._floats[:, :count]
         signed = bits.view(np.int64)  # indexes, and faster than unsigned to make floats of
         ratio = bits.view(np.float64)
@@ -123,10 +90,10 @@ class FastBoxMuller:
         np.bitwise_and(words, 2**32 - 1, out=bits)
         np.bitwise_or(bits, _TWO_TO_52, out=bits)
         np.subtract(bits.view(np.float64), 2.0**52 - 0.5, out=x)
-        np.add(x.view(np.int64), 1 << (51 - _LOG_BITS), out=signed)  # rounds to the nearest entry
-        np.right_shift(signed, 52 - _LOG_BITS, out=signed)
+        np.add(x.view(np.int64), 1 << (51 - LOG_BITS), out=signed)  # rounds to the nearest entry
+        np.right_shift(signed, 52 - LOG_BITS, out=signed)
         np.take(_LOGARITHMS, signed, out=log, mode="clip")
-        np.left_shift(signed, 52 - _LOG_BITS, out=y.view(np.int64))
+        np.left_shift(signed, 52 - LOG_BITS, out=y.view(np.int64))
         np.subtract(x, y, out=ratio)
         x += y
         ratio /= x
@@ -135,8 +102,8 @@ class FastBoxMuller:
         x *= ratio
         log -= x  # 3/4 of -2 ln u1
 
-        np.left_shift(words, _ANGLE_BITS, out=bits)
-        np.right_shift(signed, 32 + _ANGLE_BITS, out=signed)  # with the sign: up to half an entry either way
+        np.left_shift(words, ANGLE_BITS, out=bits)
+        np.right_shift(signed, 32 + ANGLE_BITS, out=signed)  # with the sign: up to half an entry either way
         np.multiply(signed, _THIRD_OF_ANGLE, out=x)
         np.multiply(x, x, out=y)
         np.subtract(1 / 3, y, out=y)
@@ -144,8 +111,8 @@ class FastBoxMuller:
         np.sqrt(log, out=log)
         np.multiply(log, y, out=values.real)
         np.multiply(log, x, out=values.imag)
-        np.add(words, 1 << (63 - _ANGLE_BITS), out=bits)  # rounds to the nearest entry
-        np.right_shift(bits, 64 - _ANGLE_BITS, out=bits)
-        np.take(_TURNS, signed, out=turns, mode="clip")
-        values *= turns
+        np.add(words, 1 << (63 - ANGLE_BITS), out=bits)  # rounds to the nearest entry
+        np.right_shift(bits, 64 - ANGLE_BITS, out=bits)
+        np.take(_TURNS, signed, out=turned, mode="clip")
+        values *= turned
         return values.view(np.float64)
