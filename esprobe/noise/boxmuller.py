@@ -14,16 +14,16 @@ from esprobe.noise.exact import nearest_normal
 from esprobe.noise.tables import ANGLE_BITS, BIAS, FIRST_LOG, LAST_LOG, LOG_BITS, logarithms, nearest, turns
 
 # What is left of the angle within a table's entry, in units of 2 pi / 2**32, times this is a third of it in radians.
-_THIRD_OF_ANGLE = 2 * math.pi / 2**32 / 3
+THIRD_OF_ANGLE = 2 * math.pi / 2**32 / 3
 # The bits of 2**52, whose last place is 1: with an integer below 2**52 in them they are the float64 2**52 + integer.
 _TWO_TO_52 = (BIAS + 52) << 52
 
 # The low 29 bits of a float64 say where between two float32s it is; 2**28 is the middle. docs/noise.md proves an
 # error below 2**7.2 units of the last place.
-_MARGIN = 2**9
+MARGIN = 2**9
 _TO_THE_TOP = np.uint64(64 - 29)  # shifted there, all higher bits are gone
-_FROM_THE_MIDDLE = np.uint64(2**63 + (_MARGIN << 35))
-_DOUBTFUL_BELOW = np.uint64(2 * _MARGIN << 35)
+_FROM_THE_MIDDLE = np.uint64(2**63 + (MARGIN << 35))
+_DOUBTFUL_BELOW = np.uint64(2 * MARGIN << 35)
 
 _TURNS = nearest(turns()).view(np.complex128)
 # The entries before the first are never used, and memory that is never touched takes no place; a subtraction from every
@@ -35,7 +35,7 @@ _LOGARITHMS[FIRST_LOG:] = nearest(logarithms())
 class FastBoxMuller:
     """``exact.box_muller`` to the bit, for at most ``capacity`` words at once.
 
-    The value in float64 errs by less than ``_MARGIN`` units of its last place. Where the middle between two float32s
+    The value in float64 errs by less than ``MARGIN`` units of its last place. Where the middle between two float32s
     is not that near, which leaves one value in 2**19, its float32 is the exact value's.
     """
 
@@ -104,7 +104,7 @@ class FastBoxMuller:
 
         np.left_shift(words, ANGLE_BITS, out=bits)
         np.right_shift(signed, 32 + ANGLE_BITS, out=signed)  # with the sign: up to half an entry either way
-        np.multiply(signed, _THIRD_OF_ANGLE, out=x)
+        np.multiply(signed, THIRD_OF_ANGLE, out=x)
         np.multiply(x, x, out=y)
         np.subtract(1 / 3, y, out=y)
         log *= y

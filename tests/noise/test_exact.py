@@ -8,7 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from esprobe.noise.boxmuller import _MARGIN, FastBoxMuller
+from esprobe.noise.boxmuller import MARGIN, FastBoxMuller
 from esprobe.noise.exact import box_muller, nearest_normal
 from tests.noise.oracle import differing, exact_normals, near_the_middle, oracle
 
@@ -100,7 +100,7 @@ def test_float64_errs_by_less_than_the_bound_that_is_proved() -> None:
     values = FastBoxMuller(words.size).before_rounding(words).tolist()
     exact = [value for word in words.tolist() for value in exact_normals(word)]
     worst = max(abs((mpmath.mpf(a) - b) / b) for a, b in zip(values, exact, strict=True) if b)
-    assert 2.0**-47 < worst < 143 * 2.0**-53 < _MARGIN * 2.0**-53
+    assert 2.0**-47 < worst < 143 * 2.0**-53 < MARGIN * 2.0**-53
     assert all(str(a) == "0.0" for a, b in zip(values, exact, strict=True) if not b)
 
 
@@ -131,10 +131,10 @@ def test_a_hundred_million_values_have_no_doubtful_one_wrong(capsys: pytest.Capt
     for piece in range(pieces):
         words = generator.random_raw(PIECE)
         normals = fast(words)
-        for which in near_the_middle(words, 4 * _MARGIN):
+        for which in near_the_middle(words, 4 * MARGIN):
             assert normals[which] == oracle(words[which // 2 : which // 2 + 1])[which % 2], hex(words[which // 2])
             near += 1
-        doubtful += near_the_middle(words, _MARGIN).size
+        doubtful += near_the_middle(words, MARGIN).size
         if piece < 8:
             assert not differing(words)
     with capsys.disabled():
