@@ -65,11 +65,25 @@ def normals(words, logs, turns):  # type: ignore[no-untyped-def]
     rounded = values.to(tl.float32)
     places = values.to(tl.int64, bitcast=True) & (2**29 - 1)
     doubtful = (places >= _DOUBTFUL_FROM) & (places < _DOUBTFUL_TO)
-    if tl.max(tl.ravel(doubtful.to(tl.int32)), axis=0) > 0:  # one program of 1,024 normals in 500
-        cosine, cosine_rest, sine, sine_rest = pairs(words, logs, turns)
-        high, low = tl.join(cosine, sine), tl.join(cosine_rest, sine_rest)
-        rounded = tl.where(doubtful, _rounded(high, low), rounded)
+    # One by one, and each by all threads: the registers for pairs of all values at once would cost every program speed.
+    # One program of 1,024 normals in 500 comes here.
+    place = tl.reshape(tl.arange(0, 8 * words.shape[0]), (words.shape[0], 4, 2))
+    word_place = tl.reshape(tl.arange(0, 4 * words.shape[0]), (words.shape[0], 4))
+    next_one = _first(place, doubtful)
+    while next_one < 8 * words.shape[0]:
+        word = tl.sum(tl.ravel(tl.where(word_place == next_one // 2, words, 0)), axis=0)
+        even, even_rest, odd, odd_rest = pairs(word, logs, turns)
+        is_odd = next_one % 2 == 1
+        exact = _rounded(tl.where(is_odd, odd, even), tl.where(is_odd, odd_rest, even_rest))
+        rounded = tl.where(place == next_one, exact, rounded)
+        next_one = _first(place, doubtful & (place > next_one))
     return rounded
+
+
+@triton.jit
+def _first(place, chosen):  # type: ignore[no-untyped-def]
+    """The smallest chosen place, or a number above all."""
+    return tl.min(tl.ravel(tl.where(chosen, place, 2**30)), axis=0)
 
 
 @triton.jit
@@ -93,28 +107,33 @@ def pairs(words, logs, turns):  # type: ignore[no-untyped-def]
     s, s_rest = _sum(x, c)
     z, z_rest = _divided(x - c, s, s_rest)
     w, w_rest = _times(z, z_rest, z, z_rest)
-    p, p_rest = _sum(0.6, (3.0 / 7.0 + w / 3.0) * w)
+    p, p_rest = _sum(_float64(0.6), (3.0 / 7.0 + w / 3.0) * w)
     p, p_rest = _times(p, p_rest + 2.2204460492503132e-17, w, w_rest)
-    p, p_rest = _plus(1.0, 0.0, p, p_rest)
+    p, p_rest = _plus(_float64(1.0), _float64(0.0), p, p_rest)
     p, p_rest = _times(p, p_rest, w, w_rest)
-    p, p_rest = _plus(3.0, 0.0, p, p_rest)
+    p, p_rest = _plus(_float64(3.0), _float64(0.0), p, p_rest)
     p, p_rest = _times(p, p_rest, z, z_rest)
     log, log_rest = _plus(tl.load(logs + log_index), tl.load(logs + _LOGS + log_index), -p, -p_rest)
-    log, log_rest = _times(log, log_rest, 0.037037037037037035, 2.05596856412066e-18)  # 1/27: 4/3, and the table's 6
+    part, part_rest = (
+        _float64(0.037037037037037035),
+        _float64(2.05596856412066e-18),
+    )  # 1/27: 4/3 and the 6
+    log, log_rest = _times(log, log_rest, part, part_rest)
     radius, radius_rest = _root(log, log_rest)
 
     # Sine and cosine of the rest, below 2^-10, by their series; after b^3 and b^4 one float64 is enough again.
-    b, b_rest = _times(1.4629180792671596e-09, 5.702706049882589e-26, rest, 0.0)  # 2 pi / 2^32
+    unit, unit_rest = _float64(1.4629180792671596e-09), _float64(5.702706049882589e-26)  # 2 pi / 2^32
+    b, b_rest = _times(unit, unit_rest, rest, _float64(0.0))
     q, q_rest = _times(b, b_rest, b, b_rest)
-    sine, sine_rest = _sum(-0.16666666666666666, (1.0 / 120.0 - (1.0 / 5040.0 - q / 362880.0) * q) * q)
+    sine, sine_rest = _sum(_float64(-0.16666666666666666), (1.0 / 120.0 - (1.0 / 5040.0 - q / 362880.0) * q) * q)
     sine, sine_rest = _times(sine, sine_rest - 9.25185853854297e-18, q, q_rest)
-    sine, sine_rest = _plus(1.0, 0.0, sine, sine_rest)
+    sine, sine_rest = _plus(_float64(1.0), _float64(0.0), sine, sine_rest)
     sine, sine_rest = _times(sine, sine_rest, b, b_rest)
-    cosine, cosine_rest = _sum(0.041666666666666664, (q / 40320.0 - 1.0 / 720.0) * q)
+    cosine, cosine_rest = _sum(_float64(0.041666666666666664), (q / 40320.0 - 1.0 / 720.0) * q)
     cosine, cosine_rest = _times(cosine, cosine_rest + 2.3129646346357427e-18, q, q_rest)
-    cosine, cosine_rest = _plus(-0.5, 0.0, cosine, cosine_rest)
+    cosine, cosine_rest = _plus(_float64(-0.5), _float64(0.0), cosine, cosine_rest)
     cosine, cosine_rest = _times(cosine, cosine_rest, q, q_rest)
-    cosine, cosine_rest = _plus(1.0, 0.0, cosine, cosine_rest)
+    cosine, cosine_rest = _plus(_float64(1.0), _float64(0.0), cosine, cosine_rest)
 
     x, x_rest = tl.load(turns + turn_index), tl.load(turns + _TURNS + turn_index)
     y, y_rest = tl.load(turns + turn_index + 1), tl.load(turns + _TURNS + turn_index + 1)
@@ -127,6 +146,12 @@ def pairs(words, logs, turns):  # type: ignore[no-untyped-def]
     odd, odd_rest = _plus(one, one_rest, two, two_rest)
     odd, odd_rest = _times(odd, odd_rest, radius, radius_rest)
     return even, even_rest, odd, odd_rest
+
+
+@triton.jit
+def _float64(value: tl.constexpr):  # type: ignore[no-untyped-def]
+    """A constant as an argument: Triton would hand on a plain number as a float32."""
+    return tl.full((), value, tl.float64)
 
 
 @triton.jit
@@ -184,13 +209,13 @@ def _times(a, a_rest, b, b_rest):  # type: ignore[no-untyped-def]
 def _divided(a, b, b_rest):  # type: ignore[no-untyped-def]
     """A float64 over a pair, by long division in two digits and a third for the rounding of the second."""
     first = a / b
-    product, product_rest = _times(b, b_rest, first, 0.0)
-    left, left_rest = _plus(a, 0.0, -product, -product_rest)
+    product, product_rest = _times(b, b_rest, first, _float64(0.0))
+    left, left_rest = _plus(a, _float64(0.0), -product, -product_rest)
     second = left / b
-    product, product_rest = _times(b, b_rest, second, 0.0)
+    product, product_rest = _times(b, b_rest, second, _float64(0.0))
     left, left_rest = _plus(left, left_rest, -product, -product_rest)
     first, second = _sum_of_ordered(first, second)
-    return _plus(first, second, left / b, 0.0)
+    return _plus(first, second, left / b, _float64(0.0))
 
 
 @triton.jit

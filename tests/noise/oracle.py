@@ -7,6 +7,33 @@ from esprobe.noise.boxmuller import FastBoxMuller
 
 mpmath.mp.dps = 60
 
+ZEROS = np.arange(4, dtype=np.uint64) << np.uint64(30)
+# A radius at its largest and smallest, at the borders of the logarithm's first and last tables, and in the middle.
+LOWS = np.array(
+    [0, 1, 2, 3, 2**31, 2**31 + 2**22, 2**32 - 2**23, 2**32 - 2**22 - 1, 2**32 - 2**22, 2**32 - 2, 2**32 - 1], np.uint64
+)
+
+
+def joined(high: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """All words made of one of each."""
+    return (high.astype(np.uint64)[:, None] << np.uint64(32) | low.astype(np.uint64)[None, :]).ravel()
+
+
+def around(places: np.ndarray, *offsets: int) -> np.ndarray:
+    return ((places.astype(np.int64)[:, None] + np.array(offsets)).ravel() % 2**32).astype(np.uint64)
+
+
+EDGES = joined(around(ZEROS, -(2**20), -(2**19) - 1, -(2**19), -1, 0, 1, 2**19 - 1, 2**19, 2**20), LOWS)
+
+# Word, normal and float32. Found among 50 million words near those on which float64 errs most: it rounded these to the
+# other side of the middle.
+FLOAT64_IS_WRONG = [
+    (0xFFF808BCFFC07E18, 0, 0x3D345D75),
+    (0x80080C87FFBFC33B, 0, 0xBD35662D),
+    (0x80180E49FFBF8E75, 1, 0xB8D68BD1),
+    (0x7FF7F6AFFFBFA5C1, 0, 0xBD358FCC),
+]
+
 
 def exact_normals(word: int) -> tuple[mpmath.mpf, mpmath.mpf]:
     """Radius times cosine and times sine of a 64-bit word, to 60 places."""
