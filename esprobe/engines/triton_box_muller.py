@@ -148,7 +148,7 @@ def pairs(words, logs, turns):  # type: ignore[no-untyped-def]
     return even, even_rest, odd, odd_rest
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def _float64(value: tl.constexpr):  # type: ignore[no-untyped-def]
     """A constant as an argument: Triton would hand on a plain number as a float32."""
     return tl.full((), value, tl.float64)
