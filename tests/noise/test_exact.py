@@ -89,7 +89,7 @@ def test_float64_errs_by_less_than_the_bound_that_is_proved() -> None:
 
 
 def test_normals_are_the_same_on_processors_without_avx512_or_fused_multiply_add() -> None:
-    """numpy's own sine and logarithm differ between them; the test says so where this processor has them all."""
+    """numpy's logarithm and its product of complex numbers, which the fast way uses, differ in the last bit."""
     code = (
         "import hashlib, numpy as np\n"
         "from esprobe.noise import standard_normal\n"
