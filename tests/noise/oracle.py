@@ -5,7 +5,7 @@ import numpy as np
 
 from esprobe.noise.boxmuller import FastBoxMuller
 
-mpmath.mp.dps = 60
+PLACES = mpmath.mp.dps = 60
 
 ZEROS = np.arange(4, dtype=np.uint64) << np.uint64(30)
 # A radius at its largest and smallest, at the borders of the logarithm's first and last tables, and in the middle.
