@@ -1,6 +1,6 @@
 """Noise v1's third step as it is defined: the float32 nearest to the exact value, in whole numbers of any length.
 
-Owns the fixed-point arithmetic: a real number v is the integer nearest or next to v * 2**bits. Slow, some 30
+Owns the fixed-point arithmetic: a real number v is the integer nearest or next to v * 2**bits. Slow, some 15
 microseconds a normal; ``boxmuller`` is the fast way, and asks here only where float64 leaves the rounding open.
 """
 
