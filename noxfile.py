@@ -82,10 +82,10 @@ def browser(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def storm(session: nox.Session) -> None:
-    """Two hundred SIGKILLs at random moments over both arms, each followed by a resume."""
+    """Two hundred SIGKILLs at random moments over both arms, each followed by a resume; 10^8 normals against mpmath."""
     session.install(TORCH)
     session.install("-e", ".[hf]", *group("test"), *TESTED)
-    session.run("pytest", "-m", "storm and not vllm", "tests/sampling", *session.posargs)
+    session.run("pytest", "-m", "storm and not vllm", "tests/sampling", "tests/noise", *session.posargs)
 
 
 @nox.session

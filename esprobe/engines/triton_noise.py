@@ -4,18 +4,16 @@ Owns the fused kernel, which must equal esprobe.noise bit for bit after rounding
 not know names, seeds or models: it is given a tensor's key and where in that tensor a piece begins.
 """
 
-import math
-
 import torch
 import triton
 import triton.language as tl
 from triton.language.random import philox_impl
 
+from esprobe.engines.triton_box_muller import normals, tables_on
+
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 _NORMALS = tl.constexpr(8)  # normals per Philox block
-_TO_UNIT = tl.constexpr(2.0**-32)
-_TWO_PI = tl.constexpr(2.0 * math.pi)
 _BLOCKS = 128  # Philox blocks per program: one for each thread of four warps
 
 
@@ -74,8 +72,9 @@ def perturb_strided(
         row_stride,
         blocks_per_row,
         sigma,
+        *tables_on(live.device),
         BLOCKS=_BLOCKS,
-        enable_fp_fusion=False,  # noise v1 rounds the product and the sum, and the radius, one by one
+        enable_fp_fusion=False,  # noise v1 rounds the product and the sum one by one, and so do the pairs of float64s
     )
 
 
@@ -92,6 +91,8 @@ def _perturb(  # type: ignore[no-untyped-def]
     row_stride,
     blocks_per_row,
     sigma,
+    logs,
+    turns,
     BLOCKS: tl.constexpr,
 ):
     number = tl.program_id(0).to(tl.int64) * BLOCKS + tl.arange(0, BLOCKS)
@@ -105,11 +106,7 @@ def _perturb(  # type: ignore[no-untyped-def]
         (block + 1).to(tl.uint64), zero, zero, zero, key_low.to(tl.uint64), key_high.to(tl.uint64)
     )
     words = tl.reshape(tl.join(tl.join(w0, w2), tl.join(w1, w3)), (BLOCKS, _NORMALS // 2))
-    low, high = words.to(tl.uint32), (words >> 32).to(tl.uint32)
-    radius = tl.sqrt(-2.0 * tl.log((low.to(tl.float64) + 0.5) * _TO_UNIT))
-    angle = high.to(tl.float64) * _TO_UNIT * _TWO_PI
-    normals = tl.join(radius * tl.cos(angle), radius * tl.sin(angle))
-    noise = tl.reshape(normals, (BLOCKS, _NORMALS)).to(tl.float32)
+    noise = tl.reshape(normals(words, logs, turns), (BLOCKS, _NORMALS))
 
     col = (block * _NORMALS - row_start)[:, None] + tl.arange(0, _NORMALS)[None, :]
     inside = (row < rows)[:, None] & (col >= 0) & (col < cols)

@@ -121,13 +121,14 @@ def test_refuses_a_piece_that_it_would_misread(live: "torch.Tensor", base: "torc
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
-def test_compiles_for_a_gpu_and_rounds_product_and_sum_one_by_one(dtype: str, tmp_path: Path) -> None:
-    """What the interpreter cannot show: that the compiler takes the kernel, and fuses no multiply-add in float32."""
+def test_compiles_for_a_gpu_and_rounds_every_operation(dtype: str, tmp_path: Path) -> None:
+    """What the interpreter cannot show: that the compiler takes the kernel, and fuses no multiply-add."""
     code = (
         "import sys, triton\n"
         "from triton.backends.compiler import GPUTarget\n"
         "from esprobe.engines.triton_noise import _perturb\n"
-        "kinds = {'live': '*TYPE', 'base': '*TYPE', 'key_low': 'u64', 'key_high': 'u64', 'sigma': 'fp32'}\n"
+        "kinds = {'live': '*TYPE', 'base': '*TYPE', 'key_low': 'u64', 'key_high': 'u64', 'sigma': 'fp32',\n"
+        " 'logs': '*fp64', 'turns': '*fp64'}\n"
         "names = ('start', 'rows', 'cols', 'row_stride', 'blocks_per_row')\n"
         "kinds = {name: kinds.get(name, 'i64' if name in names else 'constexpr') for name in _perturb.arg_names}\n"
         "source = triton.compiler.ASTSource(_perturb, kinds, {'BLOCKS': 128})\n"
@@ -141,7 +142,11 @@ def test_compiles_for_a_gpu_and_rounds_product_and_sum_one_by_one(dtype: str, tm
     assert done.returncode == 0, done.stderr
     assert re.search(r"\bmul\.rn\.f32\b", done.stdout)
     assert re.search(r"\badd\.rn\.f32\b", done.stdout)
-    assert not re.search(r"\b(fma|mad)[\w.]*\.f32\b|\.ftz\.f32\b", done.stdout)
+    assert not re.search(r"\b(fma|mad)[\w.]*\.f(32|64)\b|\.ftz\.f32\b", done.stdout)
+    # Every float64 operation is one that IEEE 754 defines to the bit, and says so; the rest only compares and copies.
+    operations = set(re.findall(r"\b(\w+)((?:\.\w+)*)\.f64\b", done.stdout))
+    arithmetic = {(name, how) for name, how in operations if name not in ("neg", "selp", "setp", "cvt", "mov")}
+    assert arithmetic == {(name, ".rn") for name in ("add", "sub", "mul", "div", "sqrt")}
 
 
 def count_differing(case: Case) -> int:

@@ -122,9 +122,8 @@ def kernel_on_samples(table: Table, sample: int, sigma: float) -> None:
     key = noise_key(SEED, "sample", sample)
     zeros = torch.zeros(sample, device=DEVICE)
     count, steps = difference(perturbed_by_kernel(zeros, key, 0, 1.0), zeros, key, 0, 1.0)
-    # Two maths libraries may round a float64 differently, which float32 shows about once in 10^8 (docs/noise.md).
-    rare = count <= max(3, sample // 10_000_000) and steps <= 1
-    table.check("bare noise, float32: as numpy, but for 1 ulp in 10^7", rare, differences(count, steps, sample))
+    # Among 100 million are some 200 that the kernel settles in pairs of float64s.
+    table.check("bare noise, float32: as numpy", count == 0, differences(count, steps, sample))
     base32 = torch.randn(sample, device=DEVICE) * 0.02
     for dtype in DTYPES:
         base = base32.to(dtype)
