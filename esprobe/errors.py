@@ -45,6 +45,10 @@ class StoreBusyError(StoreError):
     """Another program holds a transaction on the database; it may end by itself."""
 
 
+class PathError(StoreError):
+    """A path that somebody typed cannot be reached, read or written."""
+
+
 class DatabaseLostError(StoreError):
     """The database that is written to is no longer the file at its path; the message says where its content is now."""
 

@@ -1,11 +1,11 @@
 """Writing documents atomically, and never over a database."""
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from esprobe.atomic_file import replacing
 from esprobe.errors import StoreError, UsageError
+from esprobe.paths import check_output, kind_of
 
 
 def write(path: Path, document: str, beside: Mapping[str, bytes], database: Path) -> None:
@@ -32,15 +32,9 @@ def check_target(path: Path, database: Path) -> Path:
         UsageError: it belongs to the database, or is a folder.
         StoreError: its folder does not exist or cannot be written.
     """
-    path = path.resolve()
+    path = check_output(path, "the report", "name another place with --output")
     refuse_database(path, "--output", database)
-    if not path.parent.is_dir():
-        reason, remedy = f"there is no folder {path.parent}", "create it or "
-    elif not path.exists() and not os.access(path.parent, os.W_OK):
-        reason, remedy = f"the folder {path.parent} is not writable", ""
-    else:
-        return path
-    raise StoreError(f"the report cannot be written to {path} ({reason}); {remedy}name another place with --output")
+    return path
 
 
 def check_figures(path: Path, names: Iterable[str], database: Path) -> None:
@@ -50,7 +44,7 @@ def check_figures(path: Path, names: Iterable[str], database: Path) -> None:
         UsageError: one belongs to a database, or is a link, a folder or a device.
     """
     for other in (path.resolve().with_name(name) for name in names):
-        if other.is_symlink() or (other.exists() and not other.is_file()):
+        if other.is_symlink() or kind_of(other) in ("folder", "other"):
             raise UsageError(
                 f"the figure {other} would replace a link, folder or device; move that away, name another --output, "
                 "or use --no-figures"
@@ -60,7 +54,7 @@ def check_figures(path: Path, names: Iterable[str], database: Path) -> None:
 
 def takes_files_beside(path: Path) -> bool:
     """Whether other files can be written beside ``path``, which is pointless for a pipe or a device."""
-    return path.resolve().is_file() or not path.resolve().exists()
+    return kind_of(path) in ("file", "nothing")
 
 
 def refuse_database(path: Path, what: str, database: Path) -> None:
@@ -70,7 +64,7 @@ def refuse_database(path: Path, what: str, database: Path) -> None:
         UsageError: ``path`` is such a file, or a folder.
     """
     path = path.resolve()
-    if path.is_dir():
+    if kind_of(path) == "folder":
         raise UsageError(f"{what} {path} is a folder; name a file in it")
     own = path.name.removesuffix("-wal").removesuffix("-shm").removesuffix(".lock") == database.resolve().name
     if (own and path.parent == database.resolve().parent) or _is_sqlite(path):
@@ -78,7 +72,7 @@ def refuse_database(path: Path, what: str, database: Path) -> None:
 
 
 def _is_sqlite(path: Path) -> bool:
-    if not path.is_file():
+    if kind_of(path) != "file":
         return False
     try:
         with path.open("rb") as file:
@@ -92,7 +86,7 @@ def _is_sqlite(path: Path) -> bool:
 def _replace(path: Path, content: bytes) -> None:
     """Replace a file atomically: a failed write leaves the old one."""
     try:
-        if path.exists() and not path.is_file():
+        if kind_of(path) == "other":
             path.write_bytes(content)  # a pipe or a device: there is nothing to replace
             return
         with replacing(path) as draft:

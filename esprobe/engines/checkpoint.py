@@ -14,6 +14,7 @@ from typing import Any
 
 from esprobe.engines.checksums import file_sha256
 from esprobe.errors import ModelError
+from esprobe.paths import kind_of
 
 TINY = "tiny"
 INDEX = "model.safetensors.index.json"
@@ -205,9 +206,10 @@ def find_checkpoint(model: str) -> Checkpoint:
     """
     if model == TINY:
         return _checked(Checkpoint(TINY, Path(__file__).parent.parent / "bundled" / "tiny"))
-    if Path(model).is_dir():
+    kind = kind_of(Path(model))
+    if kind == "folder":
         return _checked(Checkpoint(model, Path(model)))
-    if Path(model).exists():
+    if kind != "nothing":
         raise ModelError(
             f"{model!r} is a file, but a model must be a folder with config.json and safetensors weights; for a GGUF "
             f"file see docs/engines.md"

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from esprobe.engines.checkpoint import INDEX, Checkpoint
 from esprobe.engines.weights import PristineWeights, WeightSlice
 from esprobe.errors import ModelError, UsageError
+from esprobe.paths import kind_of
 from esprobe.spec import Perturbation
 
 
@@ -40,7 +41,7 @@ def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: st
         UsageError: the scope matches no tensor.
     """
     out = out.resolve()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if (kind := kind_of(out)) != "nothing" and (kind != "folder" or any(out.iterdir())):
         raise ModelError(f"{str(out)!r} already exists and is not empty, and nothing is overwritten; name a new folder")
     draft = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from esprobe.errors import DataError
+from esprobe.paths import kind_of
 from esprobe.store.storable import storable
 
 _PROBLEM_KEYS = ("problem", "question", "prompt")
@@ -55,7 +56,7 @@ def read_rows(path: Path) -> Iterator[ImportedRow]:
     Raises:
         DataError: the file cannot be read, or a line has neither format; the message contains the line number.
     """
-    if path.exists() and not path.is_file():
+    if kind_of(path) in ("folder", "other"):
         raise DataError(
             f"{path} is not a regular file, and an import reads its file more than once; save it as a file first"
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import esprobe
 from esprobe.errors import StoreError, UsageError
+from esprobe.paths import kind_of
 from esprobe.records import SessionRecord, StoredCondition, VerdictChanges
 from esprobe.spec import Score
 from esprobe.store.database import damaged, stored_problems
@@ -111,7 +112,7 @@ def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callabl
         StoreError: the file cannot be read or written, or contains no rollouts that could be scored.
         UsageError: a task in the file is not installed, or does not have the scorer.
     """
-    if write and not database.exists():
+    if write and kind_of(database) == "nothing":
         VerdictReader.open(database)  # raises; a writer would create the file
     with (VerdictWriter if write else VerdictReader).open(database) as store:
         sampled = [session for session in store.sessions() if session.rollouts]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from esprobe.errors import DatabaseLostError, StoreError, UsageError
 from esprobe.maintenance.rescoring import Judge
+from esprobe.paths import kind_of
 from esprobe.records import GIVEN, StoredCondition, Totals
 from esprobe.store.damaged_file import DamagedFile, FoundRollout
 from esprobe.store.database import check_path
@@ -75,7 +76,7 @@ def salvage(database: Path, into: Path, command: str) -> Salvaged:
         UsageError: ``into`` exists.
     """
     check_path(database, "read")
-    if into.exists():
+    if kind_of(into) != "nothing":
         raise UsageError(f"--into {into} exists, and salvage writes a new database; name another file")
     if (writer := writer_of(database)) is not None:
         raise StoreError(f"{database} is being written by {writer}, so its pages change; wait until that has ended")

@@ -1,12 +1,12 @@
 """Estimates what a job will take: rollouts, tokens, bytes, hours."""
 
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from esprobe import engines
 from esprobe.engines import StopCheck
+from esprobe.paths import kind_of
 from esprobe.sampling.job import Job
 from esprobe.sampling.observer import Observer
 from esprobe.sampling.plan import TEMPERATURE_BLOCK, Planned, units_of
@@ -89,7 +89,7 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
         EsprobeError: the data, or an existing database's model, cannot be used.
     """
     problems = len(job.chosen_problems(load_task(job.task).data_set(job.data)))
-    stored = _stored(job, database) if os.path.exists(database) else {}
+    stored = _stored(job, database) if kind_of(database) != "nothing" else {}
     found = []
     for condition, seeds in _drawn(job.drawn_like(_nameless(job)), job.shard):
         label, kind = condition.label, condition.kind

@@ -1,6 +1,5 @@
 """One sampling command from job to summary: find the model, plan, sample, store."""
 
-import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any, Literal, NoReturn
 from esprobe import engines
 from esprobe.engines import ModelIdentity
 from esprobe.errors import SetAsideError, StoreError, UsageError
+from esprobe.paths import kind_of
 from esprobe.records import Extent, computing, several_devices, several_versions
 from esprobe.sampling.announce import announce_new
 from esprobe.sampling.job import Job
@@ -70,7 +70,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
     with ExitStack() as stack:
         # An existing database is opened first: that it is in use should be known before a model is downloaded. A new
         # one is created last, so that a command that fails leaves no file behind.
-        store = stack.enter_context(RolloutWriter.open(database)) if os.path.exists(database) else None
+        store = stack.enter_context(RolloutWriter.open(database)) if kind_of(database) != "nothing" else None
         identity = _identify(job)
         wanted = list(job.conditions(task, data, identity))
         if store is None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esprobe.errors import UsageError
+from esprobe.paths import check_output
 from esprobe.scan.advice import Advice
 from esprobe.scan.points import ScanPoint
 
@@ -29,10 +30,7 @@ def check_figure(path: Path) -> None:
         raise UsageError(
             f"--figure must be a file name such as scan.png, got {path}; the ending must be one of {', '.join(formats)}"
         )
-    if not path.parent.is_dir():
-        raise UsageError(
-            f"--figure {path} cannot be written: there is no folder {path.parent}; create it, or use another"
-        )
+    check_output(path, "the figure", "name another place with --figure")
 
 
 def draw_figure(path: Path, baseline: ScanPoint, points: Sequence[ScanPoint], advice: Advice, name: str) -> None:

@@ -2,16 +2,22 @@
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from esprobe.atomic_file import replacing
 from esprobe.errors import StoreError, UsageError
-from esprobe.store.database import translated
+from esprobe.paths import check_output, kind_of
 from esprobe.store.reader import RolloutStore
 
 _MAGIC = b"SQLite format 3\0"
 """The first bytes of every SQLite database."""
+_WRITING = {
+    getattr(sqlite3, f"SQLITE_{name}")
+    for name in ("FULL", "READONLY", "CANTOPEN", "IOERR_WRITE", "IOERR_FSYNC", "IOERR_TRUNCATE")
+}
+"""SQLite's codes for a file that cannot be written."""
 
 
 def back_up(database: Path, target: Path, overwrite: bool) -> int:
@@ -23,30 +29,27 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
         StoreError: the database cannot be read, or the copy cannot be written.
         UsageError: the target exists and ``overwrite`` is False, is not an older copy, or is the database itself.
     """
-    target = Path(os.path.realpath(target))
-    if target.is_dir():
-        raise UsageError(f"{target} is a folder, and a copy is one file; name a file in it")
-    if not target.parent.is_dir():
-        raise StoreError(f"the folder {target.parent} does not exist, so no copy can be written there; create it first")
+    target = check_output(target, "the copy", "name another place")
     with RolloutStore.open(database) as store:
-        if target.exists() and not overwrite:
+        there = kind_of(target) != "nothing"
+        if there and not overwrite:
             raise UsageError(f"{target} exists; name another file, or replace it with --overwrite")
         for suffix in ("", "-wal", "-shm", ".lock"):
             if target == Path(os.path.realpath(database) + suffix):
                 raise UsageError(f"{target} belongs to the database, which a copy would destroy; name another file")
-        if target.with_name(target.name + "-wal").exists():
+        if kind_of(target.with_name(target.name + "-wal")) != "nothing":
             raise UsageError(
                 f"{target} is in use, or a killed process left it behind (it has a -wal file), so replacing it could "
                 f"lose data; name another file"
             )
-        if target.exists() and not _is_replaceable(target):
+        if there and not _is_replaceable(target):
             raise UsageError(
                 f"{target} is not an SQLite database, so it is not an older copy, and --overwrite would destroy it; "
                 f"name another file, or remove this one first"
             )
         try:
             with replacing(target) as draft:
-                with translated(draft), store.reading() as connection, closing(sqlite3.connect(draft)) as copy:
+                with store.reading() as connection, _blaming(target), closing(sqlite3.connect(draft)) as copy:
                     connection.backup(copy)
                 with open(draft, "rb") as written:
                     os.fsync(written.fileno())
@@ -55,9 +58,28 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
     return target.stat().st_size
 
 
+@contextmanager
+def _blaming(target: Path) -> Iterator[None]:
+    """Around the copying: what can only be a failure to write is the target's, and all else the database's.
+
+    Raises:
+        StoreError: names the target.
+    """
+    try:
+        yield
+    except sqlite3.Error as err:
+        if getattr(err, "sqlite_errorcode", 0) not in _WRITING:
+            raise
+        reason = "the disk is full" if err.sqlite_errorcode == sqlite3.SQLITE_FULL else str(err)
+        raise StoreError(
+            f"the copy cannot be written to {target} ({reason}); the database is unchanged. Free some space or name "
+            f"another place"
+        ) from err
+
+
 def _is_replaceable(target: Path) -> bool:
     """Whether ``target`` may be overwritten: it is a database, or an empty file (mktemp)."""
-    if not target.is_file():
+    if kind_of(target) != "file":
         return False
     try:
         with open(target, "rb") as file:

@@ -14,6 +14,7 @@ from sqlite3 import Connection
 from typing import Any, Literal
 
 from esprobe.errors import DatabaseLostError, DataError, StoreBusyError, StoreError
+from esprobe.paths import kind_of
 from esprobe.store import migrations
 from esprobe.store.file_system import network_file_system
 from esprobe.store.lock import writer_of
@@ -247,13 +248,11 @@ def check_path(path: Path, mode: Mode) -> None:
     Raises:
         StoreError: the path cannot be used; the message says why.
     """
-    try:
-        there = path.exists()
-    except OSError as err:
-        raise StoreError(f"{path} cannot be a database ({err.strerror}); name another file") from err
-    if path.is_dir():
+    kind = kind_of(path)
+    there = kind != "nothing"
+    if kind == "folder":
         raise StoreError(f"{path} is a folder, and a database is one file; name a file with --db")
-    if there and not path.is_file():
+    if kind == "other":
         raise StoreError(f"{path} is a device or a pipe, and a database is a regular file; name one with --db")
     if mode != "write":
         if not there:
@@ -264,16 +263,16 @@ def check_path(path: Path, mode: Mode) -> None:
         if not os.access(path, os.R_OK):
             raise StoreError(f"{path} cannot be read (no permission); chmod it or name another with --db")
         return
-    if not path.parent.is_dir():
+    if kind_of(path.parent) != "folder":
         raise StoreError(f"the folder {path.parent} does not exist, so {path.name} cannot be made; create it first")
     if there and not os.access(path, os.W_OK):
         raise StoreError(
             f"{path} is read-only, so no rollout can be stored; make it writable or name another with --db"
         )
-    kind = network_file_system(path)
-    if kind is not None:
+    network = network_file_system(path)
+    if network is not None:
         raise StoreError(
-            f"{path} is on a network file system ({kind}), where SQLite's write-ahead log loses data; put the "
+            f"{path} is on a network file system ({network}), where SQLite's write-ahead log loses data; put the "
             f"database on a local disk with --db and copy it when the run has ended"
         )
 

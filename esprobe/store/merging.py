@@ -4,7 +4,6 @@ If two databases hold the same rollout with equal content, it is copied once; if
 before anything is written. So inputs may overlap, and merging again changes nothing. Inputs are only read.
 """
 
-import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,6 +13,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from esprobe.errors import DatabaseLostError, RolloutConflictError, StoreError, UsageError
+from esprobe.paths import kind_of
 from esprobe.records import StoredCondition
 from esprobe.store.database import Mode, damaged, scalar, scalars, translated
 from esprobe.store.reader import RolloutStore
@@ -74,7 +74,7 @@ def merge(inputs: Sequence[Path], into: Path) -> list[Merged]:
     if any(path.resolve() == into.resolve() for path in inputs):
         raise UsageError(f"--into {into} is one of the inputs, which stay as they are; name another file")
     for path in inputs:
-        if not path.exists():
+        if kind_of(path) == "nothing":
             raise StoreError(
                 f"there is no database at {path}, so nothing can be merged from it; check the name and the folder of "
                 f"that input"
@@ -84,7 +84,7 @@ def merge(inputs: Sequence[Path], into: Path) -> list[Merged]:
         for source in sources:
             stack.enter_context(source.snapshot())
             _refuse_damaged(source)
-        existing = stack.enter_context(RolloutWriter.open(into)) if os.path.exists(into) else None
+        existing = stack.enter_context(RolloutWriter.open(into)) if kind_of(into) != "nothing" else None
         stores = [*sources, *([existing] if existing is not None else [])]
         for number, one in enumerate(stores):
             for other in stores[:number]:
