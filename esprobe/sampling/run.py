@@ -30,6 +30,9 @@ from esprobe.workers.pool import WorkerPool
 from esprobe.workers.start import check_spec, start_pool
 from esprobe.workers.worker import WorkerFingerprint
 
+_MANY = 1_000_000
+"""Rollouts from which reading them back takes seconds."""
+
 Outcome = Literal["complete", "done", "stopped"]
 
 
@@ -80,11 +83,10 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         if sampling.is_complete:
             return sampling.summary("complete", 0)
         sampling.warn_of_mixtures()
-        last = store.last_completion()
         with sampling.start_pool() as pool:
             summary = sampling.draw(pool, stop)
     if summary.outcome == "done":
-        _check_stored(database, summary, last)
+        _check_stored(database, summary, observer)
     return summary
 
 
@@ -290,18 +292,21 @@ def _raise_set_aside(pool: WorkerPool) -> NoReturn:
     )
 
 
-def _check_stored(database: Path, summary: Summary, last: int) -> None:
-    """Read back from the closed file what the run has written, before anything is said of it.
+def _check_stored(database: Path, summary: Summary, observer: Observer) -> None:
+    """Read back from the closed file what it holds of this run, and every text, before anything is said of it.
 
     Raises:
         StoreError: it is not there, or is damaged.
     """
     with RolloutStore.open(database) as store:
+        rollouts = sum(store.totals(stored.id).rollouts for stored in store.conditions())
+        if rollouts > _MANY:
+            observer.notice(f"reading back {rollouts:,} rollouts")
         for condition_id in summary.conditions:
             store.correctness(condition_id)
-        texts = store.check_completions(last)
-    if texts < summary.drawn:
-        raise StoreError(damaged(database, f"of {summary.drawn:,} completions written just now it holds {texts:,}"))
+        texts = store.check_completions()
+    if texts != rollouts:
+        raise StoreError(damaged(database, f"it holds {texts:,} completions of {rollouts:,} rollouts"))
 
 
 def _check_scope(job: Job, identity: ModelIdentity) -> None:

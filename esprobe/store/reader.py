@@ -21,7 +21,7 @@ from esprobe.records import (
 )
 from esprobe.spec import Condition
 from esprobe.store import migrations
-from esprobe.store.database import Database, Mode, damaged, open_database, parsed, scalar, scalars, translated
+from esprobe.store.database import Database, Mode, damaged, open_database, parsed, scalars, translated
 from esprobe.store.filters import RolloutFilter, keys_of
 from esprobe.store.sessions import read_last_session, read_sessions
 from esprobe.store.texts import check_texts, checksum_column, has_changed, sound_problems
@@ -214,20 +214,14 @@ class RolloutStore:
                 lost = f"{read:,} of the {recorded.rollouts:,} rollouts of condition {condition_id} have a text"
                 raise StoreError(damaged(self.path, f"only {lost}"))
 
-    def last_completion(self) -> int:
-        """The highest id of a completion; 0 if there is none. Ids only grow."""
-        with self.reading() as connection:
-            last: int = scalar(connection, "SELECT coalesce(max(id), 0) FROM completion")
-        return last
-
-    def check_completions(self, after: int) -> int:
-        """Compare every completion whose id is above ``after`` with its checksum; returns how many there are.
+    def check_completions(self) -> int:
+        """Compare every completion of the file with its checksum; returns how many there are.
 
         Raises:
             StoreError: one has changed since it was written.
         """
         with self.reading() as connection:
-            return check_texts(connection, self.path, after)
+            return check_texts(connection, self.path)
 
     def excerpts(self, condition_id: int, wanted: Sequence[tuple[int, int]]) -> Iterator[StoredRollout]:
         """The rollouts of a condition with these (problem id, seed) keys, in no particular order.
