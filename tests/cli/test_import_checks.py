@@ -311,6 +311,9 @@ def test_an_imported_perturbation_leaves_the_study_as_it_was(folder: Path) -> No
     before = json.loads(invoke("report", "--db", folder / "e.db", "--format", "json").stdout)
     assert before["verdict"] and before["arms"]
     theirs = rewrite(folder, lambda row: row | {"correct": True, "model_fingerprint": "f" * 64}, "s.jsonl")
+    rows = [json.loads(line) for line in theirs.read_text().splitlines()]
+    more = [row | {"seed": row["seed"] + 1000 * copy} for copy in range(4) for row in rows]  # than were sampled
+    theirs.write_text("".join(json.dumps(row) + "\n" for row in more))
     assert import_(folder, theirs, "--trust", "file", into="e.db").code == 0
     after = json.loads(invoke("report", "--db", folder / "e.db", "--format", "json").stdout)
     assert after["verdict"] == before["verdict"]
