@@ -1,6 +1,5 @@
 """What the rows of an import say of the condition that they were sampled under, and what follows for theirs."""
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +69,7 @@ def shared_noise(path: Path, row: ImportedRow) -> SharedNoise | None:
             f'rollouts are independent, remove "kind" from the file'
         )
     sigma = origin.sigma
-    if isinstance(sigma, bool) or not isinstance(sigma, int | float) or not (math.isfinite(sigma) and is_sigma(sigma)):
+    if isinstance(sigma, bool) or not isinstance(sigma, int | float) or not is_sigma(sigma):
         raise DataError(
             f"line {row.line} of {path} has sigma {sigma!r}, which no perturbation has; it must be {SIGMAS}"
         )

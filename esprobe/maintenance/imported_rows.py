@@ -8,7 +8,7 @@ token_count, finish_reason, condition_digest, and those of ``Origin``.
 """
 
 import json
-import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +195,8 @@ def _origin(fields: Mapping[str, Any]) -> Origin:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # A comparison also takes integers too large for a float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _integer(path: Path, number: int, fields: Mapping[str, Any], name: str) -> int | None:

@@ -177,6 +177,10 @@ def test_problems_with_samples_as_in_large_language_monkeys(tmp_path: Path) -> N
         ('{"problem": 1, "completion": "x", "correct": true}\n\n{', "line 3 of"),
         ("[" * 100_000, "is not valid JSON"),
         ('{"problem": 1, "completion": "x", "correct": true, "reward": 1e999}', '"reward" must be a number'),
+        (
+            '{"problem": 1, "completion": "x", "correct": true, "reward": 1' + "0" * 400 + "}",
+            '"reward" must be a number',
+        ),
         ('{"problem": 1, "completion": "x", "correct": true, "seed": 4}\n' * 2, "line 2 of .* repeats seed 4"),
         (
             '{"problem": 1, "completion": "x", "correct": true}\n'

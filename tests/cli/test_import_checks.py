@@ -339,7 +339,7 @@ def incomplete() -> Iterator[tuple[Callable[[dict[str, Any]], dict[str, Any]], s
     yield at_seed_44(model_fingerprint="f"), "has model_fingerprint 'f'"
     yield at_seed_44(kind="temperature"), "has kind 'temperature' and line 1 has 'perturbation'"
     yield at_seed_44(seed=None), "has no seed"
-    for sigma in (-1.0, True, "0.01", float("inf")):
+    for sigma in (-1.0, True, "0.01", float("inf"), 10**400):
         yield (lambda row, sigma=sigma: row | {"sigma": sigma}), f"has sigma {sigma!r}"
 
 
