@@ -154,7 +154,7 @@ class Condition:
     ``model`` is the name that people read; the weights' identity is ``model_fingerprint``, so a checkpoint that
     moved to another folder is still the same condition. Exactly one of greedy (both None), ``temperature`` and
     ``sigma`` holds. Rollouts made elsewhere have a ``source``, the name they were given, and are taken to be drawn
-    independently of each other.
+    independently of each other unless they have a ``sigma`` too: then those of a seed share its noise.
     """
 
     task: str
@@ -177,11 +177,11 @@ class Condition:
 
     @property
     def kind(self) -> Kind:
-        """Which of the three ways of drawing this is, or that it was drawn elsewhere."""
-        if self.source is not None:
-            return Kind.IMPORTED
+        """Which of the three ways of drawing this is, or that it was drawn elsewhere, in an unknown way."""
         if self.sigma is not None:
             return Kind.PERTURBATION
+        if self.source is not None:
+            return Kind.IMPORTED
         return Kind.GREEDY if self.temperature is None else Kind.TEMPERATURE
 
     @cached_property

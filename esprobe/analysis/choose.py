@@ -131,7 +131,9 @@ def _widest(candidates: Sequence[Loaded], kind: Kind) -> int:
 
 
 def _is_candidate(one: Loaded) -> bool:
-    """Whether it belongs to an arm: a temperature, or a sigma above 0."""
+    """Whether it belongs to an arm: a temperature, or a sigma above 0, sampled under this design and not imported."""
+    if one.condition.source is not None:
+        return False
     return one.kind.has_token_noise or (one.kind.shares_noise and bool(one.condition.sigma))
 
 

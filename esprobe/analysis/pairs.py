@@ -99,8 +99,10 @@ def all_pairs(loaded: Sequence[Loaded], ks: Sequence[int] | None = None) -> tupl
 def arms_overlap(loaded: Sequence[Loaded]) -> Overlap | None:
     """Problems solved by any temperature against those solved by any sigma above 0; None without both.
 
-    Over the problems that all of them have.
+    Over the problems that all of them have. Imports are left out: they may be of another model, or the same rollouts
+    judged again.
     """
+    loaded = [c for c in loaded if c.condition.source is None]
     temperatures = [c for c in loaded if c.kind.has_token_noise]
     sigmas = [c for c in loaded if c.kind.shares_noise and c.condition.sigma]
     if not temperatures or not sigmas:

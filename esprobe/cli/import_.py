@@ -8,6 +8,7 @@ import typer
 
 from esprobe.cli import options
 from esprobe.cli.sampling_run import command_line
+from esprobe.maintenance.trust import Trust
 
 
 def import_(
@@ -22,18 +23,33 @@ def import_(
     task: Annotated[
         str | None,
         typer.Option(
-            "--task", help="Score as this task, whose indices the problems are. Default: use the file's verdicts."
+            "--task",
+            help="Score as this task, and find the problems in its data. Default: use the file's verdicts.",
         ),
     ] = None,
     data: options.DataName = None,
     temperature: Annotated[
         float | None, typer.Option("--temperature", help="Temperature at which they were sampled.")
     ] = None,
+    trust: Annotated[
+        Trust | None,
+        typer.Option(
+            "--trust",
+            help="Whose verdicts to store with --task. Default: the task's, if at most 1 % of the file's differ.",
+        ),
+    ] = None,
 ) -> None:
     """Store rollouts of another tool as a condition of their own, for the same statistics."""
     from esprobe.maintenance.importing import Source, import_rollouts
     from esprobe.safe_text import plain
 
-    done = import_rollouts(Source(file, label, model, task, data, temperature, command_line()), db)
+    done = import_rollouts(Source(file, label, model, task, data, temperature, command_line(), trust), db)
     typer.echo(f"{done.new:,} rollouts of {done.problems:,} problems imported, {done.known:,} were there already")
+    if done.by_content:
+        typer.echo(f"{done.by_content:,} rollouts were matched to their problems by content, not by index")
+    if done.tally.rows:
+        typer.echo(
+            f"the verdicts of {done.scorer} were stored; the file's differ on {done.tally.differing:,} of "
+            f"{done.tally.rows:,} rows"
+        )
     typer.echo(f"next: esprobe passk --db {shlex.quote(plain(str(db)))}")

@@ -1,28 +1,30 @@
 """Importing rollouts of other tools as a condition of their own, so that the statistics apply to them too.
 
-Owns how a file's problems are numbered and where verdicts come from: the scorer of the task, or the file without one.
+Owns how a file's problems are numbered and whose verdicts are stored: those of the task's scorer, or the file's.
 """
 
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import esprobe
-from esprobe.errors import DataError
-from esprobe.maintenance.imported_rows import ImportedRow, read_rows
+from esprobe.errors import DataError, UsageError
+from esprobe.maintenance.agreement import Agreement, Tally
+from esprobe.maintenance.import_label import check_is_free, check_label
+from esprobe.maintenance.import_origin import FOREIGN, SharedNoise, check_data, check_same_condition, shared_noise
+from esprobe.maintenance.imported_rows import ImportedRow, NameProblem, given_problem, read_rows
+from esprobe.maintenance.matching import ProblemFinder
+from esprobe.maintenance.trust import Trust
 from esprobe.records import GIVEN, Extent
-from esprobe.spec import Completion, Condition, Kind, Problem, Prompt, Request, Score, digest_of
+from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score, digest_of
 from esprobe.store import NewRollout, RolloutWriter
 from esprobe.store.storable import storable
 from esprobe.tasks import load_task
 
 BATCH = 4096
 """Rollouts committed together."""
-
-FOREIGN = "imported"
-"""The task name recorded if no task was given, so that only the file describes the problems."""
 
 _NO_PLAN = Extent(0, 0, 0, 0, 0)
 """The extent recorded if the rollouts do not fill a rectangle of problems and seeds."""
@@ -40,6 +42,8 @@ class Source:
         data: the task's data set, as in the sampling commands.
         temperature: their sampling temperature; None if not known.
         command: the command line, recorded with the session.
+        trust: whose verdicts are stored where the file has some and a task is given; None: the task's, if hardly any
+            differ.
     """
 
     path: Path
@@ -49,15 +53,28 @@ class Source:
     data: str | None
     temperature: float | None
     command: str
+    trust: Trust | None = None
 
 
 @dataclass(frozen=True)
 class Imported:
-    """The result: rollouts that were new, those that were already stored (``known``), and the number of problems."""
+    """The result.
+
+    Attributes:
+        new: rollouts that were new.
+        known: rollouts that were already stored.
+        problems: number of problems.
+        by_content: rollouts whose problem was found in the task's data by content.
+        scorer: the scorer of the stored verdicts.
+        tally: the file's verdicts beside those of the task; empty if only one of both has any, or the file is trusted.
+    """
 
     new: int
     known: int
     problems: int
+    by_content: int
+    scorer: str
+    tally: Tally
 
 
 @dataclass(frozen=True)
@@ -70,33 +87,33 @@ class _Prepared:
     problems: dict[int | str, tuple[Problem, Prompt]]
     judge: Callable[[ImportedRow], Score]
     extent: Extent
+    name_problem: NameProblem
+    noise: SharedNoise | None
+    by_content: int = 0
+    tally: Tally = field(default_factory=Tally)
 
 
 def import_rollouts(source: Source, database: Path) -> Imported:
     """Store every rollout of a file; those that are already stored are skipped.
 
     Raises:
-        DataError: the file has another format, or a line's problem or verdict is missing; nothing was stored.
+        DataError: the file has another format, a line's problem or verdict is missing, it was sampled on other data, or
+            its verdicts differ from the task's; nothing was stored.
         RolloutConflictError: a problem and seed are already stored with another completion; earlier batches stay.
-        UsageError: there is no such task.
+        UsageError: there is no such task, the label names something else, or options contradict each other.
         StoreError: the database cannot be written.
     """
-    prepared = _with_task(source) if source.task is not None else _without_task(source)
-    condition = Condition(
-        task=prepared.task,
-        data_digest=prepared.data_digest,
-        prompt="imported",
-        prompt_digest=digest_of([prompt.digest for _, prompt in prepared.problems.values()]),
-        model=storable(source.model),
-        model_fingerprint=digest_of(["imported", storable(source.model)]),
-        dtype="unknown",
-        engine="imported",
-        max_tokens=0,
-        temperature=source.temperature,
-        source=storable(source.label),
-    )
+    check_label(source.label)
+    if source.trust is not None and source.task is None:
+        raise UsageError(
+            f"--trust {source.trust} decides between the file's verdicts and a task's, but no task is given; "
+            f"add --task, or leave out --trust"
+        )
+    prepared = _with_task(source, source.task) if source.task is not None else _without_task(source)
+    condition = _condition(source, prepared)
     task_digest = digest_of([prepared.task, prepared.data_digest, "imported"])
     with RolloutWriter.open(database) as store:
+        check_is_free(condition.label, condition, store.conditions())
         condition_id = store.register_condition(condition)
         ids = store.register_problems(prepared.task, task_digest, prepared.problems.values())
         session = store.begin_session(
@@ -115,7 +132,47 @@ def import_rollouts(source: Source, database: Path) -> Imported:
             outcome = "done"
         finally:
             store.end_session(session, outcome)
-    return Imported(new, rollouts - new, len(prepared.problems))
+    return Imported(new, rollouts - new, len(prepared.problems), prepared.by_content, prepared.scorer, prepared.tally)
+
+
+def _condition(source: Source, prepared: _Prepared) -> Condition:
+    """The condition of an import.
+
+    Raises:
+        UsageError: it has a temperature and was sampled under a perturbation.
+    """
+    model = storable(source.model)
+    condition = Condition(
+        task=prepared.task,
+        data_digest=prepared.data_digest,
+        prompt="imported",
+        prompt_digest=digest_of([prompt.digest for _, prompt in prepared.problems.values()]),
+        model=model,
+        model_fingerprint=digest_of(["imported", model]),
+        dtype="unknown",
+        engine="imported",
+        max_tokens=0,
+        temperature=source.temperature,
+        source=storable(source.label),
+    )
+    noise = prepared.noise
+    if noise is None:
+        return condition
+    if source.temperature is not None:
+        raise UsageError(
+            f"--temperature {source.temperature:g} contradicts {source.path}, whose rollouts were sampled under "
+            f"sigma {noise.sigma:g}; leave out --temperature"
+        )
+    return replace(
+        condition,
+        model=noise.model or model,
+        model_fingerprint=noise.model_fingerprint,
+        dtype=noise.dtype or "unknown",
+        engine=noise.engine or "imported",
+        sigma=noise.sigma,
+        noise=noise.noise,
+        scope=noise.scope,
+    )
 
 
 class _SeedSet:
@@ -152,33 +209,31 @@ class _RowSeeds:
         self._span: dict[int | str, tuple[int, int, int]] = {}
         self._seeds: dict[int | str, _SeedSet] = {}
         self._first: ImportedRow | None = None
+        self.noise: SharedNoise | None = None
+        """The perturbation of all rows checked so far."""
 
     def check(self, path: Path, row: ImportedRow) -> None:
         """Refuse a row that cannot belong to the same condition as the rows before it.
 
         Raises:
             DataError: an earlier row has the same problem and seed, its condition differs from the first row's, or it
-                was sampled under a perturbation.
+                was sampled under a perturbation that it does not describe.
         """
-        self._first = self._first or row
-        separately = "an import is one condition, so import each separately (esprobe export --condition selects one)"
-        if row.condition != self._first.condition:
+        if self._first is None:
+            self._first = row
+            self.noise = shared_noise(path, row)
+        check_same_condition(path, row, self._first)
+        if self.noise is not None and row.seed is None:
             raise DataError(
-                f"line {row.line} of {path} is of condition {row.condition!r} and line {self._first.line} of "
-                f"{self._first.condition!r}; {separately}"
-            )
-        if row.kind == Kind.PERTURBATION:
-            raise DataError(
-                f"line {row.line} of {path} was sampled under a perturbation, which all rollouts of its seed share, "
-                f"but an import treats rollouts as independent, so its intervals would be too narrow. To combine "
-                f'databases, use: esprobe merge; if these rollouts are independent, remove "kind" from the file'
+                f"line {row.line} of {path} has no seed, which names the perturbed model that it was sampled from; "
+                f"add it"
             )
         seed, seeds = self.seed(row), self._seeds.setdefault(row.problem, _SeedSet())
         if not seeds.add(seed):
             raise DataError(
                 f"line {row.line} of {path} repeats seed {seed} of problem {str(row.problem)[:40]!r}, and a problem "
-                f"has one rollout per seed; give each its own seed, or none. If the file holds several conditions: "
-                f"{separately}"
+                f"has one rollout per seed; give each its own seed, or none. If the file holds several conditions, "
+                f"import each separately (esprobe export --condition selects one)"
             )
 
     def seed(self, row: ImportedRow) -> int:
@@ -197,30 +252,45 @@ class _RowSeeds:
         return Extent(first, stop, seed, count, len(indices))
 
 
-def _with_task(source: Source) -> _Prepared:
-    assert source.task is not None
-    task = load_task(source.task)
+def _with_task(source: Source, name: str) -> _Prepared:
+    task = load_task(name)
     data = task.data_set(source.data)
     scorer, problems = task.scorers[0], data.problems
+    finder = ProblemFinder(task, data)
+    agreement = Agreement(task, problems, scorer)
     used: dict[int | str, tuple[Problem, Prompt]] = {}
-    row_seeds = _RowSeeds()
-    for row in read_rows(source.path):
+    row_seeds, by_content = _RowSeeds(), 0
+    for row in read_rows(source.path, finder):
         row_seeds.check(source.path, row)
-        if not isinstance(row.problem, int) or row.problem >= len(problems):
-            raise DataError(
-                f"line {row.line} of {source.path} refers to problem {str(row.problem)[:40]!r}, but {data.source} has "
-                f"the indices 0 to {len(problems) - 1}; use the right data with --data, or leave out --task"
-            )
+        check_data(source.path, row, task.name, data)
         if row.problem not in used:
-            used[row.problem] = (problems[row.problem], task.prompt(problems[row.problem], task.prompts[0]))
+            problem = problems[int(row.problem)]
+            used[row.problem] = (problem, task.prompt(problem, task.prompts[0]))
+        by_content += row.by_content
+        if source.trust is Trust.file:
+            _require_verdict(source.path, row)
+        else:
+            agreement.add(row)
+    if not used:
+        raise DataError(f"{source.path} holds no rollout, so there is nothing to import")
+    if source.trust is None:
+        agreement.require(source.path, read_rows(source.path, finder))
 
     def judge(row: ImportedRow) -> Score:
         return task.score(used[row.problem][0], row.completion, scorer)
 
-    if not used:
-        raise DataError(f"{source.path} holds no rollout, so there is nothing to import")
-    extent = row_seeds.extent({name: problem.index for name, (problem, _) in used.items()})
-    return _Prepared(task.name, data.digest, scorer, dict(sorted(used.items())), judge, extent)
+    return _Prepared(
+        task=task.name,
+        data_digest=data.digest,
+        scorer=GIVEN if source.trust is Trust.file else scorer,
+        problems=dict(sorted(used.items())),
+        judge=_given if source.trust is Trust.file else judge,
+        extent=row_seeds.extent({name: problem.index for name, (problem, _) in used.items()}),
+        name_problem=finder,
+        noise=row_seeds.noise,
+        by_content=by_content,
+        tally=agreement.tally,
+    )
 
 
 def _without_task(source: Source) -> _Prepared:
@@ -229,11 +299,7 @@ def _without_task(source: Source) -> _Prepared:
     for row in read_rows(source.path):
         row_seeds.check(source.path, row)
         names[row.problem] = None
-        if row.correct is None:
-            raise DataError(
-                f"line {row.line} of {source.path} does not say whether it is correct, and no task was given to score "
-                f'it; add "correct" (or "is_corrects" beside samples), or use --task'
-            )
+        _require_verdict(source.path, row)
     if not names:
         raise DataError(f"{source.path} holds no rollout, so there is nothing to import")
     if all(isinstance(name, int) for name in names):
@@ -245,20 +311,39 @@ def _without_task(source: Source) -> _Prepared:
         for name, index in numbered.items()
     }
 
-    def judge(row: ImportedRow) -> Score:
-        reward = float(bool(row.correct)) if row.reward is None else row.reward
-        return Score(reward, bool(row.correct), row.answer, None if row.correct else row.failure or "unknown")
+    return _Prepared(
+        task=FOREIGN,
+        data_digest=digest_of(list(numbered)),
+        scorer=GIVEN,
+        problems=problems,
+        judge=_given,
+        extent=row_seeds.extent(numbered),
+        name_problem=given_problem,
+        noise=row_seeds.noise,
+    )
 
-    return _Prepared(FOREIGN, digest_of(list(numbered)), GIVEN, problems, judge, row_seeds.extent(numbered))
+
+def _require_verdict(path: Path, row: ImportedRow) -> None:
+    if row.correct is None:
+        raise DataError(
+            f"line {row.line} of {path} does not say whether it is correct, and no task's verdict is to be stored; add "
+            f'"correct" (or "is_corrects" beside samples), or use --task without --trust file'
+        )
+
+
+def _given(row: ImportedRow) -> Score:
+    """The file's own verdict on a row that has one."""
+    reward = float(bool(row.correct)) if row.reward is None else row.reward
+    return Score(reward, bool(row.correct), row.answer, None if row.correct else row.failure or "unknown")
 
 
 def _batches(source: Source, prepared: _Prepared, condition_id: int, ids: dict[int, int]) -> Iterator[list[NewRollout]]:
     row_seeds = _RowSeeds()
     batch = []
-    for row in read_rows(source.path):
+    for row in read_rows(source.path, prepared.name_problem):
         problem, prompt = prepared.problems[row.problem]
         request = Request(ids[problem.index], problem.index, row_seeds.seed(row), prompt, max_tokens=0)
-        completion = Completion(request, row.completion, row.token_count, row.finish_reason)  # type: ignore[arg-type]
+        completion = Completion(request, row.completion, row.token_count, row.finish_reason)
         batch.append(NewRollout(condition_id, completion, prepared.judge(row)))
         if len(batch) == BATCH:
             yield batch

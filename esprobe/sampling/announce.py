@@ -15,6 +15,8 @@ def announce_new(wanted: Sequence[Condition], stored: Sequence[StoredCondition],
 
     The first condition of a kind is not reported if it is otherwise equal to a stored one.
     """
+    # What was sampled elsewhere differs in much that nobody chose here.
+    stored = [other for other in stored if other.condition.source is None]
     digests = {other.condition.digest for other in stored}
     for condition in wanted:
         if condition.digest in digests or not stored:

@@ -3,9 +3,9 @@
 from importlib import import_module
 
 from esprobe.errors import UsageError
-from esprobe.tasks.base import AnswerForms, Audited, DataSet, Guessable, Task
+from esprobe.tasks.base import AnswerForms, Audited, ContentKeyed, DataSet, Guessable, Task
 
-__all__ = ["AnswerForms", "Audited", "DataSet", "Guessable", "Task", "load_task"]
+__all__ = ["AnswerForms", "Audited", "ContentKeyed", "DataSet", "Guessable", "Task", "load_task"]
 
 BUILT_IN = {"countdown": "esprobe.tasks.countdown:load"}
 

@@ -5,10 +5,10 @@ where rollouts are stored. A task holds no data: stored problems are scored and 
 Packages register a loader without arguments under the entry-point group ``esprobe.tasks``: ``load() -> Task``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
@@ -108,6 +108,27 @@ class AnswerForms(Protocol):
 
         Raises:
             DataError: the problem's inputs are not of the task's form.
+        """
+
+
+@runtime_checkable
+class ContentKeyed(Protocol):
+    """What a task may have besides: recognising a problem by its content, for ``esprobe import``.
+
+    Without it a row of another tool names its problem by index, or by the text of its prompt.
+    """
+
+    def content_key(self, fields: Mapping[str, Any]) -> str | None:
+        """A text that is equal for equal problems, from a problem's inputs or from a row that may hold them.
+
+        Args:
+            fields: ``Problem.inputs``, or the keys and values of one line of a file.
+
+        Returns:
+            None if the fields do not describe a problem.
+
+        Raises:
+            DataError: they describe one, but not in the task's form.
         """
 
 

@@ -54,6 +54,11 @@ def test_json_lines_hold_every_rollout(filled: Path, tmp_path: Path) -> None:
     names = [name.strip() for name in VIEW.removeprefix("SELECT ").split(" FROM ")[0].split(",")]
     assert [tuple(row[name] for name in names) for row in found] == query(filled, VIEW)
     assert {row["label"] for row in found} == {"greedy", "T=0.8", "sigma=0.01"}
+    identities = {d: json.loads(str(i)) for d, i in query(filled, "SELECT digest, identity FROM condition")}
+    for row in found:
+        identity = identities[row["condition_digest"]]
+        for name in ("data_digest", "model_fingerprint", "dtype", "engine", "noise", "scope"):
+            assert row[name] == identity.get(name), name
     assert {row["condition_digest"] for row in found} == {d for (d,) in query(filled, "SELECT digest FROM condition")}
     done = invoke("export", "--db", filled, "--output", tmp_path / "x.jsonl")
     assert done.stdout == f"130 rollouts written to {tmp_path / 'x.jsonl'}\n"
@@ -169,10 +174,13 @@ def test_problems_with_samples_as_in_large_language_monkeys(tmp_path: Path) -> N
         ('{"problem": 1, "completion": "x", "correct": true, "seed": 1e3}', '"seed" must be an integer'),
         ('{"problem": 1, "completion": "x", "correct": true, "seed": 9223372036854775808}', '"seed" must be'),
         ('{"problem": 1, "completion": "x", "correct": true, "reward": NaN}', '"reward" must be a number'),
-        ('{"problem": 1, "completion": "x", "correct": true, "finish_reason": "\'; DROP"}', "finish_reason"),
         ('{"problem": 1, "completion": "x", "correct": true}\n\n{', "line 3 of"),
         ("[" * 100_000, "is not valid JSON"),
         ('{"problem": 1, "completion": "x", "correct": true, "reward": 1e999}', '"reward" must be a number'),
+        (
+            '{"problem": 1, "completion": "x", "correct": true, "reward": 1' + "0" * 400 + "}",
+            '"reward" must be a number',
+        ),
         ('{"problem": 1, "completion": "x", "correct": true, "seed": 4}\n' * 2, "line 2 of .* repeats seed 4"),
         (
             '{"problem": 1, "completion": "x", "correct": true}\n'
@@ -207,6 +215,16 @@ def test_an_export_of_several_conditions_is_refused_and_says_how_to_pick_one(fil
         done = invoke("import", out, "--label", "x", *data, "--db", tmp_path / "i.db")
         assert (done.code, "esprobe export --condition" in done.stderr) == (1, True), done.stderr
     assert not (tmp_path / "i.db").exists()
+
+
+def test_finish_reasons_of_other_tools_become_unknown(tmp_path: Path) -> None:
+    path, into = tmp_path / "other.jsonl", tmp_path / "i.db"
+    reasons = [None, "eos", "'; DROP", 3, [], "stop", "length", "loop", "unknown"]
+    rollout = {"problem": 1, "completion": "x", "correct": True}
+    path.write_text("\n".join(json.dumps(rollout | {"finish_reason": reason}) for reason in reasons))
+    assert invoke("import", path, "--label", "x", "--db", into).code == 0
+    stored = [reason for (reason,) in query(into, "SELECT finish_reason FROM rollout ORDER BY seed")]
+    assert stored == ["unknown"] * 5 + ["stop", "length", "loop", "unknown"]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 Owns how the parts meet. Does not know their insides.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from esprobe.errors import DataError
 from esprobe.records import Audit
@@ -15,7 +16,7 @@ from esprobe.spec import Problem, Prompt, Score
 from esprobe.tasks.base import DataSet
 from esprobe.tasks.countdown import prompts
 from esprobe.tasks.countdown.data import FORM, read_rows, row_of
-from esprobe.tasks.countdown.rows import Row, rows_digest
+from esprobe.tasks.countdown.rows import Row, key_of, rows_digest
 from esprobe.tasks.countdown.scoring import SCORERS, score
 
 GENERATED = "generated"
@@ -89,6 +90,17 @@ class CountdownTask:
         except _MALFORMED as err:
             _check([problem], err)
             raise
+
+    def content_key(self, fields: Mapping[str, Any]) -> str | None:
+        """The numbers in any order and the target in any spelling; None if one of both is missing.
+
+        Raises:
+            DataError: they are not of the form.
+        """
+        if fields.get("numbers") is None or fields.get("target") is None:
+            return None
+        row = row_of({"numbers": fields["numbers"], "target": fields["target"]}, "its problem")
+        return key_of(row.numbers, row.target)
 
     def audit(self, data: DataSet, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
         """What is wrong or odd in the problems of a slice; those past the data's end are left out."""
