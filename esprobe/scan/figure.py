@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esprobe.errors import UsageError
-from esprobe.paths import check_output
+from esprobe.paths import check_output, kind_of
 from esprobe.scan.advice import Advice
 from esprobe.scan.points import ScanPoint
 
@@ -29,6 +29,10 @@ def check_figure(path: Path) -> None:
     if path.suffix[1:] not in formats:
         raise UsageError(
             f"--figure must be a file name such as scan.png, got {path}; the ending must be one of {', '.join(formats)}"
+        )
+    if kind_of(path.parent) != "folder":
+        raise UsageError(
+            f"--figure {path} cannot be written: there is no folder {path.parent}; create it, or use another"
         )
     check_output(path, "the figure", "name another place with --figure")
 

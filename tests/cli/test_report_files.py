@@ -155,4 +155,4 @@ def test_rollouts_made_elsewhere_have_a_page_of_their_own(esprobe: Run, tmp_path
 def test_a_folder_that_is_not_there_is_named_and_not_a_figure_in_it(esprobe: Run, database: Path) -> None:
     done = esprobe("report", "--db", database, "-o", "nowhere/report.md")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "report.md (there is no folder " in done.stderr and "create it or name another place" in done.stderr
+    assert "report.md: no folder " in done.stderr and "create it or name another place" in done.stderr
