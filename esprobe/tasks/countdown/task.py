@@ -58,12 +58,12 @@ class CountdownTask:
             from esprobe.tasks.countdown.download import (
                 ES_PAPER_FILE,
                 ES_PAPER_SHA256,
-                ES_PAPER_URL,
+                ES_PAPER_URLS,
                 cache_folder,
                 fetch,
             )
 
-            path = fetch(ES_PAPER_URL, ES_PAPER_SHA256, cache_folder() / ES_PAPER_FILE)
+            path = fetch(ES_PAPER_URLS, ES_PAPER_SHA256, cache_folder() / ES_PAPER_FILE)
             return _data_set(ES_PAPER, read_rows(path))
         try:
             path = Path(data).expanduser()
