@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import NormalDist
 
 from esprobe import engines
 from esprobe.engines import StopCheck
@@ -13,19 +14,18 @@ from esprobe.sampling.plan import TEMPERATURE_BLOCK, Planned, units_of
 from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import Condition, Kind
 from esprobe.store import RolloutStore
+from esprobe.store.layout import bytes_per_rollout, new_database_bytes, page_bytes
 from esprobe.tasks import load_task
 from esprobe.workers.start import start_pool
 from esprobe.workers.work import Key, Work
 from esprobe.workers.worker import WorkerFingerprint
 
-ROLLOUT_BYTES = 75
-"""Bytes of one rollout in the database without its completion text; measured, see docs/scaling.md."""
-
-TEXT_FACTOR = 1.1
-"""Bytes in the database per byte of text, because pages are not completely filled."""
-
 TOKEN_BYTES = 4.0
 """Assumed bytes of text per token where nothing was measured; typical of English and digits."""
+
+TEXT_SPREAD = 0.35
+"""Assumed standard deviation of the lengths of texts, as a share of their mean, where nothing was measured: pages are
+filled differently by texts of one length and of many, and this lies between."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Pace:
     Attributes:
         problems: number of problems sampled.
         tokens: mean tokens per completion.
-        text_bytes: mean bytes of text per completion.
+        text_bytes: bytes of text of each completion.
         tokens_per_s: with the probe's small batches; a real run's larger batches are at least as fast.
         switch_s: seconds to apply a perturbation and remove it; 0 without one.
     """
 
     problems: int
     tokens: float
-    text_bytes: float
+    text_bytes: tuple[int, ...]
     tokens_per_s: float
     switch_s: float
 
@@ -90,6 +90,7 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
     """
     problems = len(job.chosen_problems(load_task(job.task).data_set(job.data)))
     stored = _stored(job, database) if os.path.exists(database) else {}
+    page = page_bytes(database)
     found = []
     for condition, seeds in _drawn(job.drawn_like(_nameless(job)), job.shard):
         label, kind = condition.label, condition.kind
@@ -97,7 +98,7 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
         planned = problems * len(seeds)
         owed = planned - stored.get(label, 0)
         mean = pace.tokens if pace else tokens
-        text = pace.text_bytes if pace else tokens * TOKEN_BYTES
+        text = pace.text_bytes if pace else _lengths(tokens * TOKEN_BYTES)
         speed = rate or (pace.tokens_per_s if pace else None)
         switches = pace.switch_s * owed / problems if pace and kind.shares_noise else 0.0
         found.append(
@@ -107,11 +108,26 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
                 planned=planned,
                 stored=planned - owed,
                 tokens=owed * mean,
-                size=owed * (ROLLOUT_BYTES + TEXT_FACTOR * text),
+                size=owed * bytes_per_rollout(text, page) if owed else 0.0,
                 seconds=owed * mean / speed + switches if speed else None if owed else 0.0,
             )
         )
     return found
+
+
+def base_size(job: Job, database: Path) -> int:
+    """Bytes of a database with the job's problems and no rollouts; 0 if it exists.
+
+    Raises:
+        EsprobeError: the data cannot be used.
+    """
+    if os.path.exists(database):
+        return 0
+    task = load_task(job.task)
+    problems = job.chosen_problems(task.data_set(job.data))
+    prompts = (task.prompt(problem, job.prompt_style(task)) for problem in problems)
+    texts = sum(len(str(prompt.messages)) + len(prompt.assistant_prefix) for prompt in prompts)
+    return new_database_bytes(texts + sum(len(str(problem.inputs)) for problem in problems), len(problems))
 
 
 def probe(job: Job, labels: Collection[str], problems: int, observer: Observer, stop: StopCheck) -> dict[str, Pace]:
@@ -155,11 +171,16 @@ def probe(job: Job, labels: Collection[str], problems: int, observer: Observer, 
             paces[condition.label] = Pace(
                 problems=len(chosen),
                 tokens=tokens / len(keys),
-                text_bytes=sum(len(completion.text.encode()) for completion in completions) / len(keys),
+                text_bytes=tuple(len(completion.text.encode()) for completion in completions),
                 tokens_per_s=tokens / sum(delivery.generate_s for delivery in deliveries),
                 switch_s=sum(delivery.switch_s for delivery in deliveries),
             )
     return paces
+
+
+def _lengths(mean: float) -> list[int]:
+    """Lengths of texts in bytes with this mean, where nothing was measured."""
+    return [round(length) for length in NormalDist(mean, TEXT_SPREAD * mean).quantiles(100)]
 
 
 def _nameless(job: Job) -> Condition:

@@ -122,7 +122,7 @@ def test_a_probe_foretells_tokens_and_size_and_stores_nothing(common: list[objec
     assert float(table(done.stdout)["all"][3].replace(",", "")) == pytest.approx(tokens, rel=0.1)
     size, unit = table(done.stdout)["all"][4].split()
     foretold = float(size) * {"kB": 1e3, "MB": 1e6}[unit]
-    assert foretold == pytest.approx(db.stat().st_size, rel=0.25)
+    assert foretold == pytest.approx(db.stat().st_size, rel=0.1)
 
 
 @pytest.mark.parametrize("wrong", [("--rate", "0"), ("--tokens", "-1"), ("--probe-problems", "0")])
