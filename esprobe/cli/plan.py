@@ -82,12 +82,11 @@ def plan(
     )
     job = job.debug() if debug else job
     assumed = tokens or max(1, round(sampling.max_tokens / _ASSUMED_SHARE))  # whole, as it is printed
-    expected = estimate.estimate(job, db, {}, assumed, rate)
+    expected, base = estimate.estimate(job, db, {}, assumed, rate)
     incomplete = {one.label for one in expected if one.owed}
     paces = _probe(job, incomplete, probe_problems) if probe and incomplete else {}
     if paces:
-        expected = estimate.estimate(job, db, paces, assumed, rate)
-    base = estimate.base_size(job, db) if incomplete else 0
+        expected, base = estimate.estimate(job, db, paces, assumed, rate)
     typer.echo(_table(expected, base), nl=False)
     measured = [pace.problems for pace in paces.values()]
     source = (

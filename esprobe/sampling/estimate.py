@@ -1,7 +1,7 @@
 """Estimates what a job will take: rollouts, tokens, bytes, hours."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -12,10 +12,10 @@ from esprobe.sampling.job import Job
 from esprobe.sampling.observer import Observer
 from esprobe.sampling.plan import TEMPERATURE_BLOCK, Planned, units_of
 from esprobe.sampling.shard import WHOLE, Shard
-from esprobe.spec import Condition, Kind
+from esprobe.spec import Condition, Kind, Problem
 from esprobe.store import RolloutStore
 from esprobe.store.layout import bytes_per_rollout, new_database_bytes, page_bytes
-from esprobe.tasks import load_task
+from esprobe.tasks import Task, load_task
 from esprobe.workers.start import start_pool
 from esprobe.workers.work import Key, Work
 from esprobe.workers.worker import WorkerFingerprint
@@ -75,8 +75,10 @@ class Expected:
         return self.planned - self.stored
 
 
-def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float, rate: float | None) -> list[Expected]:
-    """Estimate each condition of ``job``.
+def estimate(
+    job: Job, database: Path, paces: Mapping[str, Pace], tokens: float, rate: float | None
+) -> tuple[list[Expected], int]:
+    """Estimate each condition of ``job``, and the bytes of a new database without rollouts (0 if it exists).
 
     Args:
         job: the job.
@@ -88,8 +90,11 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
     Raises:
         EsprobeError: the data, or an existing database's model, cannot be used.
     """
-    problems = len(job.chosen_problems(load_task(job.task).data_set(job.data)))
-    stored = _stored(job, database) if os.path.exists(database) else {}
+    task = load_task(job.task)
+    chosen = job.chosen_problems(task.data_set(job.data))
+    problems = len(chosen)
+    is_new = not os.path.exists(database)
+    stored = {} if is_new else _stored(job, database)
     page = page_bytes(database)
     found = []
     for condition, seeds in _drawn(job.drawn_like(_nameless(job)), job.shard):
@@ -112,22 +117,7 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
                 seconds=owed * mean / speed + switches if speed else None if owed else 0.0,
             )
         )
-    return found
-
-
-def base_size(job: Job, database: Path) -> int:
-    """Bytes of a database with the job's problems and no rollouts; 0 if it exists.
-
-    Raises:
-        EsprobeError: the data cannot be used.
-    """
-    if os.path.exists(database):
-        return 0
-    task = load_task(job.task)
-    problems = job.chosen_problems(task.data_set(job.data))
-    prompts = (task.prompt(problem, job.prompt_style(task)) for problem in problems)
-    texts = sum(len(str(prompt.messages)) + len(prompt.assistant_prefix) for prompt in prompts)
-    return new_database_bytes(texts + sum(len(str(problem.inputs)) for problem in problems), len(problems))
+    return found, _base_size(job, task, chosen) if is_new else 0
 
 
 def probe(job: Job, labels: Collection[str], problems: int, observer: Observer, stop: StopCheck) -> dict[str, Pace]:
@@ -181,6 +171,14 @@ def probe(job: Job, labels: Collection[str], problems: int, observer: Observer, 
 def _lengths(mean: float) -> list[int]:
     """Lengths of texts in bytes with this mean, where nothing was measured."""
     return [round(length) for length in NormalDist(mean, TEXT_SPREAD * mean).quantiles(100)]
+
+
+def _base_size(job: Job, task: Task, problems: Sequence[Problem]) -> int:
+    """Bytes of a new database with these problems and no rollouts."""
+    style = job.prompt_style(task)
+    prompts = (task.prompt(problem, style) for problem in problems)
+    texts = sum(len(f"{prompt.messages}{prompt.assistant_prefix}".encode()) for prompt in prompts)
+    return new_database_bytes(texts + sum(len(f"{problem.inputs}".encode()) for problem in problems), len(problems))
 
 
 def _nameless(job: Job) -> Condition:

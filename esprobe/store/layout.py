@@ -10,7 +10,7 @@ from pathlib import Path
 
 PAGE_BYTES = 32_768
 """Page size of new databases, in bytes; an existing one keeps its own. A row lies on one page where it fits: at 4,096
-bytes one completion of 2 to 4 kB fills a page, and up to half of the file is empty."""
+bytes one completion of 2 kB takes a whole page. See docs/store.md for measurements."""
 
 _PAGE_HEADER = 8
 _CELL_POINTER = 2
