@@ -128,7 +128,8 @@ def test_watching_waits_for_a_run_that_has_planned_nothing_yet(tmp_path: Path) -
     command = [sys.executable, "-m", "esprobe", "status", "--db", str(path), "--watch", "--every", "0.1"]
     with RolloutWriter.open(path) as writer:
         assert status(path)["writer"].startswith(f"process {os.getpid()} on {socket.gethostname()}")
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        wide = os.environ | {"COLUMNS": "1000"}  # a line for the sentence, however long the path
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=wide) as process:
             assert process.stdout is not None
             first = "".join(process.stdout.readline() for _ in range(3))
             assert f"nothing is planned yet; process {os.getpid()}" in first and "may be starting" in first
