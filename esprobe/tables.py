@@ -74,6 +74,30 @@ def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
     return ["  ".join(map(pad, row, widths)).rstrip() for row in rows]
 
 
+def folded(text: str, room: int, indent: str = "") -> list[str]:
+    """The text in lines of at most ``room`` terminal cells, broken at spaces, and inside of words that are longer.
+
+    Args:
+        text: one line.
+        room: cells in a line, more than ``indent`` and one wide character take.
+        indent: begins every line but the first.
+    """
+    from rich.cells import cell_len, chop_cells
+
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
+        if cell_len(joined) <= room:
+            lines[-1] = joined
+            continue
+        if lines[-1].strip():
+            lines.append(indent)
+        first, *others = chop_cells(word, room - len(indent))
+        lines[-1] += first
+        lines += [indent + part for part in others]
+    return lines
+
+
 def duration(seconds: float) -> str:
     """Seconds as hours, minutes and seconds, "1:02:03"."""
     minutes, seconds = divmod(round(seconds), 60)

@@ -24,6 +24,7 @@ from sqlmodel import SQLModel
 
 from esprobe.cli.main import make_app
 from esprobe.noise import standard_normal
+from esprobe.spec import Kind
 from esprobe.store import RolloutStore
 from esprobe.store import schema as _schema  # noqa: F401 - fills SQLModel's metadata
 from esprobe.tasks.countdown import SCORERS, score
@@ -239,6 +240,10 @@ def test_golden_values_are_those_of_the_noise() -> None:
     for element, bits, value in golden:
         noise = standard_normal(57, "model.embed_tokens.weight", int(element), 1)
         assert (f"{noise.view(np.uint32)[0]:08X}", f"{noise[0]:.7f}") == (bits, value)
+
+
+def test_every_kind_of_condition_is_described() -> None:
+    assert [in_code(cells[0]) for cells in rows("statistics.md", "Values of `kind`")] == [kind.value for kind in Kind]
 
 
 def test_every_key_of_the_json_is_described(esprobe: Run, script: Path) -> None:

@@ -82,12 +82,12 @@ def plan(
     )
     job = job.debug() if debug else job
     assumed = tokens or max(1, round(sampling.max_tokens / _ASSUMED_SHARE))  # whole, as it is printed
-    expected = estimate.estimate(job, db, {}, assumed, rate)
+    expected, base = estimate.estimate(job, db, {}, assumed, rate)
     incomplete = {one.label for one in expected if one.owed}
     paces = _probe(job, incomplete, probe_problems) if probe and incomplete else {}
     if paces:
-        expected = estimate.estimate(job, db, paces, assumed, rate)
-    typer.echo(_table(expected), nl=False)
+        expected, base = estimate.estimate(job, db, paces, assumed, rate)
+    typer.echo(_table(expected, base), nl=False)
     measured = [pace.problems for pace in paces.values()]
     source = (
         f"measured on {max(measured)} problems"
@@ -119,7 +119,8 @@ def _probe(job: "Job", labels: Collection[str], problems: int) -> "Mapping[str, 
         return probe(job, labels, problems, observer, stop)
 
 
-def _table(expected: "Sequence[Expected]") -> str:
+def _table(expected: "Sequence[Expected]", base: int) -> str:
+    """The conditions and their sum, which includes the ``base`` bytes of a new database without rollouts."""
     from esprobe.tables import aligned
 
     rows = [["condition", "rollouts", "stored", "missing", "tokens", "database"]]
@@ -127,7 +128,7 @@ def _table(expected: "Sequence[Expected]") -> str:
         counts = [f"{number:,}" for number in (one.planned, one.stored, one.owed)]
         rows.append([one.label, *counts, f"{one.tokens:,.0f}", _bytes(one.size)])
     sums = [f"{sum(values):,}" for values in zip(*((e.planned, e.stored, e.owed) for e in expected), strict=True)]
-    rows.append(["all", *sums, f"{sum(e.tokens for e in expected):,.0f}", _bytes(sum(e.size for e in expected))])
+    rows.append(["all", *sums, f"{sum(e.tokens for e in expected):,.0f}", _bytes(base + sum(e.size for e in expected))])
     return "".join(f"{line}\n" for line in aligned(rows, right=True))
 
 
@@ -153,6 +154,6 @@ def _number(value: float) -> str:
 def _bytes(size: float) -> str:
     for unit in ("B", "kB", "MB"):
         if size < 1000:
-            return f"{size:,.0f} {unit}"
+            return f"{size:,.0f} {unit}" if size >= 100 or unit == "B" else f"{size:,.1f} {unit}"
         size /= 1000
     return f"{size:,.1f} GB"

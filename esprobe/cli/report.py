@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from esprobe.report.pictures import Picture
     from esprobe.results.results import Results
 
+LARGE_PAGE_BYTES = 50_000_000
+"""Browsers take long to open larger pages."""
+
 NEEDED = "is not installed; type in a checkout of esprobe: pip install '.[plot]'"
 
 
@@ -67,6 +70,7 @@ def report(
         from esprobe.report.html.page import as_page
 
         text = as_page(results, load_explorer(db, results, completions, characters), plotly)
+        _warn_large(text, completions, characters)
     elif pictured and output is not None:
         text, beside = _with_pictures(results, output, db)
     else:
@@ -78,6 +82,16 @@ def report(
 
     write(output, text, beside, db)
     typer.echo(f"report written to {output}" + (f", with {len(beside)} figure files beside it" if beside else ""))
+
+
+def _warn_large(page: str, completions: int, characters: int) -> None:
+    size = len(page.encode())
+    if size > LARGE_PAGE_BYTES:
+        typer.echo(
+            f"warning: the page has {size / 1e6:,.0f} MB, which browsers open slowly or not at all; for a smaller one "
+            f"give less than --completions {completions:,} or --characters {characters:,}",
+            err=True,
+        )
 
 
 def _plotly() -> str:

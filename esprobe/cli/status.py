@@ -1,6 +1,7 @@
 """``status``: progress of a database, its last session, and the time left."""
 
 import json
+import shutil
 import socket
 import sys
 import time
@@ -14,11 +15,19 @@ from esprobe.cli.formats import TableFormat
 from esprobe.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from esprobe.records import ConditionStatus, SessionRecord
 
 
 MOST_RUNS = 4
 """Ranges of incomplete seeds that the table lists."""
+
+UNFOLDED = 1_000_000
+"""Columns where there is no terminal: what reads the output finds one condition in one line."""
+
+LEAST_COLUMNS = 20
+"""A narrower terminal is taken to have this many columns."""
 
 
 def status(
@@ -32,7 +41,11 @@ def status(
 
     while True:
         document = read_status(db)
-        text = json.dumps(document) if format is TableFormat.json else as_table(document)
+        text = (
+            json.dumps(document)
+            if format is TableFormat.json
+            else as_table(document, shutil.get_terminal_size((UNFOLDED, 24)).columns)
+        )
         if watch and format is TableFormat.table and sys.stdout.isatty():
             text = "\x1b[H\x1b[2J" + text
         typer.echo(text)
@@ -140,10 +153,10 @@ def _left(document: dict[str, Any]) -> str:
     return f"{document['missing']:,} missing, ETA {'not known' if eta is None else duration(eta)}"
 
 
-def as_table(document: dict[str, Any]) -> str:
-    """The status as a table; ASCII except for names."""
+def as_table(document: dict[str, Any], columns: int) -> str:
+    """The status as a table, or if that is wider than ``columns`` as a list; ASCII except for names."""
     from esprobe.safe_text import plain
-    from esprobe.tables import aligned, duration
+    from esprobe.tables import duration, folded
 
     heads = ("id", "condition", "stored", "planned", "done", "rollouts/s", "ETA", "incomplete", "tokens")
     rows = [heads]
@@ -163,8 +176,7 @@ def as_table(document: dict[str, Any]) -> str:
                 f"{one['tokens']:,}",
             )
         )
-    lines = aligned(rows)
-    lines += [
+    lines = [
         "",
         f"{document['rollouts']:,} rollouts in {plain(document['database'])} ({document['bytes'] / 1e6:,.1f} MB); "
         + _left(document),
@@ -174,4 +186,27 @@ def as_table(document: dict[str, Any]) -> str:
             f"last session: {session['id']}, {session['state']}, {session['rollouts']:,} rollouts "
             f"since {session['started_utc']}, process {session['pid']} on {plain(session['host'])}"
         )
-    return "\n".join(lines)
+    columns = max(columns, LEAST_COLUMNS)
+    return "\n".join([*_fitted(rows, columns), *(part for line in lines for part in folded(line, columns, "  "))])
+
+
+def _fitted(rows: "Sequence[Sequence[str]]", columns: int) -> list[str]:
+    """The table's lines; if one is too wide, a line for each cell and a blank one between conditions."""
+    from rich.cells import cell_len
+
+    from esprobe.tables import aligned, folded
+
+    lines = aligned(rows)
+    if max(map(cell_len, lines)) <= columns:
+        return lines
+    heads, *conditions = rows
+    blocks = [
+        [
+            part
+            for head, cell in zip(heads, one, strict=True)
+            if cell
+            for part in folded(f"{head}: {cell}", columns, "  ")
+        ]
+        for one in conditions
+    ]
+    return [line for number, block in enumerate(blocks) for line in ([""] if number else []) + block]

@@ -1,8 +1,9 @@
 """Estimates what a job will take: rollouts, tokens, bytes, hours."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import NormalDist
 
 from esprobe import engines
 from esprobe.engines import StopCheck
@@ -11,21 +12,20 @@ from esprobe.sampling.job import Job
 from esprobe.sampling.observer import Observer
 from esprobe.sampling.plan import TEMPERATURE_BLOCK, Planned, units_of
 from esprobe.sampling.shard import WHOLE, Shard
-from esprobe.spec import Condition, Kind
+from esprobe.spec import Condition, Kind, Problem
 from esprobe.store import RolloutStore
-from esprobe.tasks import load_task
+from esprobe.store.layout import bytes_per_rollout, new_database_bytes, page_bytes
+from esprobe.tasks import Task, load_task
 from esprobe.workers.start import start_pool
 from esprobe.workers.work import Key, Work
 from esprobe.workers.worker import WorkerFingerprint
 
-ROLLOUT_BYTES = 75
-"""Bytes of one rollout in the database without its completion text; measured, see docs/scaling.md."""
-
-TEXT_FACTOR = 1.1
-"""Bytes in the database per byte of text, because pages are not completely filled."""
-
 TOKEN_BYTES = 4.0
 """Assumed bytes of text per token where nothing was measured; typical of English and digits."""
+
+TEXT_SPREAD = 0.35
+"""Assumed standard deviation of the lengths of texts, as a share of their mean, where nothing was measured: pages are
+filled differently by texts of one length and of many, and this lies between."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Pace:
     Attributes:
         problems: number of problems sampled.
         tokens: mean tokens per completion.
-        text_bytes: mean bytes of text per completion.
+        text_bytes: bytes of text of each completion.
         tokens_per_s: with the probe's small batches; a real run's larger batches are at least as fast.
         switch_s: seconds to apply a perturbation and remove it; 0 without one.
     """
 
     problems: int
     tokens: float
-    text_bytes: float
+    text_bytes: tuple[int, ...]
     tokens_per_s: float
     switch_s: float
 
@@ -75,8 +75,10 @@ class Expected:
         return self.planned - self.stored
 
 
-def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float, rate: float | None) -> list[Expected]:
-    """Estimate each condition of ``job``.
+def estimate(
+    job: Job, database: Path, paces: Mapping[str, Pace], tokens: float, rate: float | None
+) -> tuple[list[Expected], int]:
+    """Estimate each condition of ``job``, and the bytes of a new database without rollouts (0 if it exists).
 
     Args:
         job: the job.
@@ -88,8 +90,12 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
     Raises:
         EsprobeError: the data, or an existing database's model, cannot be used.
     """
-    problems = len(job.chosen_problems(load_task(job.task).data_set(job.data)))
-    stored = _stored(job, database) if kind_of(database) != "nothing" else {}
+    task = load_task(job.task)
+    chosen = job.chosen_problems(task.data_set(job.data))
+    problems = len(chosen)
+    is_new = kind_of(database) == "nothing"
+    stored = {} if is_new else _stored(job, database)
+    page = page_bytes(database)
     found = []
     for condition, seeds in _drawn(job.drawn_like(_nameless(job)), job.shard):
         label, kind = condition.label, condition.kind
@@ -97,7 +103,7 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
         planned = problems * len(seeds)
         owed = planned - stored.get(label, 0)
         mean = pace.tokens if pace else tokens
-        text = pace.text_bytes if pace else tokens * TOKEN_BYTES
+        text = pace.text_bytes if pace else _lengths(tokens * TOKEN_BYTES)
         speed = rate or (pace.tokens_per_s if pace else None)
         switches = pace.switch_s * owed / problems if pace and kind.shares_noise else 0.0
         found.append(
@@ -107,11 +113,11 @@ def estimate(job: Job, database: Path, paces: Mapping[str, Pace], tokens: float,
                 planned=planned,
                 stored=planned - owed,
                 tokens=owed * mean,
-                size=owed * (ROLLOUT_BYTES + TEXT_FACTOR * text),
+                size=owed * bytes_per_rollout(text, page) if owed else 0.0,
                 seconds=owed * mean / speed + switches if speed else None if owed else 0.0,
             )
         )
-    return found
+    return found, _base_size(job, task, chosen) if is_new else 0
 
 
 def probe(job: Job, labels: Collection[str], problems: int, observer: Observer, stop: StopCheck) -> dict[str, Pace]:
@@ -155,11 +161,24 @@ def probe(job: Job, labels: Collection[str], problems: int, observer: Observer, 
             paces[condition.label] = Pace(
                 problems=len(chosen),
                 tokens=tokens / len(keys),
-                text_bytes=sum(len(completion.text.encode()) for completion in completions) / len(keys),
+                text_bytes=tuple(len(completion.text.encode()) for completion in completions),
                 tokens_per_s=tokens / sum(delivery.generate_s for delivery in deliveries),
                 switch_s=sum(delivery.switch_s for delivery in deliveries),
             )
     return paces
+
+
+def _lengths(mean: float) -> list[int]:
+    """Lengths of texts in bytes with this mean, where nothing was measured."""
+    return [round(length) for length in NormalDist(mean, TEXT_SPREAD * mean).quantiles(100)]
+
+
+def _base_size(job: Job, task: Task, problems: Sequence[Problem]) -> int:
+    """Bytes of a new database with these problems and no rollouts."""
+    style = job.prompt_style(task)
+    prompts = (task.prompt(problem, style) for problem in problems)
+    texts = sum(len(f"{prompt.messages}{prompt.assistant_prefix}".encode()) for prompt in prompts)
+    return new_database_bytes(texts + sum(len(f"{problem.inputs}".encode()) for problem in problems), len(problems))
 
 
 def _nameless(job: Job) -> Condition:

@@ -10,8 +10,9 @@ from esprobe.engines import EngineOptions, ModelIdentity, check_options
 from esprobe.errors import UsageError
 from esprobe.noise import SCHEMES
 from esprobe.sampling.shard import WHOLE, Shard
-from esprobe.spec import BASELINE_SEED, SIGMAS, Condition, Problem, digest_of, is_sigma
+from esprobe.spec import BASELINE_SEED, SIGMAS, Condition, Problem, is_sigma
 from esprobe.tasks import DataSet, Task
+from esprobe.tasks.prompts_digest import prompts_digest
 from esprobe.tasks.selection import select_problems
 from esprobe.workers.pool import PoolOptions
 from esprobe.workers.worker import WorkerSpec
@@ -183,7 +184,7 @@ class Job:
             data_digest=data.digest,
             prompt=style,
             # Prompts are part of the condition, so that rollouts under a changed prompt are another condition.
-            prompt_digest=digest_of([task.prompt(problem, style).digest for problem in data.problems]),
+            prompt_digest=prompts_digest(task, data, style),
             model=identity.model,
             model_fingerprint=identity.fingerprint,
             dtype=identity.dtype,

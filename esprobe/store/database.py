@@ -17,6 +17,7 @@ from esprobe.errors import DatabaseLostError, DataError, StoreBusyError, StoreEr
 from esprobe.paths import kind_of
 from esprobe.store import migrations
 from esprobe.store.file_system import network_file_system
+from esprobe.store.layout import PAGE_BYTES
 from esprobe.store.lock import writer_of
 from esprobe.store.place import Place
 from esprobe.store.rescue import empty_log, rescue
@@ -318,6 +319,7 @@ def _connect(path: Path, mode: Mode, *, new: bool = True) -> Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         if mode == "write":
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # of a file without pages; others keep theirs
         else:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error:

@@ -59,7 +59,7 @@ def start_pool(
     environment = environments(gpus, options.workers, options.workers_per_gpu, spec.options.tensor_parallel_size)
     if len(environment) == 1:
         with Watchdog().watching(f"loading {spec.model}", options.loading_s):
-            worker = Worker.load(spec, task, data, identity)
+            worker = Worker.load(spec, task, data, identity, expected.prompts)
         return InProcessPool(worker, options.stuck_s)
     processes = Processes(_sharing(spec, options), environment)
     return Supervisor(processes, len(environment), expected, warn, options)

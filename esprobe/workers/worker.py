@@ -16,8 +16,9 @@ from esprobe import engines
 from esprobe.doctor import check_numbers, quick_check
 from esprobe.engines import Engine, EngineOptions, ModelIdentity, StopCheck
 from esprobe.errors import EngineError
-from esprobe.spec import Condition, digest_of
+from esprobe.spec import Condition, Prompt
 from esprobe.tasks import DataSet, Task, load_task
+from esprobe.tasks.prompts_digest import prompts_digest
 from esprobe.workers import provenance
 from esprobe.workers.work import Delivery, Work, requests_of
 
@@ -112,18 +113,35 @@ class Worker:
     """Turns work into deliveries."""
 
     def __init__(
-        self, engine: Engine, identity: ModelIdentity, task: Task, data: DataSet, style: str, checks: Sequence[str] = ()
+        self,
+        engine: Engine,
+        identity: ModelIdentity,
+        task: Task,
+        data: DataSet,
+        style: str,
+        prompts: str,
+        checks: Sequence[str] = (),
     ) -> None:
-        """``engine`` has loaded ``identity``; ``checks`` are the results of checking it, a line each."""
+        """``engine`` has loaded ``identity``.
+
+        Args:
+            engine: what answers.
+            identity: the model that it has loaded.
+            task: makes the prompts.
+            data: the problems.
+            style: the prompt style.
+            prompts: digest over the prompts of all problems (``prompts_digest``).
+            checks: the results of checking the model, a line each.
+        """
         self._engine = engine
-        self._prompts = {problem.index: task.prompt(problem, style) for problem in data.problems}
+        self._prompts = _Prompts(task, data, style)
         self.ready = Ready(
             fingerprint=WorkerFingerprint(
                 versions=provenance.deciding_versions(),
                 weights=identity.fingerprint,
                 dtype=identity.dtype,
                 data=data.digest,
-                prompts=digest_of([prompt.digest for prompt in self._prompts.values()]),
+                prompts=prompts,
             ),
             place=this_place(),
             batch_size=engine.batch_size,
@@ -133,8 +151,10 @@ class Worker:
         )
 
     @classmethod
-    def load(cls, spec: WorkerSpec, task: Task, data: DataSet, identity: ModelIdentity) -> Self:
+    def load(cls, spec: WorkerSpec, task: Task, data: DataSet, identity: ModelIdentity, prompts: str) -> Self:
         """Load the engine, and check its numbers and, if it will be perturbed, its weights.
+
+        ``prompts`` is the digest over all prompts: computing it takes a second where there are many.
 
         Raises:
             EsprobeError: the model or engine cannot be used.
@@ -142,7 +162,7 @@ class Worker:
         engine = engines.engine_class(spec.engine).load(identity, spec.options)
         check_numbers(engine)
         checks = quick_check(engine) if spec.options.perturbs else []
-        return cls(engine, identity, task, data, spec.prompt, checks)
+        return cls(engine, identity, task, data, spec.prompt, prompts, checks)
 
     @classmethod
     def from_spec(cls, spec: WorkerSpec) -> Self:
@@ -153,7 +173,8 @@ class Worker:
         """
         task = load_task(spec.task)
         data = task.data_set(spec.data)
-        worker = cls.load(spec, task, data, engines.engine_class(spec.engine).identify(spec.model, spec.dtype))
+        identity = engines.engine_class(spec.engine).identify(spec.model, spec.dtype)
+        worker = cls.load(spec, task, data, identity, prompts_digest(task, data, spec.prompt))
         gc.freeze()  # as the sampling loop does in its own process
         return worker
 
@@ -189,6 +210,18 @@ class Worker:
 def this_place(pid: int | None = None) -> str:
     """A process of this machine (this one by default) and the machine's name, for people."""
     return f"process {pid or os.getpid()} on {socket.gethostname()}"
+
+
+class _Prompts(dict[int, Prompt]):
+    """The prompts that were asked for, by problem index: a data set may have many more."""
+
+    def __init__(self, task: Task, data: DataSet, style: str) -> None:
+        super().__init__()
+        self._task, self._problems, self._style = task, data.problems, style
+
+    def __missing__(self, index: int) -> Prompt:
+        prompt = self[index] = self._task.prompt(self._problems[index], self._style)
+        return prompt
 
 
 class _Clock:

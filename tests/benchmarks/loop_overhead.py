@@ -107,7 +107,7 @@ def run(engine: Any, job: Job, folder: Path) -> Round:
         extents = {p.condition_id: Extent(0, len(problems), p.first_seed, p.samples, len(problems)) for p in planned}
         session = store.begin_session("benchmark", task.scorers[0], extents, {}, {}, {})
         prompts = {problem.index: prompt for problem, prompt in prompted}
-        pool = Alternating(Worker(engine, identity, task, data, job.prompt), engine, prompts)
+        pool = Alternating(Worker(engine, identity, task, data, job.prompt, ""), engine, prompts)
         loop = Loop(
             plan=plan,
             pool=pool,

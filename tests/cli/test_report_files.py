@@ -1,5 +1,6 @@
 """``report`` writes pages and pictures, and never over anything that is not its own."""
 
+import json
 import shutil
 import sqlite3
 import stat
@@ -47,6 +48,23 @@ def test_the_number_of_completions_is_bounded_and_can_be_changed(esprobe: Run, d
         assert done.returncode == 0, done.stderr
         assert f"holds {held:,} completions, at most {most} of a problem" in (tmp_path / "r.html").read_text("utf-8")
     assert esprobe("report", "--db", database, "--format", "html", "--completions", "-1").returncode == 2
+
+
+def test_a_page_over_50_mb_warns_and_names_the_options(esprobe: Run, tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    (tmp_path / "script.json").write_text(json.dumps({"*": ["x" * 1_000_000]}))
+    draw = ("sample-temp", "--engine", "scripted", "--model", "script.json", "-t", 1, "--problems", "200:208")
+    drawn = esprobe(*draw, "--samples", 7, "--db", "large.db")
+    assert drawn.returncode == 0, drawn.stderr
+    ask = ("report", "--db", "large.db", "--format", "html", "-o", "r.html", "--characters", 1_000_000)
+    done = esprobe(*ask)
+    assert done.returncode == 0, done.stderr
+    size = (tmp_path / "r.html").stat().st_size
+    assert size > 50_000_000
+    assert f"the page has {size / 1e6:,.0f} MB" in done.stderr
+    assert "--completions 8 or --characters 1,000,000" in done.stderr
+    small = esprobe(*ask, "--completions", 1)
+    assert (small.returncode, small.stderr) == (0, "")
 
 
 def test_figures_lie_beside_the_markdown_report(esprobe: Run, database: Path, tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from esprobe.records import Extent
 from esprobe.store import RolloutStore, RolloutWriter
 from esprobe.store.status import condition_statuses, total_eta_s
+from esprobe.tables import folded
 from tests.conftest import Run
 from tests.sampling.material import invoke, query, write_data, write_script
 from tests.store.material import NOISY, WARM, child, fill, hear, problems, rollout, shell
@@ -126,7 +128,8 @@ def test_watching_waits_for_a_run_that_has_planned_nothing_yet(tmp_path: Path) -
     command = [sys.executable, "-m", "esprobe", "status", "--db", str(path), "--watch", "--every", "0.1"]
     with RolloutWriter.open(path) as writer:
         assert status(path)["writer"].startswith(f"process {os.getpid()} on {socket.gethostname()}")
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        wide = os.environ | {"COLUMNS": "1000"}  # a line for the sentence, however long the path
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=wide) as process:
             assert process.stdout is not None
             first = "".join(process.stdout.readline() for _ in range(3))
             assert f"nothing is planned yet; process {os.getpid()}" in first and "may be starting" in first
@@ -203,3 +206,44 @@ def test_readers_work_while_one_samples(esprobe: Run, process: Run, tmp_path: Pa
     assert sampler.returncode == 75
     assert 0 < status(tmp_path / "copy.db")["rollouts"] < status(database)["rollouts"]
     assert esprobe("verify", "--db", tmp_path / "copy.db").returncode == 0
+
+
+@pytest.mark.parametrize("columns", [20, 40, 79])
+def test_a_narrow_terminal_gets_a_list_with_the_same_values(
+    columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fill(tmp_path / f"{'long-name' * 6} of a database.db", rollouts=35)
+    wide = invoke("status", "--db", path).stdout
+    monkeypatch.setenv("COLUMNS", str(columns))
+    narrow = invoke("status", "--db", path).stdout
+    assert max(map(cell_len, narrow.splitlines())) <= columns
+    assert "stored: 35\nplanned: 40\ndone: 87.5 %" in narrow
+    squeezed = "".join(narrow.split())
+    for line in wide.splitlines()[-2:]:
+        assert "".join(line.split()) in squeezed
+
+
+def test_a_terminal_as_wide_as_the_table_gets_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = fill(tmp_path / "e.db", rollouts=35)
+    wide = invoke("status", "--db", path).stdout.splitlines()
+    table = wide[: wide.index("")]
+    width = max(map(len, table))
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert invoke("status", "--db", path).stdout.splitlines()[: len(table)] == table
+    monkeypatch.setenv("COLUMNS", str(width - 1))
+    assert invoke("status", "--db", path).stdout.startswith("id: 1\ncondition: T=0.8\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [""]),
+        ("as it is", ["as it is"]),
+        ("two words more", ["two words", "  more"]),
+        ("abcdefghijklmnopqrst", ["abcdefgh", "  ijklmnop", "  qrst"]),
+        ("a abcdefghijklm", ["a", "  abcdefgh", "  ijklm"]),
+        ("\u6f22" * 7, ["\u6f22" * 4, "  " + "\u6f22" * 3]),
+    ],
+)
+def test_folding(text: str, lines: list[str]) -> None:
+    assert folded(text, 10, "  ") == lines

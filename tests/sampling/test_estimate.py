@@ -1,10 +1,13 @@
 """What ``esprobe plan`` foretells, held against what a run then takes."""
 
+import json
+import random
 import re
 from pathlib import Path
 
 import pytest
 
+from esprobe.sampling.estimate import TOKEN_BYTES
 from tests.sampling.material import invoke, query
 
 
@@ -122,7 +125,23 @@ def test_a_probe_foretells_tokens_and_size_and_stores_nothing(common: list[objec
     assert float(table(done.stdout)["all"][3].replace(",", "")) == pytest.approx(tokens, rel=0.1)
     size, unit = table(done.stdout)["all"][4].split()
     foretold = float(size) * {"kB": 1e3, "MB": 1e6}[unit]
-    assert foretold == pytest.approx(db.stat().st_size, rel=0.25)
+    assert foretold == pytest.approx(db.stat().st_size, rel=0.1)
+
+
+@pytest.mark.parametrize("mean", [100, 1000, 2162, 4000])
+@pytest.mark.parametrize("spread", [0, 1], ids=["fixed", "0 to twice the mean"])
+def test_the_size_is_foretold_from_tokens_alone(tmp_path: Path, mean: int, spread: int) -> None:
+    script = tmp_path / "script.json"
+    texts = ["x" * (mean + spread * (mean * n // 50 - mean)) for n in random.Random(1).sample(range(101), 101)]
+    script.write_text(json.dumps({"*": texts}))
+    common = ["--engine", "scripted", "--model", script, "--db", tmp_path / "e.db", "-t", "1", "--no-baseline"]
+    common += ["--problems", "0:100", "--samples", str(max(10, 100_000 // mean // 5))]
+    planned = table(invoke("plan", *common, "--tokens", str(mean / TOKEN_BYTES)).stdout)
+    done = invoke("sample-temp", *common)
+    assert done.code == 0, done.stderr
+    size, unit = planned["all"][4].split()
+    assert unit == "MB"
+    assert float(size) * 1e6 == pytest.approx((tmp_path / "e.db").stat().st_size, rel=0.1)
 
 
 @pytest.mark.parametrize("wrong", [("--rate", "0"), ("--tokens", "-1"), ("--probe-problems", "0")])

@@ -466,7 +466,7 @@ def breaking(tmp_path: Path, script: Path, data: Path) -> Iterator[Callable[...,
                 engine.left, engine.end = left, end
             return Loop(
                 plan=plan,
-                pool=InProcessPool(Worker(engine, identity, task, rows, "chat")),
+                pool=InProcessPool(Worker(engine, identity, task, rows, "chat", "")),
                 task=task,
                 problems=rows.problems,
                 scorer=task.scorers[0],

@@ -36,11 +36,11 @@ def read_all(store: RolloutStore) -> list[object]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte in memory."""
+    """A file system of four megabytes in memory."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.strip()}")
@@ -213,5 +213,5 @@ def test_a_full_disk_ends_the_run_with_a_sound_file_and_more_room_resumes_it(sma
 
 def test_a_disk_without_room_for_a_new_database_is_full(small_disk: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
-        (small_disk / "filler").write_bytes(b"x" * 2_000_000)
+        (small_disk / "filler").write_bytes(b"x" * 5_000_000)
     assert "is full" in refusal(RolloutWriter, small_disk / "e.db")

@@ -2,6 +2,7 @@ import functools
 import hashlib
 import http.server
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from esprobe.errors import DataError
 from esprobe.tasks import DataSet, load_task
 from esprobe.tasks.countdown.data import read_rows
-from esprobe.tasks.countdown.download import ES_PAPER_SHA256, cache_folder, fetch
+from esprobe.tasks.countdown.download import ES_PAPER_SHA256, ES_PAPER_URLS, cache_folder, fetch
 from esprobe.tasks.countdown.generate import candidates, distinct, generated_rows
 from esprobe.tasks.countdown.rows import Row, key_of
 from esprobe.tasks.countdown.trees import flat
@@ -346,25 +347,59 @@ class TestDownload:
         folder, address = served
         (folder / "rows.json").write_bytes(self.CONTENT)
         kept = tmp_path / "cache" / "deep" / "rows.json"
-        assert fetch(f"{address}/rows.json", self.SHA256, kept) == kept
+        assert fetch([f"{address}/rows.json"], self.SHA256, kept) == kept
         assert kept.read_bytes() == self.CONTENT
         (folder / "rows.json").unlink()
-        assert fetch(f"{address}/rows.json", self.SHA256, kept) == kept
+        assert fetch([f"{address}/rows.json"], self.SHA256, kept) == kept
         assert list(kept.parent.iterdir()) == [kept]
 
     def test_another_file_is_refused_and_not_kept(self, served, tmp_path):
         folder, address = served
         (folder / "rows.json").write_bytes(self.CONTENT + b" ")
         kept = tmp_path / "cache" / "rows.json"
-        with pytest.raises(DataError, match=f"not {self.SHA256}.*--data"):
-            fetch(f"{address}/rows.json", self.SHA256, kept)
+        with pytest.raises(
+            DataError, match=f"{hashlib.sha256(self.CONTENT + b' ').hexdigest()}.*{self.SHA256}.*--data"
+        ):
+            fetch([f"{address}/rows.json"], self.SHA256, kept)
         assert not kept.exists()
+
+    @pytest.mark.parametrize("first", [None, b"[]"], ids=["absent", "another file"])
+    def test_a_second_address_is_tried(self, served, tmp_path, first):
+        folder, address = served
+        (folder / "second.json").write_bytes(self.CONTENT)
+        if first is not None:
+            (folder / "first.json").write_bytes(first)
+        kept = tmp_path / "cache" / "rows.json"
+        fetch([f"{address}/first.json", f"{address}/second.json"], self.SHA256, kept)
+        assert kept.read_bytes() == self.CONTENT
+
+    def test_the_second_address_is_not_asked_if_the_first_gives_the_file(self, served, tmp_path):
+        folder, address = served
+        (folder / "first.json").write_bytes(self.CONTENT)
+        kept = tmp_path / "cache" / "rows.json"
+        fetch([f"{address}/first.json", "http://127.0.0.1:9/rows.json"], self.SHA256, kept, timeout_s=5)
+        assert kept.read_bytes() == self.CONTENT
+
+    def test_an_error_names_each_address_what_it_gave_and_the_checksum(self, served, tmp_path):
+        folder, address = served
+        (folder / "second.json").write_bytes(b"[]")
+        urls = [f"{address}/first.json", f"{address}/second.json"]
+        with pytest.raises(DataError) as caught:
+            fetch(urls, self.SHA256, tmp_path / "rows.json")
+        message = str(caught.value)
+        assert f"{urls[0]} (HTTP Error 404" in message
+        assert f"{urls[1]} (another file, SHA-256 {hashlib.sha256(b'[]').hexdigest()}" in message
+        assert f"download it by hand (SHA-256 {self.SHA256})" in message
+
+    def test_the_published_addresses_are_pinned_to_whole_commits(self):
+        for url in ES_PAPER_URLS:
+            assert re.fullmatch(r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.+/countdown\.json", url)
 
     def test_a_damaged_cache_is_fetched_again(self, tmp_path):
         source, kept = tmp_path / "source.json", tmp_path / "kept.json"
         source.write_bytes(self.CONTENT)
         kept.write_bytes(self.CONTENT[:-5])
-        fetch(source.as_uri(), self.SHA256, kept)
+        fetch([source.as_uri()], self.SHA256, kept)
         assert kept.read_bytes() == self.CONTENT
 
     def test_failures_say_what_to_type(self, served, tmp_path):
@@ -375,8 +410,8 @@ class TestDownload:
             ("http://127.0.0.1:9/rows.json", "refused"),
             ((tmp_path / "absent.json").as_uri(), "No such file"),
         ]:
-            with pytest.raises(DataError, match=rf"{reason}.*download {url} by hand and give --data its path"):
-                fetch(url, self.SHA256, kept)
+            with pytest.raises(DataError, match=rf"{url} \(.*{reason}.*download it by hand .*give --data its path"):
+                fetch([url], self.SHA256, kept)
         assert not kept.exists()
 
     def test_a_cache_that_cannot_be_written(self, tmp_path):
@@ -384,7 +419,7 @@ class TestDownload:
         source.write_bytes(self.CONTENT)
         (tmp_path / "file").write_text("")
         with pytest.raises(DataError, match="ESPROBE_CACHE"):
-            fetch(source.as_uri(), self.SHA256, tmp_path / "file" / "rows.json")
+            fetch([source.as_uri()], self.SHA256, tmp_path / "file" / "rows.json")
 
     def test_the_published_set_from_the_cache(self, published, tmp_path, monkeypatch):
         assert hashlib.sha256(published.read_bytes()).hexdigest() == ES_PAPER_SHA256
@@ -410,8 +445,12 @@ def test_without_a_network_the_published_set_is_one_clear_error(tmp_path, monkey
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    message = refused("es-paper", "could not be downloaded", "--data its path")
-    assert "VsonicV/es-fine-tuning-paper" in message
+    with pytest.raises(DataError, match="could not be downloaded from .*--data its path") as caught:
+        load("es-paper")
+    message = str(caught.value)
+    assert "\n" not in message
+    for expected in (*ES_PAPER_URLS, ES_PAPER_SHA256):
+        assert message.count(expected) == 1
 
 
 def test_loading_needs_no_numpy_and_no_torch():

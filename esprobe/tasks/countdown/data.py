@@ -5,24 +5,18 @@ Owns the file format and its errors. Does not know prompts, scores or where a fi
 """
 
 import json
-import math
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from esprobe.errors import DataError
+from esprobe.tasks.countdown.quick_rows import LARGEST_NUMBER, LONGEST_TARGET, MOST_NUMBERS, is_target, quick_rows
 from esprobe.tasks.countdown.rows import Row
 
 LARGEST_FILE_BYTES = 1 << 28
-LARGEST_NUMBER = 1 << 53
-"""Scoring follows the published code, which computes in floats: above this not every integer is a float."""
-MOST_NUMBERS = 64
-LONGEST_TARGET = 64
 SHOWN = 40
 
 FORM = 'rows look like {"numbers": [44, 19, 35], "target": "98"}'
-TARGET = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -31,7 +25,10 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         DataError: the file is missing, unreadable, or does not have the expected form.
     """
-    rows = _parse(_text(path), path)
+    text = _text(path)
+    if (quick := quick_rows(text)) is not None:
+        return quick
+    rows = _parse(text, path)
     if not isinstance(rows, list):
         raise DataError(
             f"{path} holds {_kind(rows)}, not a list, so it has no rows; "
@@ -148,18 +145,12 @@ def _target(target: Any, place: str) -> str:
     if isinstance(target, bool) or not isinstance(target, str | int | float):
         raise DataError(f"{place} is {_kind(target)}, not a number; write a number such as 98 or 27.4")
     text = target if isinstance(target, str) else repr(target)
-    # A tiny exponent is finite, and yet its exact value would have a denominator of a billion digits.
-    if len(text) > LONGEST_TARGET or not TARGET.fullmatch(text) or not math.isfinite(float(text)) or _is_tiny(text):
+    if not is_target(text):
         raise DataError(
             f"{place} is {_kind(target)}, not a finite decimal number of at most {LONGEST_TARGET} characters; "
             "write a number such as 98 or 27.4"
         )
     return text
-
-
-def _is_tiny(text: str) -> bool:
-    exponent = re.search(r"[eE]([+-]?\d+)", text)
-    return exponent is not None and int(exponent[1]) < -LONGEST_TARGET
 
 
 def _context(context: Any, place: str) -> str | None:

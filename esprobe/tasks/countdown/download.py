@@ -8,13 +8,21 @@ import hashlib
 import os
 import tempfile
 import urllib.request
+from collections.abc import Sequence
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
 from esprobe.errors import DataError
 
-ES_PAPER_URL = "https://raw.githubusercontent.com/VsonicV/es-fine-tuning-paper/main/countdown/data/countdown.json"
+ES_PAPER_URLS = (
+    "https://raw.githubusercontent.com/VsonicV/es-at-scale/523afc87a4efc845ae5ea9aa65c64e2e57e0643e/"
+    "countdown/data/countdown.json",
+    "https://raw.githubusercontent.com/jbejjani2022/evolutionary-alignment/bfdaf87faff62380c213b3bf91ae2d3f92c8919b/"
+    "countdown/data/countdown.json",
+)
+"""Pinned to commits: a branch's file can move (the first's did, in June 2026) or change. Both hold the same file."""
 ES_PAPER_SHA256 = "f1b5c5865d9f4bc517991740175f14f6869a2f8e4b00f8602f4655fdc6ccd8ba"
 ES_PAPER_FILE = "es-paper-countdown.json"
 
@@ -32,25 +40,24 @@ def cache_folder() -> Path:
     return base / "esprobe"
 
 
-def fetch(url: str, sha256: str, destination: Path, timeout_s: float = TIMEOUT_S) -> Path:
-    """``destination``, downloaded from ``url`` unless it is there already with the right checksum.
+def fetch(urls: Sequence[str], sha256: str, destination: Path, timeout_s: float = TIMEOUT_S) -> Path:
+    """``destination``, downloaded unless it is there already with the right checksum.
+
+    Args:
+        urls: addresses of the same file; each is tried only if those before it failed or gave another file.
+        sha256: the file's SHA-256, 64 hexadecimal digits.
+        destination: where the file is kept.
+        timeout_s: seconds that one address may stay silent.
 
     Raises:
-        DataError: the download fails, or what arrived is another file.
+        DataError: no address gives the file, or it cannot be kept.
     """
-    by_hand = f"download {url} by hand and give --data its path"
-    try:
+    by_hand = f"download it by hand (SHA-256 {sha256}) and give --data its path"
+    # A file that cannot be read is downloaded again; keeping it then names a folder that cannot be used.
+    with suppress(OSError):
         if destination.is_file() and _sha256(destination.read_bytes()) == sha256:
             return destination
-        with urllib.request.urlopen(url, timeout=timeout_s) as response:
-            content: bytes = response.read(MOST_BYTES)
-    except (OSError, HTTPException) as error:
-        reason = _reason(error)
-        raise DataError(f"the published data set could not be downloaded ({reason}); {by_hand}") from None
-    if (found := _sha256(content)) != sha256:
-        raise DataError(
-            f"{url} gave a file with SHA-256 {found}, not {sha256}, so results would not be comparable; {by_hand}"
-        )
+    content = _content(urls, sha256, timeout_s, by_hand)
     try:
         _write(content, destination)
     except OSError as error:
@@ -59,6 +66,21 @@ def fetch(url: str, sha256: str, destination: Path, timeout_s: float = TIMEOUT_S
             f"set ESPROBE_CACHE to a folder you can write, or {by_hand}"
         ) from None
     return destination
+
+
+def _content(urls: Sequence[str], sha256: str, timeout_s: float, by_hand: str) -> bytes:
+    failures = []
+    for url in urls:
+        try:
+            with urllib.request.urlopen(url, timeout=timeout_s) as response:
+                content: bytes = response.read(MOST_BYTES)
+        except (OSError, HTTPException) as error:
+            failures.append(f"{url} ({_reason(error)})")
+            continue
+        if (found := _sha256(content)) == sha256:
+            return content
+        failures.append(f"{url} (another file, SHA-256 {found}, so results would not be comparable)")
+    raise DataError(f"the published data set could not be downloaded from {' or '.join(failures)}; {by_hand}")
 
 
 def _reason(error: OSError | HTTPException) -> str:

@@ -3,10 +3,13 @@
 Owns the prompt styles "chat" and "raw". Does not know chat templates, tokens or models.
 """
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 
 from esprobe.errors import DataError, UsageError
 from esprobe.spec import Problem, Prompt
+from esprobe.tasks.countdown.rows import Row
 
 STYLES = ("chat", "raw")
 
@@ -46,6 +49,19 @@ def prompt(problem: Problem, style: str) -> Prompt:
     raise UsageError(
         f"countdown has no prompt style {style!r}, so no prompt can be built; use --prompt {' or '.join(STYLES)}"
     )
+
+
+def chat_digests(rows: Iterable[Row]) -> list[str]:
+    """The digest of each row's prompt in style "chat", in a fifth of the time that making the prompts takes.
+
+    Only numbers and target differ between prompts, and neither has a character that JSON escapes, so they are put into
+    the JSON of ``Prompt.digest``.
+    """
+    user = [ASK, EQUALS, RULES]
+    blob = json.dumps([[["system", SYSTEM], ["user", "\0".join(user)]], ASSISTANT_PREFIX], separators=(",", ":"))
+    before, between, after = blob.split(json.dumps("\0")[1:-1])
+    sha256 = hashlib.sha256
+    return [sha256(f"{before}{[*numbers]}{between}{target}{after}".encode()).hexdigest() for numbers, target, _ in rows]
 
 
 def published_context(numbers: Sequence[int], target: str) -> str:

@@ -3,7 +3,8 @@
 Owns how the parts meet. Does not know their insides.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import cache
@@ -16,6 +17,7 @@ from esprobe.spec import Problem, Prompt, Score
 from esprobe.tasks.base import DataSet
 from esprobe.tasks.countdown import prompts
 from esprobe.tasks.countdown.data import FORM, read_rows, row_of
+from esprobe.tasks.countdown.problems import Problems
 from esprobe.tasks.countdown.rows import Row, key_of, rows_digest
 from esprobe.tasks.countdown.scoring import SCORERS, score
 
@@ -59,13 +61,13 @@ class CountdownTask:
             from esprobe.tasks.countdown.download import (
                 ES_PAPER_FILE,
                 ES_PAPER_SHA256,
-                ES_PAPER_URL,
+                ES_PAPER_URLS,
                 cache_folder,
                 fetch,
             )
 
-            path = fetch(ES_PAPER_URL, ES_PAPER_SHA256, cache_folder() / ES_PAPER_FILE)
-            return _data_set(ES_PAPER, read_rows(path))
+            path = fetch(ES_PAPER_URLS, ES_PAPER_SHA256, cache_folder() / ES_PAPER_FILE)
+            return _read(ES_PAPER, path)
         try:
             path = Path(data).expanduser()
         except RuntimeError:
@@ -73,7 +75,7 @@ class CountdownTask:
                 f"{data} names the home folder of a user that this machine does not know, so no problem can be read; "
                 "give --data an absolute path"
             ) from None
-        return _data_set(data, read_rows(path))
+        return _read(data, path)
 
     def prompt(self, problem: Problem, style: str) -> Prompt:
         """The prompt of one problem in a style of ``prompts``."""
@@ -171,9 +173,19 @@ def _generated() -> DataSet:
     return _data_set(GENERATED, generated_rows())
 
 
-def _data_set(source: str, rows: Iterable[Row]) -> DataSet:
-    rows = tuple(rows)
-    return DataSet(source, rows_digest(rows), tuple(_problem(index, row) for index, row in enumerate(rows)))
+def _read(source: str, path: Path) -> DataSet:
+    # Python's collector of reference cycles would look through all rows again and again, and rows have no cycles.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return _data_set(source, read_rows(path))
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _data_set(source: str, rows: Sequence[Row]) -> DataSet:
+    return DataSet(source, rows_digest(rows), Problems(rows))
 
 
 _MALFORMED = (ArithmeticError, LookupError, TypeError, ValueError)
@@ -200,11 +212,3 @@ def _check(problems: Sequence[Problem], cause: Exception) -> None:
             row_of(problem.inputs, f"problem {problem.index}")
         except DataError:
             raise DataError(f"problem {problem.index} cannot be asked; Countdown's {FORM}") from cause
-
-
-def _problem(index: int, row: Row) -> Problem:
-    inputs: dict[str, object] = {"numbers": list(row.numbers), "target": row.target}
-    if row.context is not None:
-        inputs["context"] = row.context
-    count = len(row.numbers)
-    return Problem(index=index, inputs=inputs, group=f"{count} number{'' if count == 1 else 's'}")

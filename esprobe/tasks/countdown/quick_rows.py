@@ -1,0 +1,87 @@
+"""Countdown rows from a text that is in order, column by column.
+
+A file may have half a million rows, and checking them one by one takes ten times as long. Knows the form of rows, and
+no errors: ``data`` says what is wrong.
+"""
+
+import json
+import math
+import re
+from functools import partial
+from itertools import chain, repeat
+from typing import Any
+
+from esprobe.tasks.countdown.rows import Row
+
+LARGEST_NUMBER = 1 << 53
+"""Scoring follows the published code, which computes in floats: above this not every integer is a float."""
+MOST_NUMBERS = 64
+LONGEST_TARGET = 64
+
+TARGET = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def quick_rows(text: str) -> list[Row] | None:
+    """The rows of a JSON text; None if a row is not of the usual form, whether or not it can be used."""
+    try:
+        # A JSON object becomes a tuple of its pairs, and so a key that it has twice is not lost.
+        parsed = json.loads(text, object_pairs_hook=tuple)
+    except (ValueError, RecursionError):
+        return None
+    return _rows(parsed) if isinstance(parsed, list) and set(map(type, parsed)) == {tuple} else None
+
+
+def is_target(text: str) -> bool:
+    """Whether a text spells a finite decimal number that is not too long."""
+    # A tiny exponent is finite, and yet its exact value would have a denominator of a billion digits.
+    return len(text) <= LONGEST_TARGET and bool(TARGET.fullmatch(text)) and _is_finite(text) and not _is_tiny(text)
+
+
+def _rows(parsed: list[tuple[tuple[str, Any], ...]]) -> list[Row] | None:
+    objects = list(map(dict, parsed))
+    if list(map(len, objects)) != list(map(len, parsed)):
+        return None  # a key twice
+    try:
+        numbers = [one["numbers"] for one in objects]
+        targets = [one["target"] for one in objects]
+    except KeyError:
+        return None
+    contexts = list(map(dict.get, objects, repeat("context")))
+    if not (_are_numbers(numbers) and _are_targets(targets) and _are_contexts(contexts)):
+        return None
+    # What Row._make does, without a call of a Python function for each row.
+    make = partial(tuple.__new__, Row)
+    return list(map(make, zip(map(tuple, numbers), map(str, targets), contexts, strict=True)))
+
+
+def _are_numbers(numbers: list[Any]) -> bool:
+    if set(map(type, numbers)) != {list} or not set(map(len, numbers)) <= set(range(1, MOST_NUMBERS + 1)):
+        return False
+    every = list(chain.from_iterable(numbers))
+    return set(map(type, every)) == {int} and min(every) >= 0 and max(every) <= LARGEST_NUMBER
+
+
+def _are_targets(targets: list[Any]) -> bool:
+    return set(map(type, targets)) <= {str, int} and all(is_target(str(target)) for target in set(targets))
+
+
+def _are_contexts(contexts: list[Any]) -> bool:
+    given = [context for context in contexts if context is not None]
+    # A text with an unpaired surrogate is no UTF-8, and no tokenizer accepts it.
+    return set(map(type, given)) <= {str} and all(context and _is_utf8(context) for context in given)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_finite(text: str) -> bool:
+    return math.isfinite(float(text))
+
+
+def _is_tiny(text: str) -> bool:
+    exponent = re.search(r"[eE]([+-]?\d+)", text)
+    return exponent is not None and int(exponent[1]) < -LONGEST_TARGET
