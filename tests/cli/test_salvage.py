@@ -221,7 +221,13 @@ def test_a_killed_run_on_a_real_model_is_salvaged_and_goes_on(tmp_path: Path) ->
     with RolloutStore.open(db):
         pass  # folds the log in
     held = stored(db)
-    overwrite(db, [pages(db, "rollout")[0], max(pages(db, "completion"))])
+    ((size,),) = query(db, "PRAGMA page_size")
+    assert isinstance(size, int)
+    ends = [max(pages(db, table)) * size - 1000 for table in ("rollout", "completion")]
+    with db.open("r+b") as file:
+        for position in ends:  # the end of a page, where its first cells are
+            file.seek(position)
+            file.write(os.urandom(1000))
     refused = run_process(tmp_path, *command, "--db", db)
     assert refused.returncode == 1 and "salvage" in refused.stderr, refused.stderr
     assert run_process(tmp_path, "salvage", db, "--into", new).returncode == 0
