@@ -79,3 +79,66 @@ def test_what_was_drawn_is_stored_though_nobody_can_be_told(esprobe: Run, tmp_pa
     assert "what is stored stays stored" in done.stderr.splitlines()[-1]
     again = esprobe(*command, "-t", "1")
     assert (again.returncode, again.stdout.splitlines()[0]) == (0, "nothing to do: all 50 rollouts are in esprobe.db")
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose names and texts have characters of many scripts."""
+    folder = tmp_path_factory.mktemp("foreign")
+    (folder / "\u30e2\u30c7\u30eb.json").write_text(
+        json.dumps({"*": ["\u043e\u0442\u0432\u0435\u0442 \u2713 \u65e5", "<answer>1</answer>"]})
+    )
+    common = [
+        "--engine",
+        "scripted",
+        "--model",
+        "\u30e2\u30c7\u30eb.json",
+        "--problems",
+        "200:205",
+        "--db",
+        "\u65e5.db",
+    ]
+    assert run_esprobe(folder, "sample-temp", "-t", "1", "--samples", "3", *common).returncode == 0
+    assert run_esprobe(folder, "sample-perturb", "--sigma", "0.1", "--samples", "3", *common).returncode == 0
+    return folder
+
+
+ANYTHING = [
+    [
+        "sample-temp",
+        "-t",
+        "1",
+        "--samples",
+        "4",
+        "--engine",
+        "scripted",
+        "--model",
+        "\u30e2\u30c7\u30eb.json",
+        "--problems",
+        "200:205",
+    ],
+    *(
+        ["passk"],
+        ["passk", "--format", "markdown"],
+        ["compare", "T=1", "sigma=0.1"],
+        ["report"],
+        ["report", "--format", "csv"],
+    ),
+    *(["report", "-o", "\u65e5.md"], ["show"], ["show", "--format", "jsonl"], ["status"], ["verify"], ["export"]),
+    *(["rescore", "--scorer", "strict/1"], ["backup", "\u65e5-copy.db", "--overwrite"]),
+]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])  # Typer takes ASCII for a mistake and prints UTF-8
+@pytest.mark.parametrize("command", ANYTHING, ids=lambda words: " ".join(words[:3]))
+def test_characters_that_an_encoding_lacks_are_escaped(
+    foreign: Path, command: list[str], encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    typed = [sys.executable, "-m", "esprobe", *command, "--db", "\u65e5.db"]
+    done = subprocess.run(typed, cwd=foreign, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    text = done.stdout.decode(encoding)
+    if command == ["show"]:
+        assert "\\u043e\\u0442\\u0432\\u0435\\u0442" in text

@@ -515,10 +515,30 @@ def test_no_answer_waits_two_seconds_to_be_stored(breaking: Callable[..., Loop],
     assert 0.25 < max(engine.oldest_s) < 2.0
 
 
+def test_a_hangup_that_nohup_ignores_stops_nothing(tmp_path: Path, script: Path) -> None:
+    data, db = write_data(tmp_path / "wide.json", 40), tmp_path / "e.db"
+    words: list[object] = [
+        shutil.which("nohup"),
+        sys.executable,
+        "-m",
+        "esprobe",
+        "sample-temp",
+        "--engine",
+        "scripted",
+    ]
+    words += ["--model", script, "--data", data, "--problems", "0:40", "-t", "1", "--db", db, "--samples", "1000"]
+    with subprocess.Popen([*map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        _wait_for_rollouts(db, process)
+        process.send_signal(signal.SIGHUP)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert count(db) == 40 * 1001
+
+
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130), (signal.SIGKILL, -9)],
-    ids=["SIGTERM", "SIGUSR1", "SIGINT", "SIGKILL"],
+    [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGHUP, 75), (signal.SIGINT, 130), (signal.SIGKILL, -9)],
+    ids=["SIGTERM", "SIGUSR1", "SIGHUP", "SIGINT", "SIGKILL"],
 )
 def test_a_stopped_or_killed_command_resumes_to_what_an_uninterrupted_one_stores(
     tmp_path: Path, script: Path, number: signal.Signals, code: int

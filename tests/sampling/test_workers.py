@@ -198,7 +198,7 @@ if __name__ == "__main__":
     path = tmp_path / "program.py"
     path.write_text(program)
     done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("['SIGINT', 'SIGUSR1', 'SIGTERM']\n", "")
+    assert (done.stdout, done.stderr) == ("['SIGHUP', 'SIGINT', 'SIGUSR1', 'SIGTERM']\n", "")
 
 
 def test_a_signal_that_another_thread_receives_leaves_no_worker_half_started(
