@@ -33,9 +33,11 @@ def install_vllm(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session) -> None:
-    # Most of these start the command line, which keeps one core busy: as many at once as there are cores.
+    # Most of these start the command line, which keeps one core busy: as many at once as there are cores. One thread
+    # each: threads of several processes that wait for each other spin, and a test of seconds takes minutes.
+    session.env["OMP_NUM_THREADS"] = "1"
     elsewhere = "not vllm and not triton and not browser and not ray and not storm"
-    session.run("pytest", "-n", "auto", "-m", elsewhere, *session.posargs)
+    session.run("pytest", "-n", "auto", "--durations", "12", "-m", elsewhere, *session.posargs)
 
 
 @nox.session
@@ -84,8 +86,9 @@ def browser(session: nox.Session) -> None:
 def storm(session: nox.Session) -> None:
     """Two hundred SIGKILLs at random moments over both arms, each followed by a resume; 10^8 normals against mpmath."""
     session.install(TORCH)
-    session.install("-e", ".[hf]", *group("test"), *TESTED)
-    session.run("pytest", "-m", "storm and not vllm", "tests/sampling", "tests/noise", *session.posargs)
+    session.install("-e", ".[hf,plot]", *group("test"), *TESTED)
+    folders = [f"tests/{name}" for name in ("sampling", "noise", "store", "cli")]
+    session.run("pytest", "-m", "storm and not vllm", *folders, *session.posargs)
 
 
 @nox.session
@@ -113,7 +116,9 @@ def vllm(session: nox.Session) -> None:
     session.install(*group("test"))
     # By default vLLM reserves 4 GiB for each engine, and several engines run at once.
     session.env["VLLM_CPU_KVCACHE_SPACE"] = "1"
-    session.run("pytest", "-n", "2", "--dist", "loadfile", "-m", "(vllm or triton) and not storm", *session.posargs)
+    session.env["OMP_NUM_THREADS"] = "1"
+    own = "(vllm or triton) and not storm"
+    session.run("pytest", "-n", "2", "--dist", "loadfile", "--durations", "12", "-m", own, *session.posargs)
 
 
 @nox.session(default=False)
@@ -121,6 +126,7 @@ def ray(session: nox.Session) -> None:
     """Workers as Ray actors: on this machine, and on two nodes of which one is killed."""
     session.install(TORCH)
     session.install("-e", ".[hf,ray]", *group("test"), *TESTED)
+    session.env["OMP_NUM_THREADS"] = "1"
     session.run("pytest", "-m", "ray", "tests/sampling", *session.posargs)
 
 

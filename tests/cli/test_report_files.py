@@ -50,6 +50,7 @@ def test_the_number_of_completions_is_bounded_and_can_be_changed(esprobe: Run, d
     assert esprobe("report", "--db", database, "--format", "html", "--completions", "-1").returncode == 2
 
 
+@pytest.mark.storm
 def test_a_page_over_50_mb_warns_and_names_the_options(esprobe: Run, tmp_path: Path) -> None:
     pytest.importorskip("plotly")
     (tmp_path / "script.json").write_text(json.dumps({"*": ["x" * 1_000_000]}))

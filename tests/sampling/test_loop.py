@@ -280,7 +280,7 @@ def test_few_or_mixed_completions_are_no_reason_to_warn(
 def test_a_name_that_no_file_can_have_is_one_line(common: list[object], tmp_path: Path, command: list[str]) -> None:
     done = invoke(*command, *common[:-1], tmp_path / ("x" * 300))
     assert (done.code, done.stdout) == (1, "")
-    assert done.stderr.endswith("cannot be a database (File name too long); name another file\n")
+    assert done.stderr.endswith("(File name too long); name another one\n")
 
 
 # What is recorded.

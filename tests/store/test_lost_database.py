@@ -126,7 +126,11 @@ def test_nowhere_to_save_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [delete_folder, move_folder, replace], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "fault",
+    [delete_folder, pytest.param(move_folder, marks=pytest.mark.storm), pytest.param(replace, marks=pytest.mark.storm)],
+    ids=lambda fault: fault.__name__,
+)
 def test_a_run_says_where_its_rollouts_are_and_goes_on_from_there(fault: Fault, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     path = tmp_path / "folder" / "x.db"
