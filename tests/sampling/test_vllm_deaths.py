@@ -53,7 +53,13 @@ def killed_process(command: list[str], settings: dict[str, str], folder: Path, v
 @pytest.mark.parametrize(
     ("options", "settings", "victim"),
     [
-        pytest.param([], {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}, "EngineCore", id="the engine's own process"),
+        pytest.param(
+            [],
+            {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
+            "EngineCore",
+            id="the engine's own process",
+            marks=pytest.mark.storm,
+        ),
         pytest.param(
             ["--tensor-parallel-size", "2"],
             TWO | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"},

@@ -59,7 +59,8 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("arm", [pytest.param("token space", marks=pytest.mark.storm), "weight space"])
+@pytest.mark.storm
+@pytest.mark.parametrize("arm", ARMS)
 def test_smollm2_on_32_problems(arm: str, smollm2: Path, tmp_path: Path, chance: random.Random) -> None:
     arguments = [*ARMS[arm], "--model", str(smollm2), "--problems", "200:232", "--samples", "4"]
     arguments += ["--dtype", "bfloat16", "--max-tokens", "12", "--max-num-seqs", "64"]
