@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_BESIDE = ("-journal", "-wal", "-shm", ".lock")
+"""What a database that is written leaves beside it."""
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
@@ -22,4 +25,5 @@ def replacing(target: Path) -> Iterator[Path]:
         yield draft
         os.replace(draft, target)
     finally:
-        draft.unlink(missing_ok=True)
+        for suffix in ("", *_BESIDE):
+            draft.with_name(draft.name + suffix).unlink(missing_ok=True)

@@ -21,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "results": {"stats", "records", "spec"},
     "sampling": {"workers", "engines", "tasks", "store", "noise", "records", "spec", "errors", "paths", "defaults", ""},
     "scan": {"store", "records", "spec", "errors", "paths", "tables", "safe_text"},
-    "maintenance": {"store", "tasks", "records", "spec", "errors", "paths", "atomic_file", ""},
+    "maintenance": {"store", "tasks", "noise", "records", "spec", "errors", "paths", "atomic_file", ""},
     "workers": {"doctor", "engines", "tasks", "records", "spec", "seeds", "errors", "defaults", ""},
     "doctor": {"engines", "noise", "spec", "errors", "tables", "safe_text"},
     "stats": {"records", "spec"},

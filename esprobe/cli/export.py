@@ -27,7 +27,10 @@ def export(
     from esprobe.store.choice import choose_conditions
 
     with RolloutStore.open(db) as store, store.snapshot():
-        rows = exporting.rows(store, choose_conditions(store.conditions(), condition or ()))
+        chosen = choose_conditions(store.conditions(), condition or ())
+        for one in chosen:
+            store.correctness(one.id)  # raises if its verdicts are damaged
+        rows = exporting.rows(store, chosen)
         if output is None:
             if format is ExportFormat.parquet:
                 raise UsageError("--format parquet is binary, so it needs a file; name one with --output")

@@ -21,6 +21,7 @@ def verify(
     """Check a database: structure, completions, sums, digests, missing rollouts, verdicts. Exit code 1 on a finding."""
     from esprobe.maintenance.verification import verify as run
     from esprobe.safe_text import plain
+    from esprobe.store.database import damaged
 
     answers = []
     for answer in run(db, None if everything else sample):
@@ -35,8 +36,10 @@ def verify(
     if format is TableFormat.json:
         listed = [{"question": a.question, "asked": a.asked, "found": list(a.found), "note": a.note} for a in answers]
         typer.echo(json.dumps({"schema": 1, "database": str(db), "off": findings, "answers": listed}))
-    if findings:
+    if findings and all(answer.question == "holes" for answer in answers if answer.found):
         raise StoreError(
-            f"{db} is damaged ({findings} findings, listed on standard output), so its figures cannot be trusted; "
-            f"restore a copy, or sample again into another database"
+            f"{db} is incomplete ({findings} findings, listed on standard output): what it holds is whole, but rollouts "
+            f"of finished sessions are missing; run the command that filled it again (sampling or merge)"
         )
+    if findings:
+        raise StoreError(damaged(db, f"{findings} findings, listed on standard output"))

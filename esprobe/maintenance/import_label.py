@@ -10,22 +10,29 @@ _WORDS = {*Kind, "null", "none", "true", "false"}
 """Words that commands and files give another meaning."""
 
 
-def check_label(label: str) -> None:
+def check_label(label: str, guessing: str | None) -> None:
     """Refuse a label that is another name already, whatever the database holds.
 
+    Args:
+        label: as typed.
+        guessing: what tables call the task's curve of guessing, if it has one.
+
     Raises:
-        UsageError: it is empty, a number, one of ``_WORDS`` in any case, or what sampled conditions are called.
+        UsageError: it is empty, a number, one of ``_WORDS`` in any case, or the name of a sampled condition or of the
+            curve of guessing.
     """
     plain = label.strip()
-    name, _, value = plain.partition("=")
+    name, _, value = (part.strip() for part in plain.partition("="))
     if not plain:
         reason = "it is empty"
     elif _is_number(plain):
         reason = "a number is the id of a condition"
     elif plain.casefold() in _WORDS:
         reason = "this word has another meaning in commands and files"
-    elif name in ("T", "sigma") and _is_number(value):
+    elif name.casefold() in ("t", "sigma") and _is_number(value):
         reason = "conditions that esprobe samples are called so"
+    elif guessing is not None and plain.casefold() == guessing.casefold():
+        reason = "the curve of guessing is called so"
     else:
         return
     raise _refused(label, reason)
@@ -38,7 +45,7 @@ def check_is_free(label: str, condition: Condition, stored: Sequence[StoredCondi
         UsageError: it has.
     """
     for other in stored:
-        if other.condition.label == label and other.condition.digest != condition.digest:
+        if other.condition.label.casefold() == label.strip().casefold() and other.condition.digest != condition.digest:
             raise _refused(label, f"condition {other.id} of this database, which is another one, has it already")
 
 
@@ -49,8 +56,10 @@ def _refused(label: str, reason: str) -> UsageError:
 
 
 def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    for reads in (float, lambda digits: int(digits, 0)):
+        try:
+            reads(text)
+        except ValueError:
+            continue
+        return True
+    return False

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from esprobe.errors import DataError
 from esprobe.maintenance.imported_rows import ImportedRow, Origin
+from esprobe.noise import SCHEMES
 from esprobe.spec import SIGMAS, Kind, is_sigma
 from esprobe.tasks import DataSet
 
@@ -72,6 +73,11 @@ def shared_noise(path: Path, row: ImportedRow) -> SharedNoise | None:
     if isinstance(sigma, bool) or not isinstance(sigma, int | float) or not is_sigma(sigma):
         raise DataError(
             f"line {row.line} of {path} has sigma {sigma!r}, which no perturbation has; it must be {SIGMAS}"
+        )
+    if origin.noise not in SCHEMES:
+        raise DataError(
+            f"line {row.line} of {path} has noise {origin.noise!r}, which is no scheme of this version's; known are "
+            f"{', '.join(SCHEMES)}"
         )
     return SharedNoise(float(sigma), origin.noise, origin.scope, origin.model, origin.model_fingerprint, *origin[6:8])
 

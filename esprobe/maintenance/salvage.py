@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from esprobe.errors import DatabaseLostError, StoreError, UsageError
+from esprobe.atomic_file import replacing
+from esprobe.errors import StoreError, UsageError
 from esprobe.maintenance.rescoring import Judge
-from esprobe.paths import kind_of
+from esprobe.paths import check_output, kind_of
 from esprobe.records import GIVEN, StoredCondition, Totals
 from esprobe.store.damaged_file import DamagedFile, FoundRollout
 from esprobe.store.database import check_path
@@ -76,29 +77,26 @@ def salvage(database: Path, into: Path, command: str) -> Salvaged:
         UsageError: ``into`` exists.
     """
     check_path(database, "read")
+    target = check_output(into, "the new database", "name another one with --into")
     if kind_of(into) != "nothing":
         raise UsageError(f"--into {into} exists, and salvage writes a new database; name another file")
-    if (writer := writer_of(database)) is not None:
-        raise StoreError(f"{database} is being written by {writer}, so its pages change; wait until that has ended")
+    if (holder := writer_of(database)) is not None:
+        raise StoreError(f"{database} is being written by {holder}, so its pages change; wait until that has ended")
     try:
         with DamagedFile(database) as source:
             if not source.conditions:
                 raise StoreError(
-                    f"none of the {source.page_count:,} pages of {database} holds a whole condition of esprobe's, so "
+                    f"none of the {source.page_count:,} pages of {database} and its log holds a whole condition, so "
                     f"nobody can say of what its rollouts are; look for a backup"
                 )
-            target = SalvageWriter.open(into)
-            try:
-                with target:
-                    return _Salvage(source, target, command).run()
-            except DatabaseLostError:
-                raise
-            except BaseException:
-                for part in ("", "-wal", "-shm"):
-                    into.with_name(into.name + part).unlink(missing_ok=True)
-                raise
+            with replacing(target) as draft, SalvageWriter.open(draft) as writer:
+                salvaged = _Salvage(source, writer, command).run()
+            return salvaged
     except OSError as err:
-        raise StoreError(f"{database} cannot be read ({err.strerror}); copy it from a disk that can be read") from err
+        raise StoreError(
+            f"{database} cannot be read, or {into} not written ({err.strerror}); copy the one from a disk that can be "
+            f"read, or name another file with --into"
+        ) from err
 
 
 class _Salvage:

@@ -61,3 +61,18 @@ class StopSignals:
                 os.write(2, message.encode())
             # SystemExit passes through the "except Exception" of libraries that are being imported.
             raise SystemExit(self.exit_code)
+
+
+def end_by_signal() -> None:
+    """From now on SIGTERM and SIGHUP end a command as Ctrl-C does: what it had half written is removed."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        message = f"stopped by {signal.Signals(number).name}: what was half written is removed; run the command again\n"
+        with suppress(OSError):
+            os.write(2, message.encode())
+        raise SystemExit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)

@@ -47,9 +47,12 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
                 f"{target} is not an SQLite database, so it is not an older copy, and --overwrite would destroy it; "
                 f"name another file, or remove this one first"
             )
+        if there:  # a damaged copy in place of a good one would be the end of both
+            for stored in store.conditions():
+                store.correctness(stored.id)
         try:
             with replacing(target) as draft:
-                with store.reading() as connection, _blaming(target), closing(sqlite3.connect(draft)) as copy:
+                with store.reading() as connection, _blaming(target, draft), closing(sqlite3.connect(draft)) as copy:
                     connection.backup(copy)
                 with open(draft, "rb") as written:
                     os.fsync(written.fileno())
@@ -59,7 +62,7 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
 
 
 @contextmanager
-def _blaming(target: Path) -> Iterator[None]:
+def _blaming(target: Path, draft: Path) -> Iterator[None]:
     """Around the copying: what can only be a failure to write is the target's, and all else the database's.
 
     Raises:
@@ -68,9 +71,10 @@ def _blaming(target: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as err:
-        if getattr(err, "sqlite_errorcode", 0) not in _WRITING:
+        code = getattr(err, "sqlite_errorcode", 0)
+        if code not in _WRITING and draft.exists():
             raise
-        reason = "the disk is full" if err.sqlite_errorcode == sqlite3.SQLITE_FULL else str(err)
+        reason = "the disk is full" if code == sqlite3.SQLITE_FULL else str(err) if draft.exists() else "it was deleted"
         raise StoreError(
             f"the copy cannot be written to {target} ({reason}); the database is unchanged. Free some space or name "
             f"another place"

@@ -20,6 +20,8 @@ class Place:
         self.path = path
         self.real = Path(os.path.realpath(path))
         self._files: dict[str, tuple[int, int]] = {}
+        self._size = 0
+        self.is_cut_off = False
 
     def record_new(self) -> None:
         """Remember the files that are there and not known yet; SQLite makes each when it first needs it."""
@@ -45,15 +47,20 @@ class Place:
             path = self._at(suffix)
             of = f" (its file {path.name})" if suffix else ""
             try:
-                current = _identity(path)
+                found = os.stat(path)
             except FileNotFoundError:
                 if not self.path.parent.is_dir():
                     return f"is gone: its folder {self.path.parent} was deleted, moved or unmounted"
                 return f"was deleted or moved{of}"
             except OSError as err:
                 return f"can no longer be reached{of}: {err.strerror}"
-            if current != self._files.get(suffix):
+            if (found.st_dev, found.st_ino) != self._files.get(suffix):
                 return f"was replaced by another file{of}"
+            if not suffix:
+                if found.st_size < self._size:  # a database of esprobe's never shrinks
+                    self.is_cut_off = True
+                    return f"was cut off from {self._size:,} to {found.st_size:,} bytes"
+                self._size = found.st_size
         return None
 
     def is_in_place(self) -> bool:

@@ -4,6 +4,7 @@ The open connection still reaches the old file, which the operating system keeps
 """
 
 import os
+import shlex
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ def rescue(connection: Connection, place: Place, trouble: str) -> str:
     """
     lost = f"{place.path} {trouble} while esprobe wrote to it"
     whole = empty_log(connection)
+    if place.is_cut_off:
+        where = shlex.quote(str(place.path))
+        return f"{lost}; salvage what is whole with: esprobe salvage {where} --into salvaged.db, and resume into that"
     moved = place.moved_to()
     if moved is not None and whole:
         if place.is_in_place():
@@ -40,7 +44,7 @@ def rescue(connection: Connection, place: Place, trouble: str) -> str:
         else:
             return (
                 f"{lost}. Everything committed so far was saved as {folder / name}; find out what removes files there "
-                f"(a cleaner of scratch folders?), move the saved file to a safe place and name it with --db to resume"
+                f"(a cleaner of scratch folders?), move the saved file to a safe place and go on with it instead"
             )
     return (
         f"{lost}, and what was committed could not be saved ({'; '.join(failures) or 'no folder can be written'}); "

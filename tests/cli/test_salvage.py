@@ -5,6 +5,8 @@ import random
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import closing
@@ -237,3 +239,22 @@ def test_a_killed_run_on_a_real_model_is_salvaged_and_goes_on(tmp_path: Path) ->
     assert done.returncode == 0, (done.stderr, time.monotonic() - started)
     assert run_process(tmp_path, *command, "--db", undisturbed).returncode == 0
     assert rows(new) == rows(undisturbed)
+
+
+def test_a_salvage_that_is_killed_leaves_nothing_at_the_name(sound: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "esprobe", "salvage", str(sound), "--into", str(tmp_path / "new.db")]
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)):
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            until = time.monotonic() + 60
+            while not list(tmp_path.glob(".esprobe-*.part-wal")) and process.poll() is None:
+                assert time.monotonic() < until
+                time.sleep(0.005)
+            process.send_signal(number)
+            _, err = process.communicate(timeout=60)
+        assert process.returncode == code, err
+        assert not (tmp_path / "new.db").exists()
+        if number != signal.SIGKILL:
+            assert f"stopped by {number.name}" in err
+            assert not list(tmp_path.glob(".esprobe-*"))
+    salvaged(sound, tmp_path / "new.db")
+    assert rows(tmp_path / "new.db") == rows(sound)

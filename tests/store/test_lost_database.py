@@ -154,3 +154,12 @@ def test_a_run_says_where_its_rollouts_are_and_goes_on_from_there(fault: Fault, 
     assert run_process(tmp_path, *command, undisturbed).returncode == 0
     assert rows(places[0]) == rows(undisturbed)
     assert query(places[0], "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_file_that_is_cut_off_is_noticed_at_the_next_commit(tmp_path: Path) -> None:
+    path = fill(tmp_path / "x.db", 40)
+    with RolloutWriter.open(path) as writer:
+        writer.register_condition(WARM)
+        os.truncate(path, path.stat().st_size // 2)
+        with pytest.raises(DatabaseLostError, match="was cut off from .*esprobe salvage"):
+            writer.register_condition(WARM)
