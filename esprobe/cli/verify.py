@@ -38,8 +38,8 @@ def verify(
         typer.echo(json.dumps({"schema": 1, "database": str(db), "off": findings, "answers": listed}))
     if findings and all(answer.question == "holes" for answer in answers if answer.found):
         raise StoreError(
-            f"{db} is incomplete ({findings} findings, listed on standard output): what it holds is whole, but rollouts "
-            f"of finished sessions are missing; run the command that filled it again (sampling or merge)"
+            f"{db} is incomplete ({findings} findings, listed on standard output): what it holds is sound, but rollouts"
+            f" of finished sessions are missing; run the command that filled it again (sampling or merge)"
         )
     if findings:
         raise StoreError(damaged(db, f"{findings} findings, listed on standard output"))
