@@ -16,7 +16,7 @@ import pytest
 
 from esprobe.store import RolloutStore
 from tests.conftest import Run, run_process
-from tests.sampling.kills import running, stored
+from tests.sampling.kills import hear_hangups, running, stored
 from tests.sampling.material import ANSWER, invoke, query, rows, write_data, write_script
 
 PROBLEMS = 60
@@ -244,7 +244,9 @@ def test_a_killed_run_on_a_real_model_is_salvaged_and_goes_on(tmp_path: Path) ->
 def test_a_salvage_that_is_killed_leaves_nothing_at_the_name(sound: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "esprobe", "salvage", str(sound), "--into", str(tmp_path / "new.db")]
     for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)):
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=hear_hangups
+        ) as process:
             until = time.monotonic() + 60
             while not list(tmp_path.glob(".esprobe-*.part-wal")) and process.poll() is None:
                 assert time.monotonic() < until

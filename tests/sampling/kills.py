@@ -1,5 +1,6 @@
 """Commands in processes of their own, and the processes below them: for tests that kill."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -8,6 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.sampling.material import query
+
+
+def hear_hangups() -> None:
+    """For a child process: SIGHUP ends it again, also where the tests run under nohup, which ignores it for all."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def descendants(ancestor: int) -> dict[int, str]:

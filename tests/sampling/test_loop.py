@@ -29,6 +29,7 @@ from esprobe.store import RolloutStore, RolloutWriter
 from esprobe.tasks import load_task
 from esprobe.workers.pool import InProcessPool
 from esprobe.workers.worker import Worker
+from tests.sampling.kills import hear_hangups
 from tests.sampling.material import Watcher, invoke, job, query, rows, write_data, write_script
 from tests.store.material import shell
 
@@ -551,6 +552,7 @@ def test_a_stopped_or_killed_command_resumes_to_what_an_uninterrupted_one_stores
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_hangups,
     )
     try:
         _wait_for_rollouts(db, process)
