@@ -19,7 +19,7 @@ from tests.conftest import REPOSITORY
 from tests.sampling.material import ANSWER, rows, write_data, write_script
 
 ROUNDS = int(os.environ.get("ESPROBE_SOAK_ROUNDS", "200"))
-PROBLEMS, SAMPLES = 60, 150
+PROBLEMS, SAMPLES = 60, 250
 NOBODY = 65534
 USER = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
 
@@ -35,9 +35,12 @@ class Disk:
         for entry in self.root.iterdir():
             entry.chmod(0o700)
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        self.make_folder()
+        return self.folder / "x.db"
+
+    def make_folder(self) -> None:
         self.folder.mkdir()
         os.chown(self.folder, *((NOBODY, NOBODY) if USER else (-1, -1)))
-        return self.folder / "x.db"
 
     def restore(self) -> None:
         (self.root / "filler").unlink(missing_ok=True)
@@ -135,19 +138,23 @@ def test_faults_under_a_run(disk: Disk, tmp_path_factory: pytest.TempPathFactory
             while not db.with_name("x.db-wal").exists() and process.poll() is None:
                 assert time.monotonic() < until
                 time.sleep(0.01)
-            time.sleep(dice.uniform(0, 1.2))
-            with suppress(FileNotFoundError):  # the run has ended already
-                fault(disk, db, dice)
+            time.sleep(dice.uniform(0, 1.5))
+            ended = process.poll() is not None
+            if not ended:
+                with suppress(FileNotFoundError):  # it ends in this moment, and its log is gone
+                    fault(disk, db, dice)
             out, err = process.communicate(timeout=120)
         disk.restore()
         context = (number, fault.__name__, process.returncode, err[-1500:])
         if process.returncode == 0:
             intact = db.exists() and held(db) == expected
             assert intact or late(fault), context
-            outcome = "complete" if intact else "fault after the end"
+            outcome = "ended before the fault" if ended else "complete" if intact else "fault in its last moment"
         else:
             assert process.returncode == 1 and "error: " in err and "Traceback" not in err, context
             outcome = "said so"
+        if not disk.folder.exists():
+            disk.make_folder()
         current = named(err, db, work, disk.root)
         current, steps = recovered(command, current, work, context)
         assert held(current) == expected, (*context, steps)
