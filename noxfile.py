@@ -37,7 +37,7 @@ def run_tests(session: nox.Session) -> None:
     # each: threads of several processes that wait for each other spin, and a test of seconds takes minutes.
     session.env["OMP_NUM_THREADS"] = "1"
     elsewhere = "not vllm and not triton and not browser and not ray and not storm"
-    session.run("pytest", "-n", "auto", "--durations", "12", "-m", elsewhere, *session.posargs)
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", "--durations", "12", "-m", elsewhere, *session.posargs)
 
 
 @nox.session

@@ -65,7 +65,7 @@ def killed_process(command: list[str], settings: dict[str, str], folder: Path, v
             TWO | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
             "Worker",
             id="one of two workers",
-            marks=needs_two,
+            marks=[needs_two, pytest.mark.storm],
         ),
         pytest.param(
             ["--tensor-parallel-size", "2"],

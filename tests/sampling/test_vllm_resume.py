@@ -41,7 +41,7 @@ def kill_and_resume(arguments: list[str], database: Path, problems: int, samples
     assert engine == "vllm"
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", [pytest.param("token space", marks=pytest.mark.storm), "weight space"])
 def test_the_bundled_model_on_500_published_problems(
     arm: str, published: Path, tmp_path: Path, chance: random.Random
 ) -> None:

@@ -22,7 +22,7 @@ def workers(process: "subprocess.Popen[str]") -> list[int]:
     return sorted(pid for pid, line in descendants(process.pid).items() if "spawn_main" in line)
 
 
-@pytest.mark.slow
+@pytest.mark.storm
 def test_a_killed_worker_and_a_killed_command_leave_what_an_undisturbed_run_stores(
     tmp_path: Path, process: Run
 ) -> None:

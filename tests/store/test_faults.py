@@ -103,8 +103,9 @@ def goes_on(tmp_path: Path, words: list[str], database: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "number", "said"),
-    [("write", errno.EIO, "check the disk"), ("write", errno.EROFS, ""), ("write", errno.ENOSPC, "is full"),
-     ("write", errno.EDQUOT, "")],
+    [("write", errno.EIO, "check the disk"), ("write", errno.ENOSPC, "is full"),
+     pytest.param("write", errno.EROFS, "", marks=pytest.mark.storm),
+     pytest.param("write", errno.EDQUOT, "", marks=pytest.mark.storm)],
 )  # fmt: skip
 def test_a_disk_that_fails_while_sampling(
     faulty_disk: Path, tmp_path: Path, fault: str, number: int, said: str
