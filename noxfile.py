@@ -127,6 +127,7 @@ def ray(session: nox.Session) -> None:
     session.install(TORCH)
     session.install("-e", ".[hf,ray]", *group("test"), *TESTED)
     session.env["OMP_NUM_THREADS"] = "1"
+    session.env["RAY_worker_niceness"] = "0"  # by default actors yield to whatever else runs, and starve beside vLLM
     session.run("pytest", "-m", "ray", "tests/sampling", *session.posargs)
 
 

@@ -48,7 +48,7 @@ def running(command: list[object], db: Path, more: int) -> Iterator["subprocess.
     words = [sys.executable, "-m", "esprobe", *map(str, command), "--db", str(db)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
-            until = time.monotonic() + 120
+            until = time.monotonic() + 240
             while stored(db) < more:
                 assert process.poll() is None, process.stderr.read()  # type: ignore[union-attr]
                 assert time.monotonic() < until
