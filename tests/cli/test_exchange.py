@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import sys
 import tracemalloc
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -327,3 +329,31 @@ def test_an_import_holds_no_list_of_its_rollouts(tmp_path: Path) -> None:
         most.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert most[1] < 2 * most[0] + 4_000_000, most  # a batch is 4,096 rollouts
+
+
+def test_damaged_verdicts_are_not_exported_nor_put_in_the_place_of_a_copy(filled: Path, tmp_path: Path) -> None:
+    damaged, copy = tmp_path / "x.db", tmp_path / "copy.db"
+    shutil.copy(filled, damaged)
+    assert invoke("backup", copy, "--db", damaged).code == 0
+    kept = copy.read_bytes()
+    shell(damaged, "UPDATE totals SET checksum = checksum + 1")
+    for command in (["export", "-o", tmp_path / "e.jsonl"], ["backup", copy, "--overwrite"]):
+        done = invoke(*command, "--db", damaged)
+        assert (done.code, "is damaged" in done.stderr) == (1, True), done
+    assert copy.read_bytes() == kept and not (tmp_path / "e.jsonl").exists()
+
+
+def test_missing_rollouts_alone_are_no_damage(filled: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    shutil.copy(filled, path)
+    shell(path, "DELETE FROM completion WHERE id = (SELECT completion_id FROM rollout ORDER BY seed DESC LIMIT 1)")
+    done = invoke("verify", "--db", path)
+    assert done.code == 1 and "is damaged" in done.stderr  # a rollout without its text
+    shutil.copy(filled, path)
+    with closing(sqlite3.connect(path)) as connection:
+        (id_,) = connection.execute("SELECT completion_id FROM rollout ORDER BY seed DESC LIMIT 1").fetchone()
+        connection.execute("DELETE FROM rollout WHERE completion_id = ?", (id_,))
+        connection.execute("DELETE FROM completion WHERE id = ?", (id_,))
+        connection.commit()
+    done = invoke("verify", "--db", path)
+    assert done.code == 1 and "is incomplete" in done.stderr, done.stderr

@@ -264,6 +264,9 @@ def test_an_export_without_the_new_columns_is_read_as_before(folder: Path) -> No
             "  ",
             "T=0.8",
             "sigma=0.005",
+            "t=0.5",
+            "T = 0.8",
+            "0x10",
         ),
         *("greedy", "temperature", "Imported", "perturbation"),
     ],
@@ -274,9 +277,15 @@ def test_a_label_that_means_something_else_is_refused(folder: Path, label: str) 
     assert not (folder / "i.db").exists()
 
 
-def test_the_label_of_another_condition_is_refused(folder: Path) -> None:
+def test_the_name_of_the_guessing_curve_is_refused(folder: Path) -> None:
+    done = import_(folder, folder / "t.jsonl", "--label", "Random expressions")
+    assert (done.code, "the curve of guessing" in done.stderr) == (2, True), done
+
+
+@pytest.mark.parametrize("label", ["theirs", "Theirs"])
+def test_the_label_of_another_condition_is_refused(folder: Path, label: str) -> None:
     assert import_(folder, folder / "t.jsonl").code == 0
-    done = invoke("import", folder / "t.jsonl", "--label", "theirs", "--db", folder / "i.db")
+    done = invoke("import", folder / "t.jsonl", "--label", label, "--db", folder / "i.db")
     assert (done.code, "condition 1 of this database" in done.stderr) == (2, True), done
     assert query(folder / "i.db", "SELECT count(*) FROM condition") == [(1,)]
     assert invoke("import", folder / "t.jsonl", "--label", "T=0.8 theirs", "--db", folder / "i.db").code == 0
@@ -334,6 +343,7 @@ def incomplete() -> Iterator[tuple[Callable[[dict[str, Any]], dict[str, Any]], s
     yield without(*NEW), "(no noise, model_fingerprint)"
     yield without("sigma"), "(no sigma)"
     yield at_seed_44(sigma=0.02), "has sigma 0.02 and line 1 has 0.01"
+    yield (lambda row: row | {"noise": "v9"}), "has noise 'v9', which is no scheme"
     yield at_seed_44(noise="tied"), "has noise 'tied' and line 1 has 'iid'"
     yield at_seed_44(scope="lm_head"), "has scope 'lm_head'"
     yield at_seed_44(model_fingerprint="f"), "has model_fingerprint 'f'"
