@@ -1,8 +1,12 @@
-"""What a database holds, as frozen values: the store hands them out, everything above reads them."""
+"""What a database holds, as frozen values: the store hands them out, everything above reads them.
+
+Named tuples where no field has a tuple's own name: every command imports them all, and to define a frozen dataclass
+takes eight times as long.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esprobe.spec import Condition, Prompt
 
@@ -15,8 +19,7 @@ GIVEN = "given"
 """The scorer's name where rollouts were made elsewhere and brought their verdicts."""
 
 
-@dataclass(frozen=True)
-class StoredCondition:
+class StoredCondition(NamedTuple):
     """A condition and the id it has in this file."""
 
     id: int
@@ -33,8 +36,7 @@ class StoredProblem:
     inputs: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Extent:
+class Extent(NamedTuple):
     """How much of a condition was asked for: the rectangle of problems x seeds.
 
     Attributes:
@@ -93,8 +95,7 @@ def several_devices(workers: Iterable[Mapping[str, Any]]) -> list[str]:
     return found if len(found) > 1 else []
 
 
-@dataclass(frozen=True)
-class SessionRecord:
+class SessionRecord(NamedTuple):
     """One invocation of a sampling command, as it was stored.
 
     ``ended_utc`` is None for a session that was killed. ``engine`` is what the engine said it really loaded and
@@ -134,8 +135,7 @@ class SessionRecord:
         return list(self.hardware.get("workers", ())) if self.drawn_with else []
 
 
-@dataclass(frozen=True)
-class ConditionStatus:
+class ConditionStatus(NamedTuple):
     """How far a condition is.
 
     Attributes:
@@ -171,8 +171,7 @@ class ConditionStatus:
         return self.missing / self.rate if self.rate else None
 
 
-@dataclass(frozen=True)
-class Correctness:
+class Correctness(NamedTuple):
     """Every stored verdict of one condition.
 
     Attributes:
@@ -190,8 +189,7 @@ class Correctness:
     stored: "NDArray[np.bool_]"
 
 
-@dataclass(frozen=True)
-class StoredRollout:
+class StoredRollout(NamedTuple):
     """One stored rollout with its text."""
 
     problem: int
@@ -205,8 +203,7 @@ class StoredRollout:
     finish_reason: str
 
 
-@dataclass(frozen=True)
-class OutcomeCount:
+class OutcomeCount(NamedTuple):
     """Equal rollouts and how many there are.
 
     Attributes:
@@ -224,8 +221,7 @@ class OutcomeCount:
     rollouts: int
 
 
-@dataclass(frozen=True)
-class Spending:
+class Spending(NamedTuple):
     """What the engine spent on a condition, by the sessions that recorded it.
 
     Attributes:
@@ -239,8 +235,7 @@ class Spending:
     switch_s: float
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """The canonical answers of one condition, problem by problem and seed by seed as in ``Correctness``.
 
     Attributes:
@@ -252,8 +247,7 @@ class Answers:
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class PublishedPoint:
+class PublishedPoint(NamedTuple):
     """A figure from elsewhere to compare with.
 
     Attributes:
@@ -267,8 +261,7 @@ class PublishedPoint:
     estimate: float
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """Something about a data set that its user should know.
 
     Attributes:
@@ -280,8 +273,7 @@ class Finding:
     problems: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Audit:
+class Audit(NamedTuple):
     """What a task found in its own data set.
 
     Attributes:
@@ -305,8 +297,7 @@ class Audit:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class VerdictChanges:
+class VerdictChanges(NamedTuple):
     """What another scorer would change, or has changed, in one condition.
 
     Attributes:
@@ -338,8 +329,7 @@ class VerdictChanges:
     changed: int
 
 
-@dataclass(frozen=True)
-class ShownRollout:
+class ShownRollout(NamedTuple):
     """One stored rollout with all that a person needs to read it.
 
     Attributes:

@@ -3,7 +3,6 @@
 Such text may hold anything: line breaks, terminal escapes, marks that reverse the direction of text, table pipes, HTML.
 """
 
-import html as _html
 import re
 
 _MARKUP = str.maketrans(
@@ -36,4 +35,6 @@ def markdown(text: str) -> str:
 
 def html(text: str, *, quote: bool = True) -> str:
     """``plain`` for HTML; with ``quote`` for quoted attributes too."""
-    return _html.escape(plain(text), quote=quote)
+    from html import escape  # its table of entities takes longer to import than most commands need it
+
+    return escape(plain(text), quote=quote)

@@ -1,10 +1,15 @@
 """How numbers are formatted for people."""
 
-import math
-from collections.abc import Sequence
+from __future__ import annotations
 
-from esprobe.stats.curve import Point
-from esprobe.stats.intervals import Note, Target
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # types only: `show` formats counts and needs no numpy
+    from collections.abc import Sequence
+
+    from esprobe.stats.curve import Point
+    from esprobe.stats.intervals import Note, Target
 
 MOST_DECIMALS = 6
 

@@ -68,4 +68,4 @@ def session(number: int, **changes: Any) -> SessionRecord:
         versions={"esprobe": "0.1.0", "vllm": "0.32.0"},
         hardware={"gpu": "NVIDIA H100", "count": 1},
     )
-    return replace(made, **changes)
+    return made._replace(**changes)

@@ -88,7 +88,7 @@ class TestMarkdown:
 
     def test_problems_without_any_rollout(self, one):
         made = one(condition(temperature=0.4), [[1, 0], [0, 0]])
-        wider = replace(made.conditions[0].extent, problems=5, stop_index=205)
+        wider = made.conditions[0].extent._replace(problems=5, stop_index=205)
         text = as_report(one(condition(temperature=0.4), [[1, 0], [0, 0]], extent=wider, planned=10, missing=6))
         assert "6 of 10 planned rollouts are missing; 3 problems without any rollout." in text
 

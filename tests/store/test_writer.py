@@ -90,7 +90,7 @@ def test_a_rollout_comes_back_with_its_verdict(bench: Bench) -> None:
     with RolloutStore.open(bench.path) as store:
         right, wrong = store.rollouts(bench.condition, problem_index=3)
         assert list(store.rollouts(bench.condition, problem_index=4)) == []
-    assert vars(right) == {
+    assert right._asdict() == {
         "problem": 3,
         "seed": FIRST_SEED,
         "completion": "right",
