@@ -135,12 +135,14 @@ class Perturbation:
         sigma: absolute standard deviation of the noise added to each weight, not relative to its size.
         noise: scheme of noise v1, "iid" or "tied".
         scope: regular expression over checkpoint tensor names; None perturbs every floating-point tensor.
+        sign: 1, or -1 for the mirror image of an antithetic pair: the noise is multiplied by sign * float32(sigma).
     """
 
     seed: int
     sigma: float
     noise: str = "iid"
     scope: str | None = None
+    sign: int = 1
 
 
 _SYMBOLS = {Kind.TEMPERATURE: "T", Kind.PERTURBATION: "sigma"}
