@@ -22,6 +22,14 @@ TOP_K = -1
 SIGMAS = (0.001, 0.003, 0.005, 0.01)
 NOISE = "iid"
 
+# What is trained: the published ES code's values, but for the evaluation, which it does not have.
+ES_SIGMA = 0.001
+ES_ALPHA = 0.0005
+ES_POPULATION = 30
+ES_ITERATIONS = 500
+ES_SHAPING = "zscore"
+EVAL_EVERY = 10
+
 # How an engine runs.
 BATCH_SIZE = 64
 MAX_NUM_SEQS = 512

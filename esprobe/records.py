@@ -171,6 +171,54 @@ class ConditionStatus(NamedTuple):
         return self.missing / self.rate if self.rate else None
 
 
+class Member(NamedTuple):
+    """One member of an iteration's population.
+
+    Attributes:
+        seed: names its noise.
+        sign: 1, or -1 for the mirrored member of an antithetic pair.
+        fitness: mean reward over the iteration's problems.
+        coefficient: float32; what its noise is multiplied by in the update, the sign included.
+    """
+
+    seed: int
+    sign: int
+    fitness: float
+    coefficient: float
+
+
+class Iteration(NamedTuple):
+    """One finished iteration of a training run.
+
+    Attributes:
+        members: its population, in order.
+        trajectory: digest of the training after its update (``esprobe.trajectory``).
+        state: digest of the accumulator that its population was drawn around, as all workers reported it.
+    """
+
+    members: tuple[Member, ...]
+    trajectory: str
+    state: str
+
+
+class TrainingRun(NamedTuple):
+    """An ES training run of a database.
+
+    Attributes:
+        id: its number in this file.
+        digest: of its recipe, which names it in every file.
+        model: the base model's name.
+        recipe: everything that decides it, as docs/training.md says.
+        iterations: the finished ones, in order from 0.
+    """
+
+    id: int
+    digest: str
+    model: str
+    recipe: Mapping[str, Any]
+    iterations: tuple[Iteration, ...]
+
+
 class Correctness(NamedTuple):
     """Every stored verdict of one condition.
 

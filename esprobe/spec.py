@@ -25,6 +25,7 @@ class Kind(StrEnum):
     GREEDY = "greedy"
     TEMPERATURE = "temperature"
     PERTURBATION = "perturbation"
+    TRAINING = "training"
     IMPORTED = "imported"
 
     @property
@@ -40,7 +41,12 @@ class Kind(StrEnum):
     @property
     def shares_noise(self) -> bool:
         """Whether all problems under one seed share one draw (a perturbed model), so that they are not independent."""
-        return self is Kind.PERTURBATION
+        return self in (Kind.PERTURBATION, Kind.TRAINING)
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether tables of conditions have it without being asked: a training run has one for each iteration."""
+        return self is not Kind.TRAINING
 
     @property
     def parameter(self) -> str | None:
@@ -157,6 +163,10 @@ class Condition:
     moved to another folder is still the same condition. Exactly one of greedy (both None), ``temperature`` and
     ``sigma`` holds. Rollouts made elsewhere have a ``source``, the name they were given, and are taken to be drawn
     independently of each other unless they have a ``sigma`` too: then those of a seed share its noise.
+
+    The population of one iteration of ES training is a condition of the base model with a ``sigma`` whose noise is
+    added to trained weights: ``trajectory`` is the digest of the training so far (``esprobe.trajectory``), ``run`` that
+    of the recipe, and ``mirrored`` holds for the members of antithetic pairs that subtract the noise of their seed.
     """
 
     task: str
@@ -176,10 +186,16 @@ class Condition:
     scope: str | None = None
     stop_loops: bool | None = None
     source: str | None = None
+    run: str | None = None
+    iteration: int | None = None
+    trajectory: str | None = None
+    mirrored: bool | None = None
 
     @property
     def kind(self) -> Kind:
-        """Which of the three ways of drawing this is, or that it was drawn elsewhere, in an unknown way."""
+        """How rollouts are drawn, or that they were drawn elsewhere, in an unknown way."""
+        if self.run is not None:
+            return Kind.TRAINING
         if self.sigma is not None:
             return Kind.PERTURBATION
         if self.source is not None:
@@ -202,6 +218,8 @@ class Condition:
         """How tables and figures name the condition."""
         if self.source is not None:
             return self.source
+        if self.run is not None:
+            return f"iteration {self.iteration}{' (mirrored)' if self.mirrored else ''}"
         if self.kind.parameter is None:
             return self.kind.value
         return f"{_SYMBOLS[self.kind]}={self.value:.12g}"
@@ -217,7 +235,8 @@ class Condition:
         """The model that ``seed`` names under this condition; None where weights are left alone."""
         if self.sigma is None:
             return None
-        return Perturbation(seed=seed, sigma=self.sigma, noise=self.noise or "iid", scope=self.scope)
+        sign = -1 if self.mirrored else 1
+        return Perturbation(seed=seed, sigma=self.sigma, noise=self.noise or "iid", scope=self.scope, sign=sign)
 
 
 class Request(NamedTuple):

@@ -56,6 +56,11 @@ class Trajectory:
         """SHA-256 (64 hex digits) over the recipe and all updates."""
         return self.digests[-1]
 
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the trained model, as that of a checkpoint names its files (``fingerprint_of``)."""
+        return fingerprint_of(self.digest)
+
     def extended(self, update: Update) -> Self:
         """The trajectory with one more update."""
         made = replace(self, updates=(*self.updates, update))
@@ -72,6 +77,11 @@ class Trajectory:
         if not 0 <= iteration <= len(self.updates):
             raise ValueError(f"iteration must be in 0..{len(self.updates)}, got {iteration}")
         return replace(self, updates=self.updates[:iteration])
+
+
+def fingerprint_of(digest: str) -> str:
+    """The fingerprint of the model that a trajectory's digest names; the recipe in it names base and dtype."""
+    return hashlib.sha256(f"esprobe/es/1 model {digest}".encode()).hexdigest()
 
 
 def _next(digest: str, update: Update) -> str:

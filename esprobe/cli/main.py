@@ -15,6 +15,7 @@ from esprobe.safe_text import plain
 COMMANDS = {
     "sample-temp": "sample:sample_temp",
     "sample-perturb": "sample:sample_perturb",
+    "train-es": "train_es:train_es",
     "plan": "plan:plan",
     "scan": "scan:scan",
     "passk": "passk:passk",

@@ -65,6 +65,33 @@ NoiseScheme = Annotated[
 Scope = Annotated[
     str | None, typer.Option("--scope", help="Perturb only tensors whose name matches this regular expression.")
 ]
+TrainingSlice = Annotated[str, typer.Option("--problems", help="Problem indices to train on.", metavar="FIRST:STOP")]
+EvalSlice = Annotated[
+    str,
+    typer.Option("--eval-problems", help="Problem indices to evaluate trained models on.", metavar="FIRST:STOP"),
+]
+EsSigma = Annotated[float, typer.Option("--sigma", help="Standard deviation of the noise of a population.")]
+Alpha = Annotated[float, typer.Option("--alpha", help="Learning rate: what an update is multiplied by.")]
+Population = Annotated[int, typer.Option("--population", help="Perturbed models per iteration.")]
+Iterations = Annotated[int, typer.Option("--iterations", help="Iterations in all; raise it later to go on.")]
+ProblemsPerIteration = Annotated[
+    int | None,
+    typer.Option(
+        "--problems-per-iteration",
+        help="Training problems of one iteration, which takes the next ones each time. Default: all.",
+    ),
+]
+ShapingName = Annotated[
+    str, typer.Option("--shaping", help="zscore (as published) or rank: how rewards weigh a population's noise.")
+]
+Antithetic = Annotated[
+    bool, typer.Option("--antithetic", help="Members in pairs: one adds the noise of a seed, one subtracts it.")
+]
+EvalEvery = Annotated[
+    int,
+    typer.Option("--eval-every", help="Iterations between greedy runs on the evaluation problems; 0: none."),
+]
+RunSeed = Annotated[int, typer.Option("--seed", help="Names the run: another seed trains an independent replicate.")]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Processes with an engine each. Default: one per visible GPU, at least one."),

@@ -10,6 +10,7 @@ from esprobe.cli.sampling_run import command_line
 if TYPE_CHECKING:
     from esprobe.engines import EngineOptions
     from esprobe.sampling.job import Job
+    from esprobe.training.job import TrainingJob
     from esprobe.workers.pool import PoolOptions
 
 
@@ -108,3 +109,61 @@ class SamplingOptions:
         for group in groups:
             given |= asdict(group)
         return Job(command=command_line(), options=running, pool=workers.pool_options(), **given, **own)
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What is trained, and how."""
+
+    model: options.ModelName = defaults.MODEL
+    problems: options.TrainingSlice = defaults.TRAINING_PROBLEMS
+    eval_problems: options.EvalSlice = defaults.PROBLEMS
+    sigma: options.EsSigma = defaults.ES_SIGMA
+    alpha: options.Alpha = defaults.ES_ALPHA
+    population: options.Population = defaults.ES_POPULATION
+    iterations: options.Iterations = defaults.ES_ITERATIONS
+    problems_per_iteration: options.ProblemsPerIteration = None
+    shaping: options.ShapingName = defaults.ES_SHAPING
+    antithetic: options.Antithetic = False
+    eval_every: options.EvalEvery = defaults.EVAL_EVERY
+    seed: options.RunSeed = defaults.SEED
+    max_tokens: options.MaxTokens = defaults.MAX_TOKENS
+    task: options.TaskName = defaults.TASK
+    data: options.DataName = None
+    prompt: options.PromptStyle = defaults.PROMPT
+    engine: options.EngineName = defaults.ENGINE
+    dtype: options.Dtype = defaults.DTYPE
+    batch_size: options.BatchSize = defaults.BATCH_SIZE
+    stop_loops: options.StopLoops = False
+
+    def job(self, vllm: VllmOptions, workers: WorkerOptions, noise: NoiseOptions) -> "TrainingJob":
+        """The training that the options ask for.
+
+        Raises:
+            UsageError: a value is out of range.
+        """
+        from esprobe.sampling.job import Job
+        from esprobe.training.job import TrainingJob
+
+        given = asdict(self)
+        own = {name: given.pop(name) for name in _OF_TRAINING}
+        running = vllm.engine_options(batch_size=given.pop("batch_size"))
+        given |= asdict(noise) | {"problems": options.parse_slice(self.problems)}
+        sampling = Job(
+            command=command_line(),
+            options=running,
+            pool=workers.pool_options(),
+            samples=1,
+            baseline=False,
+            sigmas=(given.pop("sigma"),),
+            **given,
+        )
+        evaluated = options.parse_slice(own.pop("eval_problems"), "--eval-problems")
+        return TrainingJob(sampling=sampling, eval_problems=evaluated, **own)
+
+
+_OF_TRAINING = (
+    *("eval_problems", "alpha", "population", "iterations", "problems_per_iteration", "shaping", "antithetic"),
+    "eval_every",
+)
+"""Options that a training job has beside those of its sampling."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from esprobe.errors import DatabaseLostError, StoreBusyError
 from esprobe.sampling.observer import Observer, Progress
-from esprobe.sampling.plan import Plan
+from esprobe.sampling.plan import SamplingPlan
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Completion, Condition, Problem
 from esprobe.store import NewRollout, RolloutWriter
@@ -48,7 +48,7 @@ class Loop:
     def __init__(
         self,
         *,
-        plan: Plan,
+        plan: SamplingPlan,
         pool: WorkerPool,
         task: Task,
         problems: Iterable[Problem],
@@ -167,6 +167,8 @@ class Loop:
     def _check_cut_off(self, least: int) -> None:
         for planned in self._plan.conditions:
             sums = self._sums[planned.condition_id]
+            if not planned.condition.kind.is_listed:
+                continue  # one iteration of a training run, which is watched as a whole
             if not sums.warned and sums.rollouts >= least and sums.cut_off >= _MOSTLY_CUT_OFF * sums.rollouts:
                 sums.warned = True
                 self._warn(planned.condition, sums)

@@ -7,7 +7,7 @@ The order keeps a partial database balanced: all conditions advance together, on
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import Condition
@@ -56,6 +56,25 @@ class Unit:
     def seeds(self) -> range:
         """Its seeds; one if it is a perturbation."""
         return range(self.first_seed, self.first_seed + self.samples)
+
+
+class SamplingPlan(Protocol):
+    """What the sampling loop needs of a plan."""
+
+    @property
+    def conditions(self) -> Sequence[Planned]:
+        """Those that are sampled."""
+
+    @property
+    def total(self) -> int:
+        """Rollouts planned."""
+
+    @property
+    def stored(self) -> int:
+        """Planned rollouts that the database held when the plan was made."""
+
+    def works(self, batch_size: int | None, workers: int) -> Iterator[Work]:
+        """The missing rollouts, in order, in the portions that are sent to workers; see ``Plan.works``."""
 
 
 class Plan:

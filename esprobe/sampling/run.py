@@ -1,7 +1,6 @@
 """One sampling command from job to summary: find the model, plan, sample, store."""
 
 import re
-import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,7 +11,8 @@ from esprobe import engines
 from esprobe.engines import ModelIdentity
 from esprobe.errors import SetAsideError, StoreError, UsageError
 from esprobe.paths import kind_of
-from esprobe.records import Extent, computing, several_devices, several_versions
+from esprobe.records import Extent
+from esprobe.sampling import mixtures
 from esprobe.sampling.announce import announce_new
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop
@@ -64,7 +64,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         EsprobeError: the data, model, engine or database cannot be used; what was stored stays stored.
     """
     job = replace(job, engine=engines.resolve(job.engine))
-    _check_stop_loops(job)
+    check_stop_loops(job)
     task = load_task(job.task)
     data = task.data_set(job.data)
     problems = job.chosen_problems(data)
@@ -74,7 +74,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         # An existing database is opened first: that it is in use should be known before a model is downloaded. A new
         # one is created last, so that a command that fails leaves no file behind.
         store = stack.enter_context(RolloutWriter.open(database)) if kind_of(database) != "nothing" else None
-        identity = _identify(job)
+        identity = identify(job)
         wanted = list(job.conditions(task, data, identity))
         if store is None:
             store = stack.enter_context(RolloutWriter.open(database))
@@ -86,7 +86,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         with sampling.start_pool() as pool:
             summary = sampling.draw(pool, stop)
     if summary.outcome == "done":
-        _check_stored(database, summary, observer)
+        check_stored(database, summary.conditions, observer)
     return summary
 
 
@@ -130,6 +130,7 @@ class _Sampling:
         self._conditions = [Planned(store.register_condition(c), c, first, samples) for c, first, samples in wanted]
         for planned in self._conditions:
             store.correctness(planned.condition_id)  # raises if what is stored is damaged: nothing may be added to it
+        self._ids = tuple(planned.condition_id for planned in self._conditions)
         self._plan = self._make_plan()
 
     @property
@@ -144,42 +145,13 @@ class _Sampling:
             stored=self._plan.stored + drawn,
             total=self._plan.total,
             drawn=drawn,
-            conditions=tuple(planned.condition_id for planned in self._conditions),
+            conditions=self._ids,
             problems=len(self._problems),
         )
 
     def warn_of_mixtures(self) -> None:
         """Warn where new rollouts would differ from the stored ones in their scorer or in package versions."""
-        sessions = [session for c in self._conditions for session in self._store.sessions(c.condition_id)]
-        others = {session.scorer for session in sessions} - {self._scorer}
-        if others:
-            self._observer.warning(
-                f"the stored rollouts are scored by {', '.join(sorted(others))}, new ones are by "
-                f"{self._scorer}, and figures would mix the two; when this run is done: esprobe rescore --db "
-                f"{shlex.quote(str(self._store.path))} --scorer {min(others)} --write"
-            )
-        before = [session.drawn_with for session in sessions]
-        if mixed := several_versions([*before, computing(provenance.versions())]):
-            self._observer.warning(
-                f"rollouts of one condition would come from several versions ({', '.join(mixed)}), and the same seed "
-                f"may give another completion under each; resume with the versions of the stored ones, or use another "
-                f"--db"
-            )
-
-    def _warn_of_devices(self, pool: WorkerPool) -> None:
-        """Warn where the new rollouts would come from another kind of device than the stored ones."""
-        stored_on = [
-            worker
-            for planned in self._conditions
-            for session in self._store.sessions(planned.condition_id)
-            for worker in session.workers
-        ]
-        if mixed := several_devices([*stored_on, pool.ready.hardware]):
-            self._observer.warning(
-                f"rollouts of one condition would come from several kinds of devices ({', '.join(mixed)}), and the "
-                f"same seed may give another completion on each; resume on the device of the stored ones, or use "
-                f"another --db"
-            )
+        mixtures.warn_before(self._store, self._ids, self._scorer, self._observer)
 
     def start_pool(self) -> WorkerPool:
         """The worker pool, which the caller has to enter."""
@@ -198,7 +170,7 @@ class _Sampling:
         Raises:
             EsprobeError: an engine or the database failed, or work was set aside; what has finished is stored.
         """
-        self._warn_of_devices(pool)
+        mixtures.warn_of_devices(self._store, self._ids, pool, self._observer)
         for line in pool.ready.checks:
             self._observer.notice(line)
         session_id = self._begin_session(pool)
@@ -223,7 +195,7 @@ class _Sampling:
             elif stop():
                 outcome = "stopped"
             else:
-                _raise_set_aside(pool)
+                raise_set_aside(pool)
         finally:
             self._store.end_session(session_id, outcome)
         return self.summary(outcome, loop.rollouts)
@@ -249,14 +221,19 @@ class _Sampling:
             job.command,
             self._scorer,
             extents,
-            _engines(pool),
+            engines_of(pool),
             provenance.versions(),
             provenance.hardware(),
             shard=None if job.shard == WHOLE else str(job.shard),
         )
 
 
-def _check_stop_loops(job: Job) -> None:
+def check_stop_loops(job: Job) -> None:
+    """Refuse ``--stop-loops`` with an engine that cannot do it.
+
+    Raises:
+        UsageError: the engine cannot.
+    """
     if job.stop_loops and not engines.find_engine(job.engine).traits.detects_loops:
         raise UsageError(
             f"--stop-loops needs the vllm engine, and the {job.engine} engine does not have it; leave it out or use "
@@ -264,8 +241,12 @@ def _check_stop_loops(job: Job) -> None:
         )
 
 
-def _identify(job: Job) -> ModelIdentity:
-    """The job's model, after checking that it can be perturbed as the job requires."""
+def identify(job: Job) -> ModelIdentity:
+    """The job's model, after checking that it can be perturbed as the job requires.
+
+    Raises:
+        EsprobeError: it cannot be found or used.
+    """
     identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
     check_spec(job.worker_spec(identity), identity)
     _check_scope(job, identity)
@@ -278,12 +259,18 @@ def _announce(store: RolloutWriter, wanted: Sequence[Condition], observer: Obser
     announce_new(wanted, planned, observer)
 
 
-def _engines(pool: WorkerPool) -> dict[str, Any]:
+def engines_of(pool: WorkerPool) -> dict[str, Any]:
+    """What a session records of its engines, and how many there are if there are several."""
     workers = {"workers": pool.size} if pool.size > 1 else {}
     return dict(pool.ready.engine) | workers
 
 
-def _raise_set_aside(pool: WorkerPool) -> NoReturn:
+def raise_set_aside(pool: WorkerPool) -> NoReturn:
+    """Report rollouts that no worker could draw.
+
+    Raises:
+        SetAsideError: always.
+    """
     missing = sum(work.rollouts for work in pool.set_aside)
     raise SetAsideError(
         f"{missing:,} rollouts are missing, because every worker that tried them failed: "
@@ -292,8 +279,8 @@ def _raise_set_aside(pool: WorkerPool) -> NoReturn:
     )
 
 
-def _check_stored(database: Path, summary: Summary, observer: Observer) -> None:
-    """Read back from the closed file what it holds of this run, and every text, before anything is said of it.
+def check_stored(database: Path, conditions: Sequence[int], observer: Observer) -> None:
+    """Read back from the closed file what it holds of these conditions, and every text, before anything is said of it.
 
     Raises:
         StoreError: it is not there, or is damaged.
@@ -302,7 +289,7 @@ def _check_stored(database: Path, summary: Summary, observer: Observer) -> None:
         rollouts = sum(store.totals(stored.id).rollouts for stored in store.conditions())
         if rollouts > _MANY:
             observer.notice(f"reading back {rollouts:,} rollouts")
-        for condition_id in summary.conditions:
+        for condition_id in conditions:
             store.correctness(condition_id)
         texts = store.check_completions()
     if texts < rollouts:  # there may be more: a deleted rollout leaves its text

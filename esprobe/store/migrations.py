@@ -183,11 +183,28 @@ def _m004_session_columns(connection: Connection) -> None:
         connection.execute(statement)
 
 
+_M005 = (
+    "CREATE TABLE training ("
+    "id INTEGER NOT NULL PRIMARY KEY, digest TEXT NOT NULL UNIQUE, model TEXT NOT NULL, recipe TEXT NOT NULL, "
+    "started_utc TEXT NOT NULL) STRICT",
+    "CREATE TABLE iteration ("
+    "training_id INTEGER NOT NULL REFERENCES training (id), iteration INTEGER NOT NULL, members TEXT NOT NULL, "
+    "trajectory TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (training_id, iteration)) STRICT, WITHOUT ROWID",
+)
+
+
+def _m005_training(connection: Connection) -> None:
+    """Training runs, and the update that each of their iterations made."""
+    for statement in _M005:
+        connection.execute(statement)
+
+
 MIGRATIONS: dict[str, Callable[[Connection], None]] = {
     "m001_initial": _m001_initial,
     "m002_totals": _m002_totals,
     "m003_problem_checksums": _m003_problem_checksums,
     "m004_session_columns": _m004_session_columns,
+    "m005_training": _m005_training,
 }
 
 

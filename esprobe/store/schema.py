@@ -103,6 +103,33 @@ class WorkRow(SQLModel, table=True):
     switch_s: float = Field(default=0.0, sa_type=REAL)
 
 
+class TrainingRow(SQLModel, table=True):
+    """One ES training run, named by its recipe."""
+
+    __tablename__ = "training"
+    __table_args__ = STRICT
+    id: int | None = Field(default=None, primary_key=True)
+    digest: str = Field(sa_type=Text, unique=True)
+    model: str = Field(sa_type=Text)
+    recipe: str = Field(sa_type=Text)
+    started_utc: str = Field(sa_type=Text)
+
+
+class IterationRow(SQLModel, table=True):
+    """One finished iteration of a training run, and the update that it made."""
+
+    __tablename__ = "iteration"
+    __table_args__ = (
+        PrimaryKeyConstraint("training_id", "iteration"),
+        STRICT | {"sqlite_with_rowid": False},
+    )
+    training_id: int = Field(foreign_key="training.id")
+    iteration: int
+    members: str = Field(sa_type=Text)
+    trajectory: str = Field(sa_type=Text)
+    state: str = Field(sa_type=Text)
+
+
 class CompletionRow(SQLModel, table=True):
     """The text of one rollout, in its own table because the statistics scan only the narrow rollout table."""
 

@@ -50,14 +50,17 @@ class PoolOptions:
 class WorkerPool(Protocol):
     """One engine or many. Entering it loads what is needed; leaving it ends what it started."""
 
-    ready: Ready
-    """What the first worker that was ready reported."""
+    @property
+    def ready(self) -> Ready:
+        """What the first worker that was ready reported."""
 
-    joined: list[Ready]
-    """What every worker that was ready reported, restarted ones again, in order; grows while the pool draws."""
+    @property
+    def joined(self) -> list[Ready]:
+        """What every worker that was ready reported, restarted ones again, in order; grows while the pool draws."""
 
-    set_aside: list[Work]
-    """Work that was given up because it ended its worker again and again."""
+    @property
+    def set_aside(self) -> list[Work]:
+        """Work that was given up because it ended its worker again and again."""
 
     @property
     def size(self) -> int:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from esprobe.seeds import sampling_seed
 from esprobe.spec import Completion, Condition, Perturbation, Prompt, Request
+from esprobe.trajectory import Trajectory
 
 
 class Key(NamedTuple):
@@ -26,11 +27,16 @@ class Work:
         condition_id: the store's id of the condition.
         condition: the condition that is sampled.
         batches: keys that a batching engine computes together; neither this nor any batch is empty.
+        trajectory: the training that the weights have gone through before any perturbation; None for none. Workers
+            apply its updates themselves: no weights are sent.
+        keeps_state: whether its worker may write a snapshot of the trained weights, of which one copy is enough.
     """
 
     condition_id: int
     condition: Condition
     batches: tuple[tuple[Key, ...], ...]
+    trajectory: Trajectory | None = None
+    keeps_state: bool = False
 
     @property
     def rollouts(self) -> int:
@@ -58,11 +64,15 @@ class Work:
 
 @dataclass(frozen=True)
 class Delivery:
-    """Completions that finished together, and the seconds they took: generating, and switching weights."""
+    """Completions that finished together, and the seconds they took: generating, and switching weights.
+
+    ``state`` is the digest of the trained weights that they were drawn from; None of a model that is not in training.
+    """
 
     completions: list[Completion]
     generate_s: float = 0.0
     switch_s: float = 0.0
+    state: str | None = None
 
 
 def requests_of(work: Work, prompts: Mapping[int, Prompt]) -> list[list[Request]]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from esprobe import engines
@@ -25,7 +26,10 @@ from esprobe.workers.work import Delivery, Work, requests_of
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """What a worker loads, as the command specified it; ``dtype`` is resolved."""
+    """What a worker loads, as the command specified it; ``dtype`` is resolved.
+
+    ``snapshots`` is the folder for snapshots of weights in training; None for a model that is not trained.
+    """
 
     model: str
     dtype: str
@@ -34,6 +38,7 @@ class WorkerSpec:
     task: str
     data: str | None
     prompt: str
+    snapshots: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,7 @@ class Worker:
         style: str,
         prompts: str,
         checks: Sequence[str] = (),
+        snapshots: str | None = None,
     ) -> None:
         """``engine`` has loaded ``identity``.
 
@@ -132,8 +138,10 @@ class Worker:
             style: the prompt style.
             prompts: digest over the prompts of all problems (``prompts_digest``).
             checks: the results of checking the model, a line each.
+            snapshots: the folder for snapshots of weights in training.
         """
         self._engine = engine
+        self._snapshots = None if snapshots is None else Path(snapshots)
         self._prompts = _Prompts(task, data, style)
         self.ready = Ready(
             fingerprint=WorkerFingerprint(
@@ -162,7 +170,7 @@ class Worker:
         engine = engines.engine_class(spec.engine).load(identity, spec.options)
         check_numbers(engine)
         checks = quick_check(engine) if spec.options.perturbs else []
-        return cls(engine, identity, task, data, spec.prompt, prompts, checks)
+        return cls(engine, identity, task, data, spec.prompt, prompts, checks, spec.snapshots)
 
     @classmethod
     def from_spec(cls, spec: WorkerSpec) -> Self:
@@ -187,8 +195,11 @@ class Worker:
         """
         clock = _Clock()
         perturbation = work.perturbation
+        state = None
+        if work.trajectory is not None:
+            state = self._engine.evolve(work.trajectory, self._snapshots, write=work.keeps_state)
         with self._engine.perturbed(perturbation) if perturbation else nullcontext():
-            yield Delivery([], switch_s=clock.lap())
+            yield Delivery([], switch_s=clock.lap(), state=state)
             for batch in requests_of(work, self._prompts):
                 unanswered = len(batch)
                 clock.lap()

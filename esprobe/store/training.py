@@ -1,0 +1,114 @@
+"""Training runs in a database: their recipes, and what each iteration did."""
+
+import json
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from sqlite3 import Connection
+from typing import Any, NamedTuple
+
+from esprobe.errors import StoreError
+from esprobe.records import Extent, Iteration, Member, TrainingRun
+from esprobe.spec import digest_of
+from esprobe.store import migrations
+from esprobe.store.database import damaged, parsed
+from esprobe.store.reader import RolloutStore
+from esprobe.store.writer import RolloutWriter
+
+_MIGRATION = "m005_training"
+
+
+class Reward(NamedTuple):
+    """The reward of one rollout."""
+
+    seed: int
+    problem_index: int
+    reward: float
+
+
+def training_runs(store: RolloutStore) -> list[TrainingRun]:
+    """Every training run, in the order of registration; empty for a file that is older than training.
+
+    Raises:
+        StoreError: a recipe does not match its digest, or iterations are missing or malformed: the file is damaged.
+    """
+    with store.reading() as connection:
+        if _MIGRATION not in migrations.applied(connection):
+            return []
+        rows = connection.execute("SELECT id, digest, model, recipe FROM training ORDER BY id").fetchall()
+        return [_run(store, connection, *row) for row in rows]
+
+
+def register_run(store: RolloutWriter, model: str, recipe: Mapping[str, Any]) -> TrainingRun:
+    """The run with this recipe, which is stored first if it is new.
+
+    Args:
+        store: the database.
+        model: the base model's name, for people.
+        recipe: JSON-serialisable.
+    """
+    digest = digest_of(dict(recipe))
+    with store.reading() as connection:
+        connection.execute(
+            "INSERT INTO training (digest, model, recipe, started_utc) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (digest) DO NOTHING",
+            (digest, model, json.dumps(dict(recipe)), datetime.now(UTC).isoformat(timespec="seconds")),
+        )
+    return next(run for run in training_runs(store) if run.digest == digest)
+
+
+def record_iteration(store: RolloutWriter, run_id: int, number: int, iteration: Iteration) -> None:
+    """Store what an iteration did, once all of its rollouts are stored."""
+    members = json.dumps([list(member) for member in iteration.members])
+    with store.reading() as connection:
+        connection.execute(
+            "INSERT INTO iteration VALUES (?, ?, ?, ?, ?)",
+            (run_id, number, members, iteration.trajectory, iteration.state),
+        )
+
+
+def add_to_session(store: RolloutWriter, session_id: int, extents: Mapping[int, Extent]) -> None:
+    """Add conditions to the plan of a session that has begun; those it has already are left as they are."""
+    with store.reading() as connection:
+        connection.executemany(
+            "INSERT INTO work (session_id, condition_id, first_index, stop_index, first_seed, samples, problems, "
+            "rollouts, tokens, generate_s, switch_s) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0.0, 0.0) "
+            "ON CONFLICT (session_id, condition_id) DO NOTHING",
+            [
+                (session_id, id_, e.first_index, e.stop_index, e.first_seed, e.samples, e.problems)
+                for id_, e in extents.items()
+            ],
+        )
+
+
+def rewards(store: RolloutStore, condition_id: int) -> list[Reward]:
+    """The rewards of a condition's rollouts, by seed and then by problem index."""
+    query = (
+        "SELECT seed, problem_index, reward FROM rollout JOIN problem ON problem.id = problem_id "
+        "WHERE condition_id = ? ORDER BY seed, problem_index"
+    )
+    with store.reading() as connection:
+        return [Reward(*row) for row in connection.execute(query, (condition_id,))]
+
+
+def stored_keys(store: RolloutStore, condition_id: int, seeds: Collection[int]) -> set[tuple[int, int]]:
+    """(problem id, seed) of a condition's rollouts under these seeds."""
+    query = "SELECT problem_id, seed FROM rollout WHERE condition_id = ? AND seed IN (SELECT value FROM json_each(?))"
+    with store.reading() as connection:
+        return set(connection.execute(query, (condition_id, json.dumps(list(seeds)))))
+
+
+def _run(
+    store: RolloutStore, connection: Connection, id_: int, digest: str, model: str, recipe_json: str
+) -> TrainingRun:
+    with parsed(store.path, f"training run {id_}"):
+        recipe = json.loads(recipe_json)
+    if digest_of(recipe) != digest:
+        raise StoreError(damaged(store.path, f"training run {id_} does not match its digest"))
+    query = "SELECT iteration, members, trajectory, state FROM iteration WHERE training_id = ? ORDER BY iteration"
+    found: list[Iteration] = []
+    for number, members, trajectory, state in connection.execute(query, (id_,)):
+        if number != len(found):
+            raise StoreError(damaged(store.path, f"training run {id_} lacks iteration {len(found)}"))
+        with parsed(store.path, f"iteration {number} of training run {id_}"):
+            found.append(Iteration(tuple(Member(*member) for member in json.loads(members)), trajectory, state))
+    return TrainingRun(id_, digest, model, recipe, tuple(found))

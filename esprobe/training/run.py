@@ -1,0 +1,271 @@
+"""One training command, from job to summary: find the model and the run, iterate, evaluate, store."""
+
+import statistics
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from esprobe import engines
+from esprobe.engines import ModelIdentity
+from esprobe.errors import UsageError
+from esprobe.paths import kind_of
+from esprobe.sampling import mixtures
+from esprobe.sampling.loop import Loop
+from esprobe.sampling.observer import Observer
+from esprobe.sampling.run import check_stop_loops, check_stored, engines_of, identify, raise_set_aside
+from esprobe.sampling.stop import StopSignals
+from esprobe.spec import Condition, Problem, digest_of
+from esprobe.store import RolloutWriter
+from esprobe.store.training import add_to_session, register_run, training_runs
+from esprobe.tasks import DataSet, Task, load_task
+from esprobe.tasks.selection import past_the_end, select_problems
+from esprobe.training.es import fitness
+from esprobe.training.health import Health
+from esprobe.training.iterations import Iterations
+from esprobe.training.job import TrainingJob
+from esprobe.training.progress import RunProgress
+from esprobe.training.same_state import SameState
+from esprobe.training.stored_run import check_recipe, check_scorers, snapshots_of
+from esprobe.workers import provenance
+from esprobe.workers.start import start_pool
+from esprobe.workers.worker import WorkerFingerprint
+
+Outcome = Literal["complete", "done", "stopped"]
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How a training command ended.
+
+    Attributes:
+        outcome: "complete" if everything was stored already, "done" if the rest was drawn, "stopped" by a signal.
+        run: the run's number in the file.
+        iterations: finished ones.
+        wanted: iterations asked for.
+        drawn: rollouts that this command added.
+    """
+
+    outcome: Outcome
+    run: int
+    iterations: int
+    wanted: int
+    drawn: int
+
+
+def train(job: TrainingJob, database: Path, observer: Observer, stop: StopSignals) -> TrainingSummary:
+    """Train until the run has the iterations asked for. If nothing is missing, no model is loaded.
+
+    Raises:
+        EsprobeError: the data, model, engine or database cannot be used; what was stored stays stored.
+    """
+    job = replace(job, sampling=replace(job.sampling, engine=engines.resolve(job.sampling.engine)))
+    check_stop_loops(job.sampling)
+    task = load_task(job.sampling.task)
+    data = task.data_set(job.sampling.data)
+    problems = _Problems.of(job, data, observer)
+    with ExitStack() as stack:
+        # As for sampling: an existing database is opened first, a new one is created last.
+        store = stack.enter_context(RolloutWriter.open(database)) if kind_of(database) != "nothing" else None
+        identity = identify(job.sampling)
+        greedy = _greedy(job, task, data, identity)
+        if store is None:
+            store = stack.enter_context(RolloutWriter.open(database))
+        training = _Command(job, task, data, problems, identity, greedy, store, observer)
+        if training.is_complete:
+            return training.summary("complete", 0)
+        with training.start_pool() as pool:
+            summary = training.draw(pool, stop)
+    if summary.outcome == "done":
+        check_stored(database, training.conditions, observer)
+    return summary
+
+
+@dataclass(frozen=True)
+class _Problems:
+    """The problems of a run."""
+
+    training: list[Problem]
+    evaluation: list[Problem]
+
+    @classmethod
+    def of(cls, job: TrainingJob, data: DataSet, observer: Observer) -> "_Problems":
+        training = job.sampling.chosen_problems(data)
+        if (note := past_the_end(data, *job.sampling.problems)) is not None:
+            observer.notice(note)
+        evaluation = []
+        if job.eval_every:
+            evaluation = list(select_problems(data, *job.eval_problems))
+            both = {p.index for p in training} & {p.index for p in evaluation}
+            if both:
+                observer.warning(
+                    f"{len(both):,} of the {len(evaluation):,} evaluation problems are training problems too "
+                    f"({min(both)} to {max(both)}), so their accuracy shows what was learned by heart as well; use "
+                    f"--eval-problems that do not overlap --problems"
+                )
+        size = job.problems_per_iteration
+        if size is not None and size > len(training):
+            raise UsageError(
+                f"--problems-per-iteration {size} is more than the {len(training):,} training problems; use "
+                f"{len(training)} or less, or more --problems"
+            )
+        return cls(training, evaluation)
+
+
+def _greedy(job: TrainingJob, task: Task, data: DataSet, identity: ModelIdentity) -> Condition:
+    """The greedy condition of the base model."""
+    baseline = replace(job.sampling, baseline=True, sigmas=())
+    ((greedy, _, _),) = baseline.conditions(task, data, identity)
+    return greedy
+
+
+class _Command:
+    """One command at work on a run."""
+
+    def __init__(
+        self,
+        job: TrainingJob,
+        task: Task,
+        data: DataSet,
+        problems: _Problems,
+        identity: ModelIdentity,
+        greedy: Condition,
+        store: RolloutWriter,
+        observer: Observer,
+    ) -> None:
+        self._job = job
+        self._task = task
+        self._data = data
+        self._problems = problems
+        self._identity = identity
+        self._greedy = greedy
+        self._store = store
+        self._observer = observer
+        self._scorer = task.scorers[0]
+        recipe = job.recipe(greedy, self._scorer, len(problems.training))
+        if (notice := check_recipe(recipe, training_runs(store))) is not None:
+            observer.notice(notice)
+        run = register_run(store, identity.model, recipe)
+        ids = self._register_problems()
+        training = {problem.index: ids[problem.index] for problem in problems.training}
+        evaluation = {problem.index: ids[problem.index] for problem in problems.evaluation}
+        self._iterations = Iterations(job, run, greedy, store, training, evaluation)
+        self._earlier = [one.id for one in store.conditions() if one.condition.run == run.digest]
+        check_scorers(store, run, self._earlier)
+        self._health = Health()
+        for done in run.iterations[: job.iterations]:
+            self._health.add(done.members, 0.0, job.sampling.max_tokens)
+        self.conditions: list[int] = []
+        """Ids of the conditions that this command has drawn from."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all iterations and evaluations asked for are stored."""
+        return self._iterations.is_complete
+
+    def summary(self, outcome: Outcome, drawn: int) -> TrainingSummary:
+        """The command's result after it has drawn ``drawn`` rollouts."""
+        made = self._iterations
+        return TrainingSummary(outcome, made.run.id, made.finished, self._job.iterations, drawn)
+
+    def start_pool(self) -> SameState:
+        """The worker pool, which the caller has to enter."""
+        job, identity, run = self._job.sampling, self._identity, self._iterations.run
+        if finished := self._iterations.finished:
+            self._observer.notice(
+                f"resuming training run {run.id}: {finished:,} of {self._job.iterations:,} iterations stored"
+            )
+        else:
+            self._observer.notice(f"training run {run.id}")
+        mixtures.warn_before(self._store, self._earlier[-1:], self._scorer, self._observer)
+        self._observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
+        spec = replace(job.worker_spec(identity), snapshots=str(snapshots_of(self._store.path).absolute()))
+        expected = WorkerFingerprint.expected(self._greedy)
+        return SameState(start_pool(spec, job.pool, self._task, self._data, identity, expected, self._observer.warning))
+
+    def draw(self, pool: SameState, stop: StopSignals) -> TrainingSummary:
+        """Iterate, as one session, until the run is done or stopped.
+
+        Raises:
+            EsprobeError: an engine or the database failed, or workers disagree; what has finished is stored.
+        """
+        mixtures.warn_of_devices(self._store, self._earlier[-1:], pool, self._observer)
+        for line in pool.ready.checks:
+            self._observer.notice(line)
+        session_id = self._store.begin_session(
+            self._job.sampling.command, self._scorer, {}, engines_of(pool), provenance.versions(), provenance.hardware()
+        )
+        stop.defer()
+        progress = RunProgress(self._observer, self._job.iterations, self._iterations.rollouts)
+        drawn = 0
+        outcome: Literal["done", "stopped", "failed"] = "failed"
+        try:
+            for number in range(self._job.iterations + 1):
+                loop = self._loop(number, pool, session_id, progress, stop)
+                if loop is not None:
+                    loop.run()
+                    drawn += loop.rollouts
+                if not self._conclude(number, pool):
+                    if not stop():
+                        raise_set_aside(pool)
+                    outcome = "stopped"
+                    break
+            else:
+                outcome = "done"
+        finally:
+            self._store.end_session(session_id, outcome)
+        return self.summary(outcome, drawn)
+
+    def _loop(
+        self, number: int, pool: SameState, session_id: int, progress: RunProgress, stop: StopSignals
+    ) -> Loop | None:
+        """The sampling loop over what an iteration lacks; None if it lacks nothing."""
+        plan = self._iterations.plan(number)
+        progress.begin(number, plan.stored + (self._iterations.population if number < self._iterations.finished else 0))
+        if Iterations.is_drawn(plan):
+            return None
+        add_to_session(self._store, session_id, self._iterations.extents(number, plan))
+        self.conditions += [planned.condition_id for planned in plan.conditions]
+        return Loop(
+            plan=plan,
+            pool=pool,
+            task=self._task,
+            problems=[*self._problems.training, *self._problems.evaluation],
+            scorer=self._scorer,
+            store=self._store,
+            session_id=session_id,
+            observer=progress,
+            stop=stop,
+        )
+
+    def _conclude(self, number: int, pool: SameState) -> bool:
+        """Report an iteration and store its update; False if some of its rollouts are missing."""
+        made = self._iterations
+        plan = made.plan(number)
+        if not Iterations.is_drawn(plan):
+            return False
+        evaluated = ""
+        if plan.is_evaluated:
+            evaluated = f"; {made.accuracy(number):.1%} of {len(self._problems.evaluation):,} evaluation problems"
+        if number < made.finished or number == self._job.iterations:
+            if evaluated and plan.condition_ids & set(self.conditions):
+                self._observer.notice(f"after {number:,} iterations{evaluated}")
+            return True
+        cut_off = made.cut_off(plan)
+        done = made.finish(number, pool.states[made.trajectory.digest])
+        scores = [member.fitness for member in done.members]
+        self._observer.notice(
+            f"iteration {number + 1:,} of {self._job.iterations:,}: fitness mean {fitness(scores):.4f}, best "
+            f"{max(scores):.4f}, sd {statistics.pstdev(scores):.4f}{evaluated}"
+        )
+        for warning in self._health.add(done.members, cut_off, self._job.sampling.max_tokens):
+            self._observer.warning(warning)
+        return True
+
+    def _register_problems(self) -> dict[int, int]:
+        """Index to store id of all problems of the run."""
+        style = self._job.sampling.prompt
+        chosen = {p.index: p for p in (*self._problems.training, *self._problems.evaluation)}
+        prompted = [(problem, self._task.prompt(problem, style)) for problem in chosen.values()]
+        digest = digest_of([self._task.name, self._data.digest, style, self._greedy.prompt_digest])
+        return self._store.register_problems(self._task.name, digest, prompted)

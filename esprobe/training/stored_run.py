@@ -1,0 +1,78 @@
+"""A training run as the database holds it: its trajectory, and what must be true before more is added to it."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from esprobe.errors import StoreError, UsageError
+from esprobe.records import TrainingRun
+from esprobe.store import RolloutStore
+from esprobe.store.database import damaged
+from esprobe.trajectory import Trajectory, Update
+
+
+def trajectory_of(run: TrainingRun, path: Path) -> Trajectory:
+    """The updates of a run's finished iterations.
+
+    Args:
+        run: the run.
+        path: its database, for messages.
+
+    Raises:
+        StoreError: an iteration's update does not match its digest: the file is damaged.
+    """
+    made = Trajectory(run.digest, run.recipe["noise"], run.recipe["scope"])
+    for number, done in enumerate(run.iterations):
+        seeds = tuple(member.seed for member in done.members)
+        made = made.extended(Update(seeds, tuple(member.coefficient for member in done.members)))
+        if made.digest != done.trajectory:
+            raise StoreError(
+                damaged(path, f"the update of iteration {number} of training run {run.id} does not match its digest")
+            )
+    return made
+
+
+def snapshots_of(database: Path) -> Path:
+    """The folder for snapshots of trained weights: a cache beside the database, which may be deleted at any time."""
+    return database.with_name(f"{database.name}.snapshots")
+
+
+def check_recipe(recipe: Mapping[str, Any], runs: Sequence[TrainingRun]) -> str | None:
+    """Hold a new recipe against the runs of a file; returns a notice where it looks like one of them with a change.
+
+    Raises:
+        UsageError: it differs from a run in nothing but the scorer, which a run may not change.
+    """
+    closest: tuple[int, str] | None = None
+    for run in runs:
+        differing = [key for key in recipe if recipe[key] != run.recipe.get(key)]
+        if not differing:
+            return None
+        if differing == ["scorer"]:
+            raise UsageError(
+                f"the fitness of training run {run.id} is by {run.recipe['scorer']}, and this version scores by "
+                f"{recipe['scorer']}, so its iterations would follow two different rewards; go on with the version of "
+                f"esprobe that began it, or train into another --db"
+            )
+        words = ", ".join(f"{key} ({run.recipe.get(key)!r} there, {recipe[key]!r} now)" for key in differing)
+        if closest is None or len(differing) < closest[0]:
+            closest = len(differing), f"this is a new training run; it differs from run {run.id} in {words}"
+    return closest[1] if closest is not None else None
+
+
+def check_scorers(store: RolloutStore, run: TrainingRun, conditions: Sequence[int]) -> None:
+    """Refuse to go on where rollouts of the run have been scored by another scorer than its own.
+
+    Raises:
+        StoreError: names the scorer.
+    """
+    for condition_id in conditions:
+        others = set(store.scorers(condition_id)) - {run.recipe["scorer"]}
+        if others:
+            raise StoreError(
+                f"the rollouts of condition {condition_id} of training run {run.id} are scored by {min(others)} now, "
+                f"and the run's fitness is by {run.recipe['scorer']}, so its next update would follow other rewards; "
+                f"undo that with: esprobe rescore --db {shlex.quote(str(store.path))} --condition {condition_id} "
+                f"--scorer {run.recipe['scorer']} --write"
+            )
