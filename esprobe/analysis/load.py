@@ -15,7 +15,7 @@ from esprobe.records import SessionRecord, StoredCondition
 from esprobe.results.labels import distinct_labels
 from esprobe.results.results import ConditionResult, Results
 from esprobe.store import RolloutStore
-from esprobe.store.choice import choose_conditions
+from esprobe.store.choice import choose_conditions, listed
 from esprobe.store.database import stored_problems
 from esprobe.tasks.published import published_points
 
@@ -43,7 +43,8 @@ def load_results(
         UsageError: a filter matches nothing, or a k is not between 1 and the rollouts of every problem.
     """
     with RolloutStore.open(database) as store, store.snapshot():
-        chosen = choose_conditions(known_conditions(store, database), filters)
+        known = known_conditions(store, database)
+        chosen = choose_conditions(known, filters) if filters else _listed(store, known)
         if ks is not None and set(ks) != {1} and all(not c.condition.kind.is_sampled for c in chosen):
             raise UsageError(
                 "a greedy baseline has one rollout per problem, so only --k 1 can be estimated; leave --k out"
@@ -99,6 +100,16 @@ def known_conditions(store: RolloutStore, database: Path) -> list[StoredConditio
             f"esprobe sample-temp --db {database}"
         )
     return known
+
+
+def _listed(store: RolloutStore, known: Sequence[StoredCondition]) -> list[StoredCondition]:
+    found = listed(store, known)
+    if not found:
+        raise StoreError(
+            f"{store.path} holds nothing but the populations of training runs, which are shown only if asked for; see "
+            f"esprobe status --db {store.path}, or add --condition training"
+        )
+    return found
 
 
 def load(store: RolloutStore, chosen: Sequence[StoredCondition]) -> list[Loaded]:

@@ -1,6 +1,7 @@
 """``status``: progress of a database, its last session, and the time left."""
 
 import json
+import math
 import shutil
 import socket
 import sys
@@ -17,7 +18,7 @@ from esprobe.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from esprobe.records import ConditionStatus, SessionRecord
+    from esprobe.records import ConditionStatus, SessionRecord, TrainingStatus
 
 
 MOST_RUNS = 4
@@ -68,10 +69,12 @@ def read_status(db: Path) -> dict[str, Any]:
     from esprobe.results.labels import distinct_labels
     from esprobe.store import RolloutStore
     from esprobe.store.lock import writer_of
-    from esprobe.store.status import condition_statuses, total_eta_s
+    from esprobe.store.status import condition_statuses, total_eta_s, training_statuses
 
     with RolloutStore.open(db) as store, store.snapshot():
         statuses = condition_statuses(store)
+        runs = training_statuses(store)
+        rollouts = sum(store.totals(one.id).rollouts for one in store.conditions())
         names = distinct_labels({one.stored.id: one.stored.condition for one in statuses})
         session = store.last_session()
         size = sum(path.stat().st_size for path in (db, db.with_name(db.name + "-wal")) if path.exists())
@@ -79,13 +82,30 @@ def read_status(db: Path) -> dict[str, Any]:
         "schema": 1,
         "database": str(db),
         "bytes": size,
-        "rollouts": sum(one.totals.rollouts for one in statuses),
+        "rollouts": rollouts,
         "planned": sum(one.planned for one in statuses),
         "missing": sum(one.missing for one in statuses),
         "eta_s": total_eta_s(statuses),
         "writer": writer_of(db),
         "session": session and _session(session),
         "conditions": [_condition(one, names[one.stored.id]) for one in statuses],
+        "training": [_training(one) for one in runs],
+    }
+
+
+def _training(one: "TrainingStatus") -> dict[str, Any]:
+    run = one.run
+    means = [math.fsum(member.fitness for member in done.members) / len(done.members) for done in run.iterations]
+    return {
+        "id": run.id,
+        "model": run.model,
+        "recipe": dict(run.recipe),
+        "iterations": len(run.iterations),
+        "rollouts": one.rollouts,
+        "rollouts_per_iteration": one.per_iteration,
+        "begun": one.begun,
+        "tokens": one.tokens,
+        "mean_fitness": means,
     }
 
 
@@ -186,8 +206,24 @@ def as_table(document: dict[str, Any], columns: int) -> str:
             f"last session: {session['id']}, {session['state']}, {session['rollouts']:,} rollouts "
             f"since {session['started_utc']}, process {session['pid']} on {plain(session['host'])}"
         )
+    lines += [_training_line(run) for run in document["training"]]
     columns = max(columns, LEAST_COLUMNS)
     return "\n".join([*_fitted(rows, columns), *(part for line in lines for part in folded(line, columns, "  "))])
+
+
+def _training_line(run: dict[str, Any]) -> str:
+    from esprobe.safe_text import plain
+
+    recipe, means = run["recipe"], run["mean_fitness"]
+    line = (
+        f"training run {run['id']} of {plain(run['model'])} (sigma {recipe['sigma']:g}, alpha {recipe['alpha']:g}, "
+        f"population {recipe['population']:,}, seed {recipe['seed']}): {run['iterations']:,} iterations"
+    )
+    if run["begun"]:
+        line += f" and {run['begun']:,} of {run['rollouts_per_iteration']:,} rollouts of the next"
+    if means:
+        line += f", mean fitness {means[0]:.4f} in the first, {means[-1]:.4f} in the last"
+    return f"{line}; {run['rollouts']:,} rollouts"
 
 
 def _fitted(rows: "Sequence[Sequence[str]]", columns: int) -> list[str]:

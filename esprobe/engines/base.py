@@ -7,13 +7,11 @@ all of them against it.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, Self
 
 from esprobe import defaults
 from esprobe.errors import UsageError
 from esprobe.spec import Completion, Perturbation, Request
-from esprobe.trajectory import Trajectory
 
 StopCheck = Callable[[], bool]
 
@@ -124,9 +122,6 @@ class Engine(Protocol):
         Raises:
             PerturbationError: the noise cannot reach all the weights it names.
         """
-
-    def evolve(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> str:
-        """STUB."""
 
     def provenance(self) -> Mapping[str, Any]:
         """What was really loaded and used, JSON-serialisable: device, dtype, sizes, settings."""

@@ -31,7 +31,6 @@ class ScriptedEngine:
         self._identity = identity
         self._script = script
         self._perturbation: Perturbation | None = None
-        self._t = ""
 
     @classmethod
     def identify(cls, model: str, dtype: str) -> ModelIdentity:
@@ -56,7 +55,6 @@ class ScriptedEngine:
             request.problem_index,
             request.sampling_seed or 0,
             *((noise.seed, repr(noise.sigma), noise.noise) if noise and noise.sigma else ()),
-            *((self._t,) if self._t else ()),
         )
         text = texts[drawn % len(texts)]
         words = text.count(" ") + 1
@@ -75,10 +73,6 @@ class ScriptedEngine:
             yield 0  # there are no weights to touch
         finally:
             self._perturbation = None
-
-    def evolve(self, trajectory, snapshots=None, *, write=False):
-        self._t = trajectory.digest if trajectory.updates else ""
-        return "state" + trajectory.digest
 
     def provenance(self) -> Mapping[str, Any]:
         return {"engine": "scripted", "script": self._identity.model, "fingerprint": self._identity.fingerprint}

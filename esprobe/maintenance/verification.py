@@ -1,6 +1,7 @@
 """Checking whether a database is undamaged, and whether its scorers reproduce its verdicts.
 
-Owns which checks run and how their results are collected. The checks themselves are in ``esprobe.store.checks``.
+Owns which checks run and how their results are collected. The checks themselves are in ``esprobe.store.checks`` and
+``training_checks``.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from esprobe.errors import StoreError, UsageError
 from esprobe.maintenance.rescoring import Judge
+from esprobe.maintenance.training_checks import training
 from esprobe.store.checks import QUESTIONS, listed, unanswerable
 from esprobe.store.reader import RolloutStore
 from esprobe.store.session_verdicts import ScoredText, VerdictReader
@@ -44,7 +46,7 @@ def verify(database: Path, sample: int | None) -> Iterator[Answer]:
         StoreError: the file cannot be opened at all.
     """
     with VerdictReader.open(database) as store:
-        for name, ask in QUESTIONS.items():
+        for name, ask in {**QUESTIONS, "training": training}.items():
             with store.snapshot():  # a sampler may be writing
                 answer = _answer(store, name, ask)
             yield answer

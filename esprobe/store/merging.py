@@ -19,6 +19,7 @@ from esprobe.store.database import Mode, damaged, scalar, scalars, translated
 from esprobe.store.reader import RolloutStore
 from esprobe.store.sessions import session_column
 from esprobe.store.texts import PROBLEM, checksum_column, has_changed, sound_problems
+from esprobe.store.training import copy_runs
 from esprobe.store.writer import RolloutWriter
 
 BATCH = 4096
@@ -178,6 +179,7 @@ def _copy(source: RolloutStore, target: RolloutWriter) -> Merged:
                 raise StoreError(
                     damaged(source.path, f"{lost:,} rollouts of condition {stored.id} have no completion text")
                 )
+    copy_runs(source, target)
     return Merged(source.path, copied, known)
 
 

@@ -86,7 +86,10 @@ class RolloutStore:
                     yield connection
 
     def conditions(self) -> list[StoredCondition]:
-        """Every condition, in the order of registration; empty if there is none."""
+        """Every condition, in the order of registration; empty if there is none.
+
+        A training run has one for each iteration (``Kind.TRAINING``), which most tables leave out.
+        """
         with self.reading() as connection:
             rows = connection.execute("SELECT id, model, identity, digest FROM condition ORDER BY id")
             return [stored_condition(self.path, *row) for row in rows]

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from sqlite3 import Connection
 
-from esprobe.records import ConditionStatus, Extent, StoredCondition
+from esprobe.records import ConditionStatus, Extent, StoredCondition, TrainingStatus
+from esprobe.store.choice import listed
 from esprobe.store.database import scalars
 from esprobe.store.reader import RolloutStore
+from esprobe.store.training import training_runs
 
 _LAST_WORK = (
     "SELECT session_id, work.rollouts, started_utc, updated_utc FROM work JOIN session ON session.id = session_id "
@@ -15,15 +17,40 @@ _LAST_WORK = (
 
 
 def condition_statuses(store: RolloutStore) -> list[ConditionStatus]:
-    """The status of every condition with a plan, all from one state of the file.
+    """The status of every condition with a plan that tables list, all from one state of the file.
 
     Raises:
         StoreError: the database cannot be read.
     """
     with store.snapshot():
         return [
-            _status(store, stored, extents) for stored in store.conditions() if (extents := store.extents(stored.id))
+            _status(store, stored, extents)
+            for stored in listed(store, store.conditions())
+            if (extents := store.extents(stored.id))
         ]
+
+
+def training_statuses(store: RolloutStore) -> list[TrainingStatus]:
+    """The status of every training run, all from one state of the file."""
+    with store.snapshot():
+        conditions: dict[str, list[StoredCondition]] = {}
+        for one in store.conditions():
+            if one.condition.run is not None:
+                conditions.setdefault(one.condition.run, []).append(one)
+        found = []
+        for run in training_runs(store):
+            own = conditions.get(run.digest, [])
+            begun = [one for one in own if one.condition.iteration == len(run.iterations)]
+            totals = [store.totals(one.id) for one in own]
+            found.append(
+                TrainingStatus(
+                    run=run,
+                    rollouts=sum(one.rollouts for one in totals),
+                    tokens=sum(one.tokens for one in totals),
+                    begun=sum(store.totals(one.id).rollouts for one in begun),
+                )
+            )
+        return found
 
 
 def total_eta_s(statuses: Iterable[ConditionStatus]) -> float | None:

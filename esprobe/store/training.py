@@ -3,16 +3,18 @@
 import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, NamedTuple
 
-from esprobe.errors import StoreError
+from esprobe.errors import RolloutConflictError, StoreError
 from esprobe.records import Extent, Iteration, Member, TrainingRun
 from esprobe.spec import digest_of
 from esprobe.store import migrations
 from esprobe.store.database import damaged, parsed
 from esprobe.store.reader import RolloutStore
 from esprobe.store.writer import RolloutWriter
+from esprobe.trajectory import Trajectory, Update, fingerprint_of
 
 _MIGRATION = "m005_training"
 
@@ -36,6 +38,39 @@ def training_runs(store: RolloutStore) -> list[TrainingRun]:
             return []
         rows = connection.execute("SELECT id, digest, model, recipe FROM training ORDER BY id").fetchall()
         return [_run(store, connection, *row) for row in rows]
+
+
+def trajectory_of(run: TrainingRun, path: Path) -> Trajectory:
+    """The updates of a run's finished iterations.
+
+    Args:
+        run: the run.
+        path: its database, for messages.
+
+    Raises:
+        StoreError: an iteration's update does not match its digest: the file is damaged.
+    """
+    made = Trajectory(run.digest, run.recipe["noise"], run.recipe["scope"])
+    for number, done in enumerate(run.iterations):
+        seeds = tuple(member.seed for member in done.members)
+        made = made.extended(Update(seeds, tuple(member.coefficient for member in done.members)))
+        if made.digest != done.trajectory:
+            raise StoreError(
+                damaged(path, f"the update of iteration {number} of training run {run.id} does not match its digest")
+            )
+    return made
+
+
+def trained_models(store: RolloutStore) -> dict[str, tuple[int, int]]:
+    """(run id, iteration) of every model that a training run of the file has passed through, by fingerprint.
+
+    Iteration t is the model after t updates; the base itself is left out.
+    """
+    return {
+        fingerprint_of(done.trajectory): (run.id, number + 1)
+        for run in training_runs(store)
+        for number, done in enumerate(run.iterations)
+    }
 
 
 def register_run(store: RolloutWriter, model: str, recipe: Mapping[str, Any]) -> TrainingRun:
@@ -64,6 +99,27 @@ def record_iteration(store: RolloutWriter, run_id: int, number: int, iteration: 
             "INSERT INTO iteration VALUES (?, ?, ?, ?, ?)",
             (run_id, number, members, iteration.trajectory, iteration.state),
         )
+
+
+def copy_runs(source: RolloutStore, target: RolloutWriter) -> None:
+    """Copy the training runs of ``source`` that ``target`` lacks, and the iterations that it lacks of the others.
+
+    Raises:
+        RolloutConflictError: both have an iteration of one run with different updates.
+        StoreError: an update does not match its digest: the source is damaged.
+    """
+    for theirs in training_runs(source):
+        trajectory_of(theirs, source.path)
+        ours = register_run(target, theirs.model, theirs.recipe)
+        for number, done in enumerate(theirs.iterations):
+            if number >= len(ours.iterations):
+                record_iteration(target, ours.id, number, done)
+            elif done != ours.iterations[number]:
+                raise RolloutConflictError(
+                    f"iteration {number} of the training run {theirs.digest[:12]} has one update in {source.path} and "
+                    f"another in {target.path}, so its later iterations belong to different models; merge "
+                    f"{source.path} into another file"
+                )
 
 
 def add_to_session(store: RolloutWriter, session_id: int, extents: Mapping[int, Extent]) -> None:

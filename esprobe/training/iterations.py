@@ -5,15 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from esprobe.es import Draw, coefficients, fitness, population, problems_of
 from esprobe.records import Extent, Iteration, Member, TrainingRun
 from esprobe.sampling.plan import Plan, Planned
 from esprobe.spec import BASELINE_SEED, Condition
 from esprobe.store import RolloutWriter
-from esprobe.store.training import record_iteration, rewards
-from esprobe.training.es import Draw, coefficients, fitness, population, problems_of
+from esprobe.store.training import record_iteration, rewards, trajectory_of
 from esprobe.training.job import TrainingJob
 from esprobe.training.plan import IterationPlan, Members
-from esprobe.training.stored_run import trajectory_of
 from esprobe.trajectory import Trajectory, Update
 
 

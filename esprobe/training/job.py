@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from esprobe.errors import UsageError
+from esprobe.es import ALGORITHM, SHAPINGS, Shaping
 from esprobe.sampling.job import Job
 from esprobe.spec import Condition
-from esprobe.training.es import ALGORITHM, SHAPINGS, Shaping
 
 MOST_ITERATIONS = 1_000_000
 MOST_MEMBERS = 100_000

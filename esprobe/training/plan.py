@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from esprobe.es import Draw
 from esprobe.sampling.plan import Plan, Planned
 from esprobe.store import RolloutWriter
 from esprobe.store.training import stored_keys
-from esprobe.training.es import Draw
 from esprobe.trajectory import Trajectory
 from esprobe.workers.work import Key, Work
 

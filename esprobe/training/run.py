@@ -9,6 +9,7 @@ from typing import Literal
 from esprobe import engines
 from esprobe.engines import ModelIdentity
 from esprobe.errors import UsageError
+from esprobe.es import fitness
 from esprobe.paths import kind_of
 from esprobe.sampling import mixtures
 from esprobe.sampling.loop import Loop
@@ -20,7 +21,6 @@ from esprobe.store import RolloutWriter
 from esprobe.store.training import add_to_session, register_run, training_runs
 from esprobe.tasks import DataSet, Task, load_task
 from esprobe.tasks.selection import past_the_end, select_problems
-from esprobe.training.es import fitness
 from esprobe.training.health import Health
 from esprobe.training.iterations import Iterations
 from esprobe.training.job import TrainingJob

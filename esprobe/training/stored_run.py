@@ -1,4 +1,4 @@
-"""A training run as the database holds it: its trajectory, and what must be true before more is added to it."""
+"""What must be true of a stored training run before more is added to it."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,29 +8,6 @@ from typing import Any
 from esprobe.errors import StoreError, UsageError
 from esprobe.records import TrainingRun
 from esprobe.store import RolloutStore
-from esprobe.store.database import damaged
-from esprobe.trajectory import Trajectory, Update
-
-
-def trajectory_of(run: TrainingRun, path: Path) -> Trajectory:
-    """The updates of a run's finished iterations.
-
-    Args:
-        run: the run.
-        path: its database, for messages.
-
-    Raises:
-        StoreError: an iteration's update does not match its digest: the file is damaged.
-    """
-    made = Trajectory(run.digest, run.recipe["noise"], run.recipe["scope"])
-    for number, done in enumerate(run.iterations):
-        seeds = tuple(member.seed for member in done.members)
-        made = made.extended(Update(seeds, tuple(member.coefficient for member in done.members)))
-        if made.digest != done.trajectory:
-            raise StoreError(
-                damaged(path, f"the update of iteration {number} of training run {run.id} does not match its digest")
-            )
-    return made
 
 
 def snapshots_of(database: Path) -> Path:

@@ -1,0 +1,65 @@
+"""Checking that the updates of training runs follow from the rewards that are stored with them."""
+
+from collections.abc import Iterator
+
+from esprobe.errors import StoreError
+from esprobe.es import Draw, coefficients, fitness, population, problems_of
+from esprobe.records import Iteration, TrainingRun
+from esprobe.store.reader import RolloutStore
+from esprobe.store.training import rewards, training_runs, trajectory_of
+
+Populations = dict[tuple[str, int], dict[bool, int]]
+"""(run's digest, iteration) -> whether mirrored -> condition id."""
+
+
+def training(store: RolloutStore) -> Iterator[str]:
+    """Where a run's seeds, fitness, coefficients or digests differ from what recipe and rewards say, a sentence each.
+
+    Raises:
+        StoreError: the tables of training runs cannot be read.
+    """
+    conditions: Populations = {}
+    for stored in store.conditions():
+        one = stored.condition
+        if one.run is not None and one.iteration is not None:
+            conditions.setdefault((one.run, one.iteration), {})[bool(one.mirrored)] = stored.id
+    for run in training_runs(store):
+        for number, done in enumerate(run.iterations):
+            yield from _iteration(store, run, number, done, conditions.get((run.digest, number), {}))
+        try:
+            trajectory_of(run, store.path)
+        except StoreError as err:
+            yield str(err)
+
+
+def _iteration(
+    store: RolloutStore, run: TrainingRun, number: int, done: Iteration, ids: dict[bool, int]
+) -> Iterator[str]:
+    recipe, where = run.recipe, f"iteration {number} of training run {run.id}"
+    draws = population(recipe["seed"], number, recipe["population"], antithetic=recipe["antithetic"])
+    if [Draw(member.seed, member.sign) for member in done.members] != draws:
+        yield f"{where}: its members are not those of its recipe"
+        return
+    problems = problems_of(range(*recipe["problems"]), recipe["seed"], number, recipe["problems_per_iteration"])
+    drawn: dict[tuple[int, int], dict[int, float]] = {}
+    for mirrored, id_ in ids.items():
+        for row in rewards(store, id_):
+            drawn.setdefault((row.seed, -1 if mirrored else 1), {})[row.problem_index] = row.reward
+    found = []
+    for member in done.members:
+        mine = drawn.get((member.seed, member.sign), {})
+        if missing := [index for index in problems if index not in mine]:
+            yield f"{where}, seed {member.seed}: problem {missing[0]} is not stored"
+            return
+        found.append(fitness([mine[index] for index in problems]))
+        if found[-1] != member.fitness:
+            yield (
+                f"{where}, seed {member.seed}: its rewards give fitness {found[-1]!r}, and {member.fitness!r} is stored"
+            )
+    expected = coefficients(draws, found, recipe["alpha"], recipe["shaping"])
+    for member, coefficient in zip(done.members, expected, strict=True):
+        if coefficient != member.coefficient:
+            yield (
+                f"{where}, seed {member.seed}: its rewards give the coefficient {coefficient!r}, and "
+                f"{member.coefficient!r} is stored"
+            )
