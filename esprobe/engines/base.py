@@ -7,11 +7,13 @@ all of them against it.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 from esprobe import defaults
 from esprobe.errors import UsageError
 from esprobe.spec import Completion, Perturbation, Request
+from esprobe.trajectory import Trajectory
 
 StopCheck = Callable[[], bool]
 
@@ -115,12 +117,39 @@ class Engine(Protocol):
         """
 
     def perturbed(self, perturbation: Perturbation) -> AbstractContextManager[int]:
-        """Weights as ``perturbation`` names them inside, bit for bit the loaded ones after, also if the body raises.
+        """Weights as ``perturbation`` names them inside, bit for bit those of before after, also if the body raises.
 
         Enters with the number of scalars touched: all those in scope, each once.
 
         Raises:
             PerturbationError: the noise cannot reach all the weights it names.
+        """
+
+    def evolve(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> str:
+        """Make the model after a trajectory's updates the base from now on; not inside ``perturbed``.
+
+        With b the loaded weights as float32 and D the accumulator of the updates, ``perturbed`` adds noise to b + D
+        in float32, and outside of it the weights are round_dtype(b + D). The same engine may be given a longer, a
+        shorter or another trajectory later; one without updates is the loaded model, bit for bit.
+
+        Args:
+            trajectory: what to add to the loaded weights.
+            snapshots: a folder of accumulators to start from instead of from nothing. It is a cache: the result never
+                depends on it, and files that are damaged or of other runs are passed over with a warning.
+            write: whether to add to that folder, now and then. If it cannot be written, that is a warning, once.
+
+        Returns:
+            A digest of the accumulator, equal on all engines and devices.
+
+        Raises:
+            PerturbationError: the updates cannot reach all the weights they name, or there is no memory.
+        """
+
+    def settle(self) -> None:
+        """Make the evolved weights, rounded to the served dtype, the loaded ones, and free the accumulator's memory.
+
+        From now on it is as if a checkpoint of them had been loaded: noise is added to round_dtype(b + D). Needs no
+        ``perturbs``.
         """
 
     def provenance(self) -> Mapping[str, Any]:

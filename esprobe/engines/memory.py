@@ -30,6 +30,14 @@ def host_memory() -> int | None:
     return min(limits, default=None)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device or the machine has no memory left."""
+    import torch
+
+    # torch.OutOfMemoryError is a RuntimeError; its counterpart on a CPU is nothing else.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
 def check_two_copies(name: str, weights: int, available: int, where: str, reserved: float | None = None) -> None:
     """Refuse to perturb a model whose weights cannot be there twice.
 

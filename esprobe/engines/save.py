@@ -18,7 +18,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from esprobe.engines.checkpoint import INDEX, Checkpoint
-from esprobe.engines.weights import PristineWeights, WeightSlice
+from esprobe.engines.slices import WeightSlice
+from esprobe.engines.weights import PristineWeights
 from esprobe.errors import ModelError, UsageError
 from esprobe.paths import kind_of
 from esprobe.spec import Perturbation

@@ -1,7 +1,7 @@
 """The scripted engine: fixed texts from a file, without a model.
 
 For tests, and for trying esprobe without torch. It implements the whole engine contract: which text a request gets
-depends on the problem, the sampling seed and the perturbation, and on nothing else.
+depends on the problem, the sampling seed, the perturbation and the training, and on nothing else.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.errors import ModelError
 from esprobe.seeds import h64
 from esprobe.spec import Completion, Perturbation, Request
+from esprobe.trajectory import Trajectory
 
 _GROUP = 64
 
@@ -31,6 +32,8 @@ class ScriptedEngine:
         self._identity = identity
         self._script = script
         self._perturbation: Perturbation | None = None
+        self._trained: tuple[str, ...] = ()  # digests of the trajectories that this model has gone through
+        self._settled = 0  # how many of them are part of the loaded model
 
     @classmethod
     def identify(cls, model: str, dtype: str) -> ModelIdentity:
@@ -55,6 +58,8 @@ class ScriptedEngine:
             request.problem_index,
             request.sampling_seed or 0,
             *((noise.seed, repr(noise.sigma), noise.noise) if noise and noise.sigma else ()),
+            *(("mirrored",) if noise and noise.sigma and noise.sign < 0 else ()),
+            *self._trained,
         )
         text = texts[drawn % len(texts)]
         words = text.count(" ") + 1
@@ -73,6 +78,13 @@ class ScriptedEngine:
             yield 0  # there are no weights to touch
         finally:
             self._perturbation = None
+
+    def evolve(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> str:
+        self._trained = self._trained[: self._settled] + ((trajectory.digest,) if trajectory.updates else ())
+        return hashlib.sha256(trajectory.digest.encode()).hexdigest()
+
+    def settle(self) -> None:
+        self._settled = len(self._trained)
 
     def provenance(self) -> Mapping[str, Any]:
         return {"engine": "scripted", "script": self._identity.model, "fingerprint": self._identity.fingerprint}

@@ -6,6 +6,7 @@ same batch always gives the same text, another batch almost always does.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -20,10 +21,12 @@ from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.memory import check_two_copies, host_memory, weight_bytes
 from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.prompt_codec import PromptCodec
+from esprobe.engines.state import state_digest
 from esprobe.engines.token_noise import TokenNoise
 from esprobe.engines.weights import PristineWeights, digest_of_weights, whole_weights
 from esprobe.errors import EngineError, ModelError
 from esprobe.spec import Completion, Perturbation, Prompt, Request
+from esprobe.trajectory import Trajectory
 
 _SEGMENT = 64
 """Tokens after which rows that have ended leave their batch."""
@@ -129,10 +132,22 @@ class TransformersEngine:
 
     @contextmanager
     def perturbed(self, perturbation: Perturbation) -> Iterator[int]:
+        with self._weights().perturbed(perturbation) as touched:
+            yield touched
+
+    def evolve(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> str:
+        if not trajectory.updates and self._pristine is None:
+            return state_digest([])  # the loaded model, as it is
+        return state_digest((weight.name, sums) for weight, sums in self._weights().evolve(trajectory))
+
+    def settle(self) -> None:
+        if self._pristine is not None:
+            self._pristine.settle()
+
+    def _weights(self) -> PristineWeights:
         if self._pristine is None:  # a second copy of all weights, made only if it is needed
             self._pristine = PristineWeights(whole_weights(self._model, self._checkpoint, self._identity.dtype))
-        with self._pristine.perturbed(perturbation) as touched:
-            yield touched
+        return self._pristine
 
     def probe(self, prompts: Sequence[Prompt], steps: int, decoding: Perturbation | None = None) -> list[Reading]:
         rows = [torch.tensor([self._codec.encode(prompt)], device=self._device) for prompt in prompts]
@@ -176,6 +191,7 @@ class TransformersEngine:
             "attention": self._model.config._attn_implementation,
             "end_tokens": self._end_tokens,
             "batch_size": self.batch_size,
+            "accumulator": self._pristine.accumulator_device if self._pristine else None,
         }
 
     def _check_length(self, prompt_tokens: int, max_tokens: int) -> None:

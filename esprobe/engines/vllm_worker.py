@@ -14,8 +14,9 @@ from vllm.platforms import current_platform
 
 import esprobe.engines.vllm_loader  # noqa: F401 - registers itself
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
+from esprobe.engines.slices import WeightSlice
 from esprobe.engines.weight_map import Named, trace_weight_loading
-from esprobe.engines.weights import PristineWeights, WeightSlice, digest_of_weights
+from esprobe.engines.weights import PristineWeights, digest_of_weights
 from esprobe.errors import ModelError
 from esprobe.spec import Perturbation
 

@@ -14,7 +14,8 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from esprobe.engines.weights import WeightSlice, pristine_copies
+from esprobe.engines.slices import WeightSlice
+from esprobe.engines.weights import pristine_copies
 from esprobe.errors import PerturbationError
 
 Named = tuple[str, torch.Tensor]

@@ -7,65 +7,22 @@ rounding, they would drift.
 
 import hashlib
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from esprobe.engines.accumulator import BLOCK, Accumulator, enough_memory, in_scope
 from esprobe.engines.checkpoint import Checkpoint
+from esprobe.engines.slices import SPAN, Span, WeightSlice, fill_noise, in_threads, spans
+from esprobe.engines.state import Sums
 from esprobe.errors import PerturbationError
-from esprobe.noise import fill_standard_normal, noise_key
+from esprobe.noise import noise_key
 from esprobe.spec import Perturbation
-
-_SPAN = (
-    1 << 18
-)  # elements that a thread perturbs at a time, at most: small enough to spread one large tensor over the cores
-
-
-@dataclass(frozen=True)
-class WeightSlice:
-    """A piece of one checkpoint tensor, and where the model computes with it.
-
-    Row r, column c of the piece is number ``r * cols + c`` of ``live`` and has flat index
-    ``start + r * row_stride + c`` in the checkpoint tensor. One row is a run of consecutive elements; several are a
-    column shard.
-
-    Attributes:
-        name: the tensor's checkpoint key.
-        numel: elements of the whole checkpoint tensor.
-        start: row-major flat index of the piece's first element.
-        live: (rows * cols,) contiguous view into the model's own memory.
-        rows: rows of the piece.
-        row_stride: elements of the checkpoint tensor from one row to the next.
-    """
-
-    name: str
-    numel: int
-    start: int
-    live: torch.Tensor
-    rows: int = 1
-    row_stride: int = 0
-
-    @property
-    def cols(self) -> int:
-        """Consecutive elements in a row."""
-        cols: int = self.live.numel() // self.rows
-        return cols
-
-    def runs(self, offset: int, count: int) -> Iterator[tuple[int, int]]:
-        """(flat index, length) of the consecutive runs in ``live[offset : offset + count]``, in order."""
-        end = offset + count
-        while offset < end:
-            row, col = divmod(offset, self.cols)
-            length = min(self.cols - col, end - offset)
-            yield self.start + row * self.row_stride + col, length
-            offset += length
+from esprobe.trajectory import Trajectory
 
 
 def whole_weights(model: Any, checkpoint: Checkpoint, dtype: str) -> list[WeightSlice]:
@@ -136,30 +93,19 @@ def pristine_copies(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     Raises:
         PerturbationError: the device has no memory for them.
     """
-    try:
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**30
+    device = tensors[0].device if tensors else "no device"
+    with enough_memory(f"perturbing needs a second copy of the weights, {needed:.2f} GiB on {device}"):
         return [tensor.detach().clone() for tensor in tensors]
-    except (RuntimeError, MemoryError) as err:  # torch.OutOfMemoryError is a RuntimeError; so is its CPU counterpart
-        if not (isinstance(err, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(err)):
-            raise
-        needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        raise PerturbationError(
-            f"perturbing needs a second copy of the weights, {needed / 2**30:.2f} GiB on {tensors[0].device}, for "
-            f"which there is not enough free memory; use a 16-bit --dtype, fewer workers on this device, a smaller "
-            f"--gpu-memory-utilization (with vLLM), or a smaller model"
-        ) from err
-
-
-@dataclass(frozen=True)
-class _Span:
-    """``live[offset : offset + count]`` of the weight of that number."""
-
-    index: int
-    offset: int
-    count: int
 
 
 class PristineWeights:
-    """A pristine copy of the loaded weights; esprobe changes weights only through it."""
+    """A pristine copy of the loaded weights, and what training adds to them; esprobe changes weights only through it.
+
+    With b the pristine weights as float32 and D the accumulator, outside a perturbation the live weights are
+    round_dtype(b + D), and inside round_dtype((b + D) + sign * float32(sigma) * noise), each operation rounded to
+    float32. Where nothing is trained D is left out, so that no -0.0 becomes 0.0.
+    """
 
     def __init__(self, weights: Sequence[WeightSlice], base: Sequence[torch.Tensor] | None = None) -> None:
         """Copy the live weights, or take a copy that was made before.
@@ -174,10 +120,11 @@ class PristineWeights:
         self._weights = weights
         self._base = list(base) if base is not None else pristine_copies([weight.live for weight in weights])
         self._threads = ThreadPoolExecutor(noise_threads())
+        self._accumulator = Accumulator(weights, self._threads)
 
     @contextmanager
     def perturbed(self, perturbation: Perturbation) -> Iterator[int]:
-        """Noise on the weights in scope inside, the pristine weights after. Enters with the scalars touched.
+        """Noise on the weights in scope inside, those without noise after. Enters with the scalars touched.
 
         Raises:
             PerturbationError: the scope matches no tensor.
@@ -188,94 +135,88 @@ class PristineWeights:
             self.restore()
 
     def perturb(self, perturbation: Perturbation) -> int:
-        """Set the live weights to pristine weights plus the noise of ``perturbation``; returns the scalars touched.
+        """Add the noise of ``perturbation`` to the weights without noise; returns the scalars touched.
 
         Raises:
-            PerturbationError: the scope matches no tensor.
+            PerturbationError: the scope matches no tensor, or there is no memory.
         """
         touched = 0
-        spans = []
-        for index in self._in_scope(perturbation.scope):
+        on_cpu: list[Span] = []
+        for index in in_scope(self._weights, perturbation.scope):
             live = self._weights[index].live
             count = live.numel()
             if perturbation.sigma == 0:
-                live.copy_(self._base[index])  # the identity; adding 0.0 to -0.0 would not be
+                self._restore(index)  # the identity; adding 0.0 to -0.0 would not be
                 touched += count
             elif live.is_cuda:
                 self._perturb_fused(perturbation, index)
                 touched += count
             else:
-                spans += _spans(index, count)
-        return touched + sum(self._threads.map(lambda some: self._perturb_spans(perturbation, some), _shares(spans)))
+                on_cpu += spans(index, count)
+        return touched + in_threads(self._threads, lambda share: self._perturb_share(perturbation, share), on_cpu)
 
     def restore(self) -> None:
-        """Restore the pristine weights, bit for bit."""
-        for weight, base in zip(self._weights, self._base, strict=True):
-            weight.live.copy_(base)
+        """Restore the weights without noise, bit for bit."""
+        for index in range(len(self._weights)):
+            self._restore(index)
 
-    def _in_scope(self, scope: str | None) -> list[int]:
-        if scope is None:
-            return list(range(len(self._weights)))
-        chosen = [index for index, weight in enumerate(self._weights) if re.search(scope, weight.name)]
-        if not chosen:
-            names = {weight.name for weight in self._weights}
-            raise PerturbationError(
-                f"the scope {scope!r} matches none of the {len(names)} tensors, so nothing would be perturbed; "
-                f"names look like {min(names)}"
-            )
-        return chosen
+    def evolve(self, trajectory: Trajectory) -> list[tuple[WeightSlice, Sums]]:
+        """Train the weights by a trajectory's updates, or take training back if it has none.
+
+        Returns:
+            The trained slices and, for the digest of the state, the sums of their accumulators.
+
+        Raises:
+            PerturbationError: the scope matches no tensor, or there is no memory.
+        """
+        try:
+            self._accumulator.advance(trajectory)
+        finally:
+            self.restore()  # after an interrupt, too, the live weights are what the accumulator says
+        return self._accumulator.sums()
+
+    def settle(self) -> None:
+        """Make the trained weights, rounded to the served dtype, the pristine ones; the accumulator is freed."""
+        self.restore()
+        for index in self._accumulator.indices:
+            self._base[index].copy_(self._weights[index].live)
+        self._accumulator.clear()
+
+    @property
+    def accumulator_device(self) -> str | None:
+        """Where the accumulator lies, "cpu" if a GPU had no room for it; None if nothing is trained."""
+        return self._accumulator.device
+
+    def _restore(self, index: int) -> None:
+        live, base, trained = self._weights[index].live, self._base[index], self._accumulator.part(index)
+        if trained is None:
+            live.copy_(base)
+            return
+        step = BLOCK if live.is_cuda else SPAN
+        for first in range(0, live.numel(), step):
+            place = slice(first, first + step)
+            live[place].copy_(base[place].float() + trained[place].to(live.device))
 
     def _perturb_fused(self, perturbation: Perturbation, index: int) -> None:
         from esprobe.engines.triton_noise import perturb_strided  # triton comes with torch's CUDA builds only
 
         weight = self._weights[index]
+        key = noise_key(perturbation.seed, weight.name, weight.numel, perturbation.noise)
         shape = (weight.start, weight.rows, weight.cols, weight.row_stride)
-        perturb_strided(weight.live, self._base[index], _key(perturbation, weight), *shape, perturbation.sigma)
+        perturb_strided(weight.live, self._base[index], key, *shape, perturbation.sign * perturbation.sigma)
 
-    def _perturb_spans(self, perturbation: Perturbation, spans: Sequence[_Span]) -> int:
-        noise = np.empty(sum(span.count for span in spans), np.float32)
-        fill_standard_normal(self._pieces(perturbation, spans, noise))
+    def _perturb_share(self, perturbation: Perturbation, share: Sequence[Span]) -> int:
+        noise = np.empty(sum(span.count for span in share), np.float32)
+        fill_noise(self._weights, share, perturbation.seed, perturbation.noise, noise)
         # Multiply and add round separately, as noise v1 requires; a fused multiply-add would not.
-        noise *= np.float32(perturbation.sigma)
+        noise *= np.float32(perturbation.sign * perturbation.sigma)
         done = 0
-        for span in spans:
-            base = self._base[span.index][span.offset : span.offset + span.count]
-            live = self._weights[span.index].live[span.offset : span.offset + span.count]
+        for span in share:
+            live, trained = self._weights[span.index].live[span.place], self._accumulator.part(span.index)
+            base = self._base[span.index][span.place].float()
+            if trained is not None:
+                base = base + trained[span.place].to(base.device)
             added = torch.from_numpy(noise[done : done + span.count]).to(base.device)
-            live.copy_(added.add_(base.float()).to(live.dtype))
+            live.copy_(added.add_(base).to(live.dtype))
             done += span.count
         return done
-
-    def _pieces(
-        self, perturbation: Perturbation, spans: Sequence[_Span], noise: NDArray[np.float32]
-    ) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
-        """(key, flat index, where in ``noise``) of every run of consecutive elements, in order."""
-        filled = 0
-        for span in spans:
-            weight = self._weights[span.index]
-            key = _key(perturbation, weight)
-            for start, length in weight.runs(span.offset, span.count):
-                yield key, start, noise[filled : filled + length]
-                filled += length
-
-
-def _spans(index: int, count: int) -> list[_Span]:
-    return [_Span(index, offset, min(_SPAN, count - offset)) for offset in range(0, count, _SPAN)]
-
-
-def _shares(spans: Iterable[_Span]) -> Iterator[list[_Span]]:
-    """Spans for one thread at a time; small tensors together, because short numpy calls do not run in parallel."""
-    share: list[_Span] = []
-    held = 0
-    for span in spans:
-        if held + span.count > _SPAN:
-            yield share
-            share, held = [], 0
-        share.append(span)
-        held += span.count
-    if share:
-        yield share
-
-
-def _key(perturbation: Perturbation, weight: WeightSlice) -> int:
-    return noise_key(perturbation.seed, weight.name, weight.numel, perturbation.noise)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from esprobe.engines.weights import PristineWeights, _shares, _Span, _spans
-from esprobe.noise import fill_standard_normal
+from esprobe.engines.slices import Span, fill_noise, shares, spans
+from esprobe.engines.weights import PristineWeights
 from esprobe.spec import Perturbation
 
 _REPEATS = 15
@@ -44,12 +44,12 @@ def _there_and_back(engine: Any, perturbation: Perturbation) -> None:
 def _noise_alone(weights: PristineWeights, perturbation: Perturbation) -> None:
     """The same noise on the same threads, and nothing done with it."""
 
-    def draw(share: list[_Span]) -> None:
+    def draw(share: list[Span]) -> None:
         noise = np.empty(sum(span.count for span in share), np.float32)
-        fill_standard_normal(weights._pieces(perturbation, share, noise))
+        fill_noise(weights._weights, share, perturbation.seed, perturbation.noise, noise)
 
-    spans = [span for index, piece in enumerate(weights._weights) for span in _spans(index, piece.live.numel())]
-    list(weights._threads.map(draw, _shares(spans)))
+    whole = [span for index, piece in enumerate(weights._weights) for span in spans(index, piece.live.numel())]
+    list(weights._threads.map(draw, shares(whole)))
 
 
 def _worker(engine: Any) -> Any:

@@ -1,9 +1,14 @@
 """The engine contract, held by every engine: subclasses supply the fixtures ``engine`` and ``prompts``."""
 
+from collections.abc import Iterator
+
+import numpy as np
 import pytest
 
 from esprobe.engines import Engine
+from esprobe.errors import PerturbationError
 from esprobe.spec import Completion, Perturbation, Prompt, Request
+from esprobe.trajectory import Trajectory, Update
 
 
 def request_for(prompt: Prompt, index: int, **changes: object) -> Request:
@@ -30,6 +35,81 @@ def complete(engine: Engine, requests: list[Request]) -> dict[Request, Completio
 def texts(engine: Engine, requests: list[Request]) -> list[str]:
     answered = complete(engine, requests)
     return [answered[request].text for request in requests]
+
+
+def trained(iterations: int, run: int = 0, population: int = 4, size: float = 0.03, **changes: str) -> Trajectory:
+    """A run of updates as training makes them: another run has other seeds; members 0 and 1 are an antithetic pair."""
+    trajectory = Trajectory(recipe=f"run {run}{sorted(changes.items())}", **changes)
+    for iteration in range(iterations):
+        first = 1000 * run + population * iteration
+        seeds = (first, *range(first, first + population - 1))
+        coefficients = tuple(float(np.float32(size * (-1) ** j * (1 + j) / population)) for j in range(population))
+        trajectory = trajectory.extended(Update(seeds, coefficients))
+    return trajectory
+
+
+class EvolutionContract:
+    """Training moves the base that perturbations start from; which answers an engine gives follows from where it is."""
+
+    def answers(self, engine: Engine, prompts: list[Prompt]) -> list[str]:
+        requests = [request_for(prompt, i) for i, prompt in enumerate(prompts)]
+        found = texts(engine, requests)
+        for sign in (1, -1):
+            with engine.perturbed(Perturbation(seed=57, sigma=0.05, sign=sign)):
+                found += texts(engine, requests)
+        return found
+
+    def test_the_way_to_a_model_does_not_matter(self, engine: Engine, prompts: list[Prompt]) -> None:
+        loaded = self.answers(engine, prompts)
+        seen: dict[str, set[tuple[str, ...]]] = {}
+        other = trained(2, run=1)
+        for trajectory in (trained(2), trained(3), trained(2), other, trained(3), trained(0), other, trained(3)):
+            state = engine.evolve(trajectory)
+            seen.setdefault(state, set()).add(tuple(self.answers(engine, prompts)))
+        assert len(seen) == 4  # of two, three and no updates, and of the other run
+        assert all(len(answers) == 1 for answers in seen.values())
+        assert len(set.union(*seen.values())) == 4
+        engine.evolve(trained(0))
+        assert self.answers(engine, prompts) == loaded
+
+    def test_the_mirror_image_is_another_model(self, engine: Engine, prompts: list[Prompt]) -> None:
+        plain, one, mirrored = np.array_split(self.answers(engine, prompts), 3)
+        assert len({tuple(plain), tuple(one), tuple(mirrored)}) == 3
+
+
+class EvolvedWeightsContract:
+    """Which weights the base has after updates."""
+
+    @pytest.fixture(autouse=True)
+    def back_to_the_start(self, engine: Engine) -> Iterator[None]:
+        yield
+        engine.evolve(trained(0))
+
+    def test_the_loaded_weights_come_back_bit_for_bit(self, engine: Engine) -> None:
+        before = engine.weight_digest()  # type: ignore[attr-defined]
+        for iterations in (1, 0, 2, 0):
+            engine.evolve(trained(iterations))
+            assert (engine.weight_digest() == before) == (iterations == 0)  # type: ignore[attr-defined]
+
+    def test_after_a_perturbation_the_weights_are_the_evolved_ones(self, engine: Engine) -> None:
+        engine.evolve(trained(2))
+        before = engine.weight_digest()  # type: ignore[attr-defined]
+        with engine.perturbed(Perturbation(seed=1, sigma=0.05)):
+            assert engine.weight_digest() != before  # type: ignore[attr-defined]
+        assert engine.weight_digest() == before  # type: ignore[attr-defined]
+        with engine.perturbed(Perturbation(seed=1, sigma=0.0)):
+            assert engine.weight_digest() == before  # type: ignore[attr-defined]
+
+    def test_all_scalars_are_still_reached(self, engine: Engine, scalars: int) -> None:
+        engine.evolve(trained(1, scope="mlp"))
+        with engine.perturbed(Perturbation(seed=57, sigma=0.05)) as touched:
+            assert touched == scalars
+
+    def test_a_scope_that_matches_nothing_is_refused(self, engine: Engine) -> None:
+        before = engine.weight_digest()  # type: ignore[attr-defined]
+        with pytest.raises(PerturbationError, match="scope 'nothing'"):
+            engine.evolve(trained(1, scope="nothing"))
+        assert engine.weight_digest() == before  # type: ignore[attr-defined]
 
 
 class GenerationContract:

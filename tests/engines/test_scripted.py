@@ -9,10 +9,10 @@ from esprobe.engines import EngineOptions
 from esprobe.engines.scripted import ScriptedEngine
 from esprobe.errors import ModelError
 from esprobe.spec import Perturbation, Prompt
-from tests.engines.contract import GenerationContract, drawn, request_for, texts
+from tests.engines.contract import EvolutionContract, GenerationContract, drawn, request_for, texts, trained
 
 
-class TestScripted(GenerationContract):
+class TestScripted(GenerationContract, EvolutionContract):
     @pytest.fixture
     def engine(self, script: Path) -> ScriptedEngine:
         return ScriptedEngine.load(ScriptedEngine.identify(str(script), "auto"), EngineOptions())
@@ -30,6 +30,19 @@ class TestScripted(GenerationContract):
             two = texts(engine, requests)
         assert plain != one != two != plain
         assert texts(engine, requests) == plain
+
+    def test_a_settled_model_is_the_loaded_one_from_then_on(
+        self, engine: ScriptedEngine, prompts: list[Prompt]
+    ) -> None:
+        requests = [request_for(prompt, i) for i, prompt in enumerate(prompts)]
+        loaded = texts(engine, requests)
+        engine.evolve(trained(2))
+        evolved = texts(engine, requests)
+        engine.settle()
+        engine.evolve(trained(1, run=1))
+        assert texts(engine, requests) not in (evolved, loaded)
+        engine.evolve(trained(0))
+        assert texts(engine, requests) == evolved
 
     def test_a_problem_may_have_texts_of_its_own(self, tmp_path: Path) -> None:
         path = tmp_path / "own.json"

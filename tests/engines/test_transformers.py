@@ -22,7 +22,15 @@ from esprobe.errors import ModelError, PerturbationError
 from esprobe.noise import standard_normal
 from esprobe.spec import Perturbation, Prompt
 from tests.engines.conftest import MakeCheckpoint
-from tests.engines.contract import GenerationContract, PerturbationContract, drawn, request_for, texts
+from tests.engines.contract import (
+    EvolutionContract,
+    EvolvedWeightsContract,
+    GenerationContract,
+    PerturbationContract,
+    drawn,
+    request_for,
+    texts,
+)
 
 
 def load(folder: Path, dtype: str = "float32") -> TransformersEngine:
@@ -39,7 +47,7 @@ def loaded(checkpoint: Path) -> TransformersEngine:
     return load(checkpoint)
 
 
-class TestTransformers(GenerationContract, PerturbationContract):
+class TestTransformers(GenerationContract, PerturbationContract, EvolutionContract, EvolvedWeightsContract):
     @pytest.fixture
     def engine(self, loaded: TransformersEngine) -> TransformersEngine:
         return loaded
@@ -178,7 +186,8 @@ def test_a_head_that_nothing_ties_is_no_copy_though_its_numbers_are_equal(make_c
 
 OUT_OF_MEMORY = """
 import resource, torch
-from esprobe.engines.weights import PristineWeights, WeightSlice
+from esprobe.engines.slices import WeightSlice
+from esprobe.engines.weights import PristineWeights
 from esprobe.errors import PerturbationError
 
 live = torch.empty(2**28)  # 1 GiB of addresses, no page of which is used

@@ -151,8 +151,9 @@ def test_compiles_for_a_gpu_and_rounds_every_operation(dtype: str, tmp_path: Pat
 
 def count_differing(case: Case) -> int:
     """Weights that the kernel makes other than PristineWeights makes them on a CPU."""
+    from esprobe.engines.slices import WeightSlice
     from esprobe.engines.triton_noise import perturb_slice, perturb_strided
-    from esprobe.engines.weights import PristineWeights, WeightSlice
+    from esprobe.engines.weights import PristineWeights
 
     generator = torch.Generator().manual_seed(0)
     base = torch.randn(case.rows, case.cols, generator=generator) * case.scale

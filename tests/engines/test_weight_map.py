@@ -12,8 +12,9 @@ from esprobe.spec import Perturbation
 
 torch = pytest.importorskip("torch", reason="the extra 'hf' is not installed")
 
+from esprobe.engines.slices import WeightSlice  # noqa: E402 - needs torch
 from esprobe.engines.weight_map import trace_weight_loading  # noqa: E402 - needs torch
-from esprobe.engines.weights import PristineWeights, WeightSlice  # noqa: E402 - needs torch
+from esprobe.engines.weights import PristineWeights  # noqa: E402 - needs torch
 
 RANKS = 2
 SHAPES = {"q": (12, 8), "k": (4, 8), "out": (8, 12), "norm": (8,)}

@@ -1,0 +1,187 @@
+"""ES v1's accumulator beside a model's pristine weights: what a trajectory's updates add to them, in float32.
+
+Owns where the accumulator lies, which updates it holds, and its advance by those that it lacks, bit for bit as
+``esprobe.noise.updates`` defines it. Does not know base weights, dtypes, or how text is generated.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from esprobe.engines.memory import is_out_of_memory
+from esprobe.engines.slices import Span, WeightSlice, fill_noise, in_threads, spans
+from esprobe.engines.state import Sums, sums_of
+from esprobe.errors import PerturbationError
+from esprobe.noise.updates import by_noise
+from esprobe.trajectory import Trajectory, Update
+
+_TOGETHER = 16
+"""Updates added in one pass over the accumulator: a piece is read once for all of them, and what an interrupt loses is
+bounded."""
+
+BLOCK = 1 << 24
+"""Elements that a device works on at a time where a temporary is needed: 64 MiB of float32."""
+
+
+class _Members(NamedTuple):
+    """Noise to be added, in order: of each seed, what it is multiplied by, one after the other."""
+
+    scheme: str
+    terms: tuple[tuple[int, list[float]], ...]
+
+
+class Accumulator:
+    """D of ES v1 for every slice of a model, or nothing as long as there are no updates."""
+
+    def __init__(self, weights: Sequence[WeightSlice], threads: Executor) -> None:
+        self._weights = weights
+        self._threads = threads
+        self._parts: dict[int, torch.Tensor] = {}
+        self._trained: tuple[str, str, str | None] | None = None  # recipe, noise and scope that ``_parts`` is for
+        self._digest: str | None = None  # of the updates that it holds; None while it is changed
+
+    def part(self, index: int) -> torch.Tensor | None:
+        """(rows * cols,) float32, D of the slice of that number; None where nothing is trained."""
+        return self._parts.get(index)
+
+    @property
+    def indices(self) -> Iterable[int]:
+        """Numbers of the slices that have a part."""
+        return self._parts.keys()
+
+    @property
+    def device(self) -> str | None:
+        """Where it lies; None if there is none."""
+        return str(next(iter(self._parts.values())).device) if self._parts else None
+
+    def clear(self) -> None:
+        """Forget all updates, and free the memory."""
+        self._parts, self._trained, self._digest = {}, None, None
+
+    def sums(self) -> list[tuple[WeightSlice, Sums]]:
+        """For the digest of the state: the slices that have a part, and its sums."""
+        return [(self._weights[index], sums_of(part, self._weights[index])) for index, part in self._parts.items()]
+
+    def advance(self, trajectory: Trajectory) -> None:
+        """Hold the sum of a trajectory's updates: add those that are missing, or start again.
+
+        Raises:
+            PerturbationError: the scope matches no tensor, or there is no memory.
+        """
+        if not trajectory.updates:
+            self.clear()
+            return
+        needed = 4 * sum(self._weights[index].live.numel() for index in in_scope(self._weights, trajectory.scope))
+        with enough_memory(f"training needs 4 bytes more for each weight, {needed / 2**30:.2f} GiB"):
+            done = self._held(trajectory)
+            if done is None:
+                self._start(trajectory)
+                done = 0
+            for first in range(done, len(trajectory.updates), _TOGETHER):
+                updates = trajectory.updates[first : first + _TOGETHER]
+                self._digest = None
+                self._add(_members(trajectory.noise, updates))
+                self._digest = trajectory.digests[first + len(updates)]
+
+    def _held(self, trajectory: Trajectory) -> int | None:
+        """How many of the trajectory's updates it holds; None if it holds others, or was interrupted."""
+        if self._digest is None or self._trained != _trained(trajectory):
+            return None
+        return trajectory.digests.index(self._digest) if self._digest in trajectory.digests else None
+
+    def _start(self, trajectory: Trajectory) -> None:
+        chosen = in_scope(self._weights, trajectory.scope)
+        if self._trained == _trained(trajectory):
+            for part in self._parts.values():
+                part.zero_()
+        else:
+            self.clear()
+            self._parts = _zeros(self._weights, chosen)
+            self._trained = _trained(trajectory)
+        self._digest = trajectory.recipe
+
+    def _add(self, members: _Members) -> None:
+        on_cpu: list[Span] = []
+        for index, part in self._parts.items():
+            if self._weights[index].live.is_cuda:
+                self._add_on_gpu(members, index, part)
+            else:
+                on_cpu += spans(index, part.numel())
+        in_threads(self._threads, lambda share: self._add_to_share(members, share), on_cpu)
+
+    def _add_to_share(self, members: _Members, share: Sequence[Span]) -> int:
+        """Add all members to one share, which stays in the cache meanwhile; returns its elements."""
+        places = [self._parts[span.index][span.place].numpy() for span in share]
+        total = np.concatenate(places)
+        noise, product = np.empty_like(total), np.empty_like(total)
+        for seed, coefficients in members.terms:
+            fill_noise(self._weights, share, seed, members.scheme, noise)
+            for coefficient in coefficients:
+                np.multiply(noise, np.float32(coefficient), out=product)
+                total += product
+        done = 0
+        for place in places:
+            place[:] = total[done : done + place.size]
+            done += place.size
+        return done
+
+    def _add_on_gpu(self, members: _Members, index: int, part: torch.Tensor) -> None:
+        raise NotImplementedError
+
+
+def in_scope(weights: Sequence[WeightSlice], scope: str | None) -> list[int]:
+    """Numbers of the slices whose tensor's name matches; all without a scope.
+
+    Raises:
+        PerturbationError: none does.
+    """
+    chosen = [index for index, weight in enumerate(weights) if re.search(scope or "", weight.name)]
+    if not chosen:
+        names = {weight.name for weight in weights}
+        raise PerturbationError(
+            f"the scope {scope!r} matches none of the {len(names)} tensors, so nothing would be perturbed; "
+            f"names look like {min(names)}"
+        )
+    return chosen
+
+
+@contextmanager
+def enough_memory(need: str) -> Iterator[None]:
+    """Turn running out of memory in the body into a PerturbationError that says what was needed."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as err:
+        if not is_out_of_memory(err):
+            raise
+        raise PerturbationError(
+            f"{need}, for which there is not enough free memory; use a 16-bit --dtype, fewer workers on this device, a "
+            f"smaller --gpu-memory-utilization (with vLLM), or a smaller model"
+        ) from err
+
+
+def _trained(trajectory: Trajectory) -> tuple[str, str, str | None]:
+    return trajectory.recipe, trajectory.noise, trajectory.scope
+
+
+def _members(scheme: str, updates: Iterable[Update]) -> _Members:
+    return _Members(scheme, tuple(term for update in updates for term in by_noise(*update)))
+
+
+def _zeros(weights: Sequence[WeightSlice], chosen: Sequence[int]) -> dict[int, torch.Tensor]:
+    """An accumulator of zeros on the weights' device; in the machine's memory if the device has none left."""
+
+    def on(device: torch.device | str) -> dict[int, torch.Tensor]:
+        return {index: torch.zeros(weights[index].live.numel(), dtype=torch.float32, device=device) for index in chosen}
+
+    device = weights[chosen[0]].live.device
+    if device.type == "cuda":
+        try:
+            return on(device)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()  # the parts that did fit
+    return on("cpu")
