@@ -13,20 +13,9 @@ PACKAGE = Path(__file__).parent.parent / "esprobe"
 ROOMS: dict[str, set[str]] = {
     "__main__": {"cli", "sampling"},
     "cli": {
-        *(
-            "analysis",
-            "maintenance",
-            "report",
-            "results",
-            "training",
-            "sampling",
-            "workers",
-            "scan",
-            "doctor",
-            "store",
-            "engines",
-        ),
-        *("tasks", "noise", "records", "spec", "errors", "tables", "safe_text", "atomic_file", "paths", "defaults", ""),
+        *("analysis", "maintenance", "report", "results", "training", "sampling", "workers", "models", "scan"),
+        *("doctor", "store", "engines", "tasks", "noise", "records", "spec", "errors", "tables", "safe_text"),
+        *("atomic_file", "paths", "defaults", ""),
     },
     "report": {"results", "stats", "records", "spec", "tables", "safe_text"},
     "analysis": {"results", "stats", "store", "tasks", "records", "spec", "errors"},
@@ -34,9 +23,13 @@ ROOMS: dict[str, set[str]] = {
     "training": {
         *("sampling", "workers", "store", "engines", "tasks", "es", "trajectory", "records", "spec", "errors", "paths"),
     },
-    "sampling": {"workers", "engines", "tasks", "store", "noise", "records", "spec", "errors", "paths", "defaults", ""},
+    "sampling": {
+        *("workers", "models", "engines", "tasks", "store", "noise", "records", "spec", "errors", "paths", "defaults"),
+        "",
+    },
     "scan": {"store", "records", "spec", "errors", "paths", "tables", "safe_text"},
     "maintenance": {"store", "tasks", "noise", "es", "records", "spec", "errors", "paths", "atomic_file", ""},
+    "models": {"engines", "store", "errors"},
     "workers": {"doctor", "engines", "tasks", "trajectory", "records", "spec", "seeds", "errors", "defaults", ""},
     "doctor": {"engines", "noise", "spec", "errors", "tables", "safe_text"},
     "stats": {"records", "spec"},

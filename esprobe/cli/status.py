@@ -18,7 +18,8 @@ from esprobe.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from esprobe.records import ConditionStatus, SessionRecord, TrainingStatus
+    from esprobe.records import ConditionStatus, SessionRecord
+    from esprobe.records.training import TrainingStatus
 
 
 MOST_RUNS = 4

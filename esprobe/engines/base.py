@@ -19,6 +19,25 @@ StopCheck = Callable[[], bool]
 
 
 @dataclass(frozen=True)
+class Lineage:
+    """How a trained model came from another one.
+
+    Attributes:
+        base: name of the model that was trained.
+        base_fingerprint: its fingerprint.
+        dtype: the dtype that it was trained in.
+        trajectory: its training.
+        snapshots: folder of snapshots of the training, which may not exist.
+    """
+
+    base: str
+    base_fingerprint: str
+    dtype: str
+    trajectory: Trajectory
+    snapshots: str
+
+
+@dataclass(frozen=True)
 class ModelIdentity:
     """What decides an engine's outputs and is known before anything is loaded.
 
@@ -26,11 +45,18 @@ class ModelIdentity:
         model: the name that was asked for.
         fingerprint: digest of the weights, tokenizer and configuration behind that name.
         dtype: the dtype that the weights are served in, "auto" resolved.
+        lineage: how it was trained, if its weights are not those of a checkpoint.
     """
 
     model: str
     fingerprint: str
     dtype: str
+    lineage: Lineage | None = None
+
+    @property
+    def checkpoint(self) -> str:
+        """Name of the checkpoint that is loaded: a trained model's base."""
+        return self.model if self.lineage is None else self.lineage.base
 
 
 @dataclass(frozen=True)

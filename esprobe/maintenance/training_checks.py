@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from esprobe.errors import StoreError
 from esprobe.es import Draw, coefficients, fitness, population, problems_of
-from esprobe.records import Iteration, TrainingRun
+from esprobe.records.training import Iteration, TrainingRun
 from esprobe.store.reader import RolloutStore
 from esprobe.store.training import rewards, training_runs, trajectory_of
 

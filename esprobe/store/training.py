@@ -8,7 +8,8 @@ from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from esprobe.errors import RolloutConflictError, StoreError
-from esprobe.records import Extent, Iteration, Member, TrainingRun
+from esprobe.records import Extent
+from esprobe.records.training import Iteration, Member, TrainingRun
 from esprobe.spec import digest_of
 from esprobe.store import migrations
 from esprobe.store.database import damaged, parsed
@@ -59,6 +60,11 @@ def trajectory_of(run: TrainingRun, path: Path) -> Trajectory:
                 damaged(path, f"the update of iteration {number} of training run {run.id} does not match its digest")
             )
     return made
+
+
+def snapshots_of(database: Path) -> Path:
+    """The folder for snapshots of trained weights: a cache beside the database, which may be deleted at any time."""
+    return database.with_name(f"{database.name}.snapshots")
 
 
 def trained_models(store: RolloutStore) -> dict[str, tuple[int, int]]:

@@ -18,7 +18,7 @@ from esprobe.sampling.run import check_stop_loops, check_stored, engines_of, ide
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, Problem, digest_of
 from esprobe.store import RolloutWriter
-from esprobe.store.training import add_to_session, register_run, training_runs
+from esprobe.store.training import add_to_session, register_run, snapshots_of, training_runs
 from esprobe.tasks import DataSet, Task, load_task
 from esprobe.tasks.selection import past_the_end, select_problems
 from esprobe.training.health import Health
@@ -26,7 +26,7 @@ from esprobe.training.iterations import Iterations
 from esprobe.training.job import TrainingJob
 from esprobe.training.progress import RunProgress
 from esprobe.training.same_state import SameState
-from esprobe.training.stored_run import check_recipe, check_scorers, snapshots_of
+from esprobe.training.stored_run import check_recipe, check_scorers
 from esprobe.workers import provenance
 from esprobe.workers.start import start_pool
 from esprobe.workers.worker import WorkerFingerprint

@@ -2,17 +2,11 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from esprobe.errors import StoreError, UsageError
-from esprobe.records import TrainingRun
+from esprobe.records.training import TrainingRun
 from esprobe.store import RolloutStore
-
-
-def snapshots_of(database: Path) -> Path:
-    """The folder for snapshots of trained weights: a cache beside the database, which may be deleted at any time."""
-    return database.with_name(f"{database.name}.snapshots")
 
 
 def check_recipe(recipe: Mapping[str, Any], runs: Sequence[TrainingRun]) -> str | None:
