@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "doctor": {"engines", "noise", "spec", "errors", "tables", "safe_text"},
     "stats": {"records", "spec"},
     "store": {"trajectory", "records", "spec", "errors", "paths", "atomic_file"},
-    "engines": {"noise", "trajectory", "spec", "seeds", "errors", "paths", "defaults"},
+    "engines": {"noise", "trajectory", "spec", "seeds", "errors", "paths", "atomic_file", "defaults"},
     "bundled": {"tasks", "spec", "seeds", "errors"},
     "tasks": {"records", "spec", "seeds", "errors"},
     "records": {"spec"},

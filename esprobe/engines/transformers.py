@@ -138,7 +138,8 @@ class TransformersEngine:
     def evolve(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> str:
         if not trajectory.updates and self._pristine is None:
             return state_digest([])  # the loaded model, as it is
-        return state_digest((weight.name, sums) for weight, sums in self._weights().evolve(trajectory))
+        found = self._weights().evolve(trajectory, snapshots, write=write)
+        return state_digest((weight.name, sums) for weight, sums in found)
 
     def settle(self) -> None:
         if self._pristine is not None:

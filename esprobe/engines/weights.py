@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,8 +161,12 @@ class PristineWeights:
         for index in range(len(self._weights)):
             self._restore(index)
 
-    def evolve(self, trajectory: Trajectory) -> list[tuple[WeightSlice, Sums]]:
+    def evolve(
+        self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False
+    ) -> list[tuple[WeightSlice, Sums]]:
         """Train the weights by a trajectory's updates, or take training back if it has none.
+
+        The arguments are those of ``Engine.evolve``.
 
         Returns:
             The trained slices and, for the digest of the state, the sums of their accumulators.
@@ -170,7 +175,7 @@ class PristineWeights:
             PerturbationError: the scope matches no tensor, or there is no memory.
         """
         try:
-            self._accumulator.advance(trajectory)
+            self._accumulator.advance(trajectory, snapshots, write=write)
         finally:
             self.restore()  # after an interrupt, too, the live weights are what the accumulator says
         return self._accumulator.sums()
