@@ -44,6 +44,6 @@ def check_scorers(store: RolloutStore, run: TrainingRun, conditions: Sequence[in
             raise StoreError(
                 f"the rollouts of condition {condition_id} of training run {run.id} are scored by {min(others)} now, "
                 f"and the run's fitness is by {run.recipe['scorer']}, so its next update would follow other rewards; "
-                f"undo that with: esprobe rescore --db {shlex.quote(str(store.path))} --condition {condition_id} "
-                f"--scorer {run.recipe['scorer']} --write"
+                f"undo that with: esprobe rescore --db {shlex.quote(str(store.path))} --scorer {run.recipe['scorer']} "
+                f"--write"
             )
