@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from itertools import zip_longest
 from logging import getLogger
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from esprobe.engines.slices import Span, WeightSlice, fill_noise, in_threads, sp
 from esprobe.engines.snapshots import newest_snapshot, write_snapshot
 from esprobe.engines.state import Sums, state_digest, sums_of
 from esprobe.errors import PerturbationError
+from esprobe.noise import noise_key
 from esprobe.noise.updates import by_noise
 from esprobe.trajectory import Trajectory, Update
 
@@ -180,7 +182,20 @@ class Accumulator:
         return done
 
     def _add_on_gpu(self, members: _Members, index: int, part: torch.Tensor) -> None:
-        raise NotImplementedError
+        """Add all members to one slice in one launch; if its part is in the machine's memory, block by block."""
+        from esprobe.engines.triton_noise import accumulate  # triton comes with torch's CUDA builds only
+
+        weight = self._weights[index]
+        terms = [
+            (noise_key(seed, weight.name, weight.numel, members.scheme), first, second)
+            for seed, coefficients in members.terms
+            for first, second in zip_longest(coefficients[::2], coefficients[1::2], fillvalue=0.0)
+        ]
+        for block in weight.blocks(max(1, weight.live.numel()) if part.is_cuda else BLOCK):
+            there = part[block.place].to(weight.live.device)  # itself, if it is there
+            accumulate(there, terms, block.start, block.rows, block.cols, block.row_stride)
+            if not part.is_cuda:
+                part[block.place].copy_(there)
 
 
 def in_scope(weights: Sequence[WeightSlice], scope: str | None) -> list[int]:

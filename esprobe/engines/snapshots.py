@@ -25,6 +25,9 @@ _KEPT = 2
 
 _SUFFIX = ".safetensors"
 _BROKEN = (OSError, SafetensorError, ValueError, KeyError, TypeError)
+_checked: set[tuple[str, int, int, int]] = set()
+"""Files (path, inode, size, time) whose numbers this process has compared with their digest: a checkpoint in many parts
+is trained part by part."""
 _log = getLogger(__name__)
 
 
@@ -38,7 +41,7 @@ class Snapshot:
             path: the file.
             iterations: how many of the trajectory's updates it should hold.
             trajectory: the run that it should be of.
-            sizes: elements of every tensor that is trained.
+            sizes: elements of the tensors that are wanted of it, by name.
 
         Raises:
             ValueError: it is another run's, or damaged; so do OSError, SafetensorError, KeyError and TypeError.
@@ -49,12 +52,17 @@ class Snapshot:
         told = json.loads((file.metadata() or {})["esprobe"])
         if told["trained"] != _trained(trajectory, iterations):
             raise ValueError("it is of another run")
-        found = {name: self._tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
-        if {name: tensor.numel() for name, tensor in found.items()} != sizes:
-            raise ValueError("its tensors are not those that are trained")
-        sums = ((name, sums_of(flat, WeightSlice(name, flat.numel(), 0, flat))) for name, flat in found.items())
-        if state_digest(sums) != told["state"]:
-            raise ValueError("its numbers are not those that were written")
+        lacking = sorted(name for name, size in sizes.items() if file.get_slice(name).get_shape() != [size])
+        if lacking:
+            raise ValueError(f"{lacking[0]} has another size")
+        entry = path.stat()
+        checked = (str(path.resolve()), entry.st_ino, entry.st_size, entry.st_mtime_ns)
+        if checked not in _checked:
+            flats = ((name, self._tensor(name)) for name in file.keys())  # noqa: SIM118 - safe_open is no mapping
+            sums = ((name, sums_of(flat, WeightSlice(name, flat.numel(), 0, flat))) for name, flat in flats)
+            if state_digest(sums) != told["state"]:
+                raise ValueError("its numbers are not those that were written")
+            _checked.add(checked)
 
     def part(self, weight: WeightSlice) -> torch.Tensor:
         """(rows * cols,) float32: the accumulator of one slice."""
