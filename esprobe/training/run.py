@@ -23,7 +23,7 @@ from esprobe.tasks import DataSet, Task, load_task
 from esprobe.tasks.selection import past_the_end, select_problems
 from esprobe.training.health import Health
 from esprobe.training.iterations import Iterations
-from esprobe.training.job import TrainingJob
+from esprobe.training.job import TrainingJob, greedy_condition
 from esprobe.training.progress import RunProgress
 from esprobe.training.same_state import SameState
 from esprobe.training.stored_run import check_recipe, check_scorers
@@ -68,7 +68,7 @@ def train(job: TrainingJob, database: Path, observer: Observer, stop: StopSignal
         # As for sampling: an existing database is opened first, a new one is created last.
         store = stack.enter_context(RolloutWriter.open(database)) if kind_of(database) != "nothing" else None
         identity = identify(job.sampling)
-        greedy = _greedy(job, task, data, identity)
+        greedy = greedy_condition(job, task, data, identity)
         if store is None:
             store = stack.enter_context(RolloutWriter.open(database))
         training = _Command(job, task, data, problems, identity, greedy, store, observer)
@@ -110,13 +110,6 @@ class _Problems:
                 f"{len(training)} or less, or more --problems"
             )
         return cls(training, evaluation)
-
-
-def _greedy(job: TrainingJob, task: Task, data: DataSet, identity: ModelIdentity) -> Condition:
-    """The greedy condition of the base model."""
-    baseline = replace(job.sampling, baseline=True, sigmas=())
-    ((greedy, _, _),) = baseline.conditions(task, data, identity)
-    return greedy
 
 
 class _Command:
