@@ -95,6 +95,8 @@ def read_status(db: Path) -> dict[str, Any]:
 
 
 def _training(one: "TrainingStatus") -> dict[str, Any]:
+    from esprobe.store.training import population_size
+
     run = one.run
     means = [math.fsum(member.fitness for member in done.members) / len(done.members) for done in run.iterations]
     return {
@@ -103,7 +105,7 @@ def _training(one: "TrainingStatus") -> dict[str, Any]:
         "recipe": dict(run.recipe),
         "iterations": len(run.iterations),
         "rollouts": one.rollouts,
-        "rollouts_per_iteration": one.per_iteration,
+        "rollouts_per_iteration": population_size(run),
         "begun": one.begun,
         "tokens": one.tokens,
         "mean_fitness": means,

@@ -66,9 +66,3 @@ class TrainingStatus(NamedTuple):
     rollouts: int
     tokens: int
     begun: int
-
-    @property
-    def per_iteration(self) -> int:
-        """Rollouts of one iteration's population."""
-        count: int = self.run.recipe["population"] * self.run.recipe["problems_per_iteration"]
-        return count

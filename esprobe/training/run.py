@@ -215,7 +215,7 @@ class _Command:
         """The sampling loop over what an iteration lacks; None if it lacks nothing."""
         plan = self._iterations.plan(number)
         progress.begin(number, plan.stored + (self._iterations.population if number < self._iterations.finished else 0))
-        if Iterations.is_drawn(plan):
+        if not plan.has_work:
             return None
         add_to_session(self._store, session_id, self._iterations.extents(number, plan))
         self.conditions += [planned.condition_id for planned in plan.conditions]
@@ -244,8 +244,10 @@ class _Command:
             if evaluated and plan.condition_ids & set(self.conditions):
                 self._observer.notice(f"after {number:,} iterations{evaluated}")
             return True
+        if (state := pool.states.get(made.trajectory.digest)) is None:
+            return False  # stopped before a worker had brought its weights there
         cut_off = made.cut_off(plan)
-        done = made.finish(number, pool.states[made.trajectory.digest])
+        done = made.finish(number, state)
         scores = [member.fitness for member in done.members]
         self._observer.notice(
             f"iteration {number + 1:,} of {self._job.iterations:,}: fitness mean {fitness(scores):.4f}, best "

@@ -183,6 +183,36 @@ class TestVerify:
         assert len(iterations(trained)) == 5
 
 
+class TestSalvage:
+    def test_a_whole_file_keeps_its_runs(self, trained: Path) -> None:
+        folder = trained.parent
+        done = run_esprobe(folder, "salvage", "es.db", "--into", "new.db")
+        assert done.returncode == 0, done.stderr
+        assert iterations(folder / "new.db") == iterations(trained)
+        assert drawn(folder / "new.db") == drawn(trained)
+
+    def test_an_iteration_that_lost_a_rollout_is_drawn_and_computed_again(self, trained: Path) -> None:
+        folder = trained.parent
+        before, rollouts = iterations(trained), drawn(trained)
+        lost = "SELECT min(id) FROM condition WHERE kind = 'training' AND json_extract(identity, '$.iteration') = 2"
+        with sqlite3.connect(trained) as connection:
+            connection.execute(f"DELETE FROM rollout WHERE condition_id = ({lost}) AND problem_id = 3")
+        assert run_esprobe(folder, "salvage", "es.db", "--into", "new.db").returncode == 0
+        assert [row[1] for row in iterations(folder / "new.db")] == [0, 1]
+        done = run_esprobe(folder, *scripted(folder, "--iterations", 5, "--db", "new.db"))
+        assert done.returncode == 0 and "(4 rollouts now)" in done.stdout, done.stderr
+        assert (iterations(folder / "new.db"), drawn(folder / "new.db")) == (before, rollouts)
+
+
+def test_killed_between_the_last_rollout_and_the_update(trained: Path) -> None:
+    folder, before = trained.parent, iterations(trained)
+    with sqlite3.connect(trained) as connection:
+        connection.execute("DELETE FROM iteration WHERE iteration >= 3")
+    done = run_esprobe(folder, *scripted(folder, "--iterations", 5, "--db", "es.db"))
+    assert done.returncode == 0 and "(0 rollouts now)" in done.stdout, done.stderr
+    assert iterations(trained) == before
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("options", "message"),
