@@ -1,6 +1,7 @@
 """What training adds to sampling: advancing by an iteration's update, and making a model again from its updates.
 
-python -m tests.benchmarks.updates
+OMP_NUM_THREADS=1 python -m tests.benchmarks.updates share
+OMP_NUM_THREADS=2 python -m tests.benchmarks.updates again
 """
 
 import argparse
@@ -36,10 +37,15 @@ def load() -> TransformersEngine:
     return TransformersEngine.load(TransformersEngine.identify("tiny", "float32"), options)
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
+def spent(work: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds by the clock, and of all cores together."""
+    clock, cores = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.perf_counter() - clock, time.process_time() - cores
+
+
+def tell(what: str, seconds: tuple[float, float]) -> None:
+    print(f"{seconds[0]:8.2f} s, {seconds[1]:8.2f} s of processor time: {what}")
 
 
 def share(engine: TransformersEngine, population: int, problems: int, max_tokens: int) -> None:
@@ -56,10 +62,12 @@ def share(engine: TransformersEngine, population: int, problems: int, max_tokens
     texts(engine, requests)
     steps = run(8, population)
     engine.evolve(steps.upto(1))
-    advancing = [seconds(lambda i=i: engine.evolve(steps.upto(i))) for i in range(2, 9)]  # type: ignore[misc]
-    drawing, advance = seconds(draw), sorted(advancing)[len(advancing) // 2]
-    print(f"{drawing:8.2f} s drawing {population} x {problems} problems greedily, at most {max_tokens} tokens")
-    print(f"{advance:8.2f} s advancing by an update of {population}: {100 * advance / drawing:.1f} % of that")
+    advancing = [spent(lambda i=i: engine.evolve(steps.upto(i))) for i in range(2, 9)]  # type: ignore[misc]
+    drawing, advance = spent(draw), sorted(advancing)[len(advancing) // 2]
+    tell(f"drawing {population} x {problems} problems greedily, at most {max_tokens} tokens", drawing)
+    tell(f"advancing by an update of {population}", advance)
+    clock, cores = (100 * part / whole for part, whole in zip(advance, drawing, strict=True))
+    print(f"that is {clock:.1f} % by the clock, {cores:.1f} % of processor time")
 
 
 def again(iterations: int, population: int) -> None:
@@ -74,24 +82,24 @@ def again(iterations: int, population: int) -> None:
             assert state in ("", found)
             state = found
 
-        print(
-            f"{seconds(lambda: rebuild(load(), folder, True)):8.2f} s making {iterations} x {population} from nothing"
-        )
-        files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        newest = files[-1]
-        print(f"{'':11}({len(files)} snapshots of {newest.stat().st_size / 1e6:.1f} MB were kept)")
-        print(f"{seconds(lambda: rebuild(load(), folder)):8.2f} s loading the model and making it from a snapshot")
+        tell(f"making {iterations} x {population} from nothing", spent(lambda: rebuild(load(), folder, True)))
+        sizes = [path.stat().st_size / 1e6 for path in folder.iterdir()]
+        print(f"{len(sizes)} snapshots of {max(sizes, default=0):.1f} MB were kept")
+        tell("loading the model and making it from a snapshot", spent(lambda: rebuild(load(), folder)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=["share", "again"])
     parser.add_argument("--population", type=int, default=30)
     parser.add_argument("--problems", type=int, default=200)
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--iterations", type=int, default=500, help="of the model that is made again")
     chosen = parser.parse_args()
-    share(load(), chosen.population, chosen.problems, chosen.max_tokens)
-    again(chosen.iterations, chosen.population)
+    if chosen.what == "share":
+        share(load(), chosen.population, chosen.problems, chosen.max_tokens)
+    else:
+        again(chosen.iterations, chosen.population)
 
 
 if __name__ == "__main__":
