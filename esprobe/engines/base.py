@@ -65,6 +65,7 @@ class EngineOptions:
 
     Attributes:
         perturbs: whether weights will be changed, so that nothing may be cached across requests.
+        trains: whether weights will be trained, which needs an accumulator beside the copy that ``perturbs`` needs.
         batch_size: prompts per batch, for engines that do not schedule requests themselves.
         max_num_seqs: sequences in vLLM's running batch.
         gpu_memory_utilization: share of the device's memory that vLLM takes.
@@ -74,6 +75,7 @@ class EngineOptions:
     """
 
     perturbs: bool = False
+    trains: bool = False
     batch_size: int = defaults.BATCH_SIZE
     max_num_seqs: int = defaults.MAX_NUM_SEQS
     gpu_memory_utilization: float = defaults.GPU_MEMORY_UTILIZATION
