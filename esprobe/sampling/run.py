@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -249,7 +249,7 @@ class _Sampling:
             job.command,
             self._scorer,
             extents,
-            _engines(pool),
+            _engines(pool, job, self._identity),
             provenance.versions(),
             provenance.hardware(),
             shard=None if job.shard == WHOLE else str(job.shard),
@@ -278,9 +278,19 @@ def _announce(store: RolloutWriter, wanted: Sequence[Condition], observer: Obser
     announce_new(wanted, planned, observer)
 
 
-def _engines(pool: WorkerPool) -> dict[str, Any]:
+def _engines(pool: WorkerPool, job: Job, identity: ModelIdentity) -> dict[str, Any]:
     workers = {"workers": pool.size} if pool.size > 1 else {}
-    return dict(pool.ready.engine) | workers
+    return {**pool.ready.engine, **workers, **_origin(job, identity)}
+
+
+def _origin(job: Job, identity: ModelIdentity) -> Mapping[str, str]:
+    """What the model's checkpoint says it was made from, so that a report knows which of two models is the base."""
+    if not engines.find_engine(job.engine).traits.has_weights:
+        return {}
+    from esprobe.engines.checkpoint import find_checkpoint
+    from esprobe.engines.origin import origin
+
+    return origin(find_checkpoint(identity.model))
 
 
 def _raise_set_aside(pool: WorkerPool) -> NoReturn:
