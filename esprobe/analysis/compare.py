@@ -8,7 +8,7 @@ from esprobe.analysis.load import check_ks, known_conditions, load
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.nulls import known_nulls
 from esprobe.analysis.pairs import comparable, compare_conditions, compare_null
-from esprobe.analysis.roles import find_roles
+from esprobe.analysis.roles import find_roles, listed, models_of
 from esprobe.analysis.training_gain import training_gain
 from esprobe.errors import UsageError
 from esprobe.records import StoredCondition
@@ -80,8 +80,9 @@ def compare_models(
         roles = find_roles(store, known, base, trained)
         if not isinstance(roles, Roles):
             raise UsageError(
-                "it is not clear which of this file's models is the base and which the trained one; name both with "
-                "--base and --trained, or two conditions: esprobe compare A B"
+                f"it is not clear which model is the base and which the trained one (there are: "
+                f"{listed(models_of(known))}); name both with --base and --trained, or two conditions: esprobe compare "
+                f"A B"
             )
         of_both = [
             c for c in known if c.condition.model_fingerprint in (roles.base.fingerprint, roles.trained.fingerprint)

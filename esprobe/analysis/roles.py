@@ -80,13 +80,13 @@ def _named(models: Sequence[Model], base: str | None, trained: str | None) -> Ro
         if len(others) != 1:
             raise UsageError(
                 f"with {given} alone it is clear which model has the other role only where there are two models; add "
-                f"{missing}: {_listed(others)}"
+                f"{missing}: {listed(others)}"
             )
         first, second = first or others[0], second or others[0]
     if first == second:
         raise UsageError(
             f"--base and --trained both mean {first.name}, and a model gains nothing over itself; name two of: "
-            f"{_listed(models)}"
+            f"{listed(models)}"
         )
     return Roles(first, second)
 
@@ -103,11 +103,9 @@ def _model(models: Sequence[Model], option: str, name: str) -> Model:
     if matching:
         raise UsageError(
             f"{option} {name} fits several models; give more of the name, or the first {FEWEST_DIGITS} digits of the "
-            f"fingerprint: {_listed(matching)}"
+            f"fingerprint: {listed(matching)}"
         )
-    raise UsageError(
-        f"{option} {name} is no model of these conditions, so it has no role; there are: {_listed(models)}"
-    )
+    raise UsageError(f"{option} {name} is no model of these conditions, so it has no role; there are: {listed(models)}")
 
 
 def _parts(name: str) -> list[str]:
@@ -115,5 +113,6 @@ def _parts(name: str) -> list[str]:
     return [part for part in re.split(r"[/\\]", name) if part not in ("", ".")]
 
 
-def _listed(models: Sequence[Model]) -> str:
+def listed(models: Sequence[Model]) -> str:
+    """Names of models with the first digits of their fingerprints, for an error."""
     return ", ".join(f"{model.name} ({model.fingerprint[:FEWEST_DIGITS]})" for model in models) or "none"

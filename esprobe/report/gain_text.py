@@ -13,8 +13,8 @@ from esprobe.safe_text import csv_text, markdown, plain
 from esprobe.stats.crossing import Crossing
 from esprobe.tables import boxed
 
-Block = str | tuple[Sequence[str], Sequence[Sequence[str]]]
-"""A paragraph, or a table: its head and its rows."""
+Block = str | tuple[Sequence[str], Sequence[Sequence[str]], Sequence[int]]
+"""A paragraph, or a table: its head, its rows, and the columns that hold words."""
 
 COLUMNS = ("quantity", "decoding", "k", "base", "trained", "estimate", "ci_low", "ci_high")
 
@@ -47,8 +47,9 @@ def gain_notes(results: Results) -> list[str]:
 
 def as_table(gain: TrainingGain) -> str:
     """For people at a terminal; ASCII but for names."""
-    blocks = [block if isinstance(block, str) else boxed(*block).rstrip("\n") for block in _blocks(gain, plain)]
-    return "\n\n".join(blocks) + "\n"
+    blocks = _blocks(gain, plain)
+    texts = [b if isinstance(b, str) else boxed(b[0], b[1], left=b[2]).rstrip("\n") for b in blocks]
+    return "\n\n".join(texts) + "\n"
 
 
 def as_markdown(gain: TrainingGain) -> str:
@@ -93,25 +94,28 @@ def reaching_k(point: Crossing) -> tuple[str, str]:
     beyond = f"more than {count(point.n)}"
     estimate = beyond if point.k is None else count(math.ceil(point.k))
     # Rounding up keeps what the set covers: it is the same for the true k and for the ends.
-    return estimate, _ranges(point, lambda k: count(math.ceil(k))) or (beyond if point.last > 0 else "1")
+    among = _ranges(point, lambda k: count(math.ceil(k)), least="1")
+    return estimate, among or (beyond if point.last > 0 else "1")
 
 
 def crossing_k(point: Crossing) -> tuple[str, str]:
     """k* and its confidence set."""
-    none = f"none up to {count(point.n)}"
-    return none if point.k is None else f"{point.k:.3g}", _ranges(point, lambda k: f"{k:.3g}") or none
+    k = f"none up to {count(point.n)}" if point.k is None else f"{point.k:.3g}"
+    return k, _ranges(point, lambda k: f"{k:.3g}") or "empty"
 
 
-def _ranges(point: Crossing, number: Callable[[float], str]) -> str:
+def _ranges(point: Crossing, number: Callable[[float], str], least: str | None = None) -> str:
+    """The confidence set in words; ``least`` stands for an end that is open below."""
     words = []
     for low, high in point.ranges:
-        if low is None:
-            words.append("any k" if high is None else f"up to {number(high)}")
-        elif high is None:
-            words.append(f"{number(low)} or more")
+        start = least if low is None else number(low)
+        if high is None:
+            words.append("any k" if start is None else f"{start} or more")
+        elif start is None:
+            words.append(f"up to {number(high)}")
         else:
-            one, other = number(low), number(high)
-            words.append(one if one == other else f"{one} to {other}")
+            stop = number(high)
+            words.append(start if start == stop else f"{start} to {stop}")
     return " or ".join(words)
 
 
@@ -205,7 +209,7 @@ def _reach_table(gain: TrainingGain, escape: Callable[[str], str]) -> Block:
     for r in gain.reaches:
         k = ("none", "none") if r.point is None else reaching_k(r.point)
         rows.append([escape(r.decoding), count(r.samples), *k, *([] if r.solved is None else [count(r.solved)])])
-    return ["base", "rollouts", "k", "95 % interval for k", *of], rows
+    return ["base", "rollouts", "k", "95 % interval for k", *of], rows, (0,)
 
 
 def _difference_table(pair: Coverage) -> Block:
@@ -219,7 +223,7 @@ def _difference_table(pair: Coverage) -> Block:
         ]
         for p in pair.difference.points
     ]
-    return ["k", "base", "trained", "trained - base", "all k at once"], rows
+    return ["k", "base", "trained", "trained - base", "all k at once"], rows, ()
 
 
 def _crossing_table(pairs: Sequence[Coverage], escape: Callable[[str], str]) -> Block:
@@ -229,7 +233,7 @@ def _crossing_table(pairs: Sequence[Coverage], escape: Callable[[str], str]) -> 
         last = pair.difference.points[-1]
         at_n = f"{points(last.estimate)} {points_between(last.ci_low, last.ci_high) or f'({last.note})'}"
         rows.append([escape(pair.decoding), *k, count(last.k), at_n])
-    return ["decoding", "k*", "95 % set for k*", "largest k", "trained - base there"], rows
+    return ["decoding", "k*", "95 % set for k*", "largest k", "trained - base there"], rows, (0,)
 
 
 def _lists(gain: TrainingGain, escape: Callable[[str], str]) -> Iterator[Block]:
@@ -243,7 +247,7 @@ def _lists(gain: TrainingGain, escape: Callable[[str], str]) -> Iterator[Block]:
                 [str(s.problem), *map(escape, (s.group, s.inputs, s.decoding)), str(s.seed), escape(s.text)]
                 for s in made.shown
             ]
-            yield head, rows
+            yield head, rows, (1, 2, 3, 5)
 
 
 def _first_shown(made: OnlyOne) -> str:

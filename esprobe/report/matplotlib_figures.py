@@ -103,7 +103,7 @@ def _lines(axes: "Axes", all_series: tuple[Series, ...]) -> None:
             high = [float("nan") if value is None else value for value in series.high]
             axes.fill_between(x, low, high, color=_colour(series), alpha=BAND, lw=0)
         style: dict[str, Any] = {"color": _colour(series), "ls": DASHES[series.style.dash]}
-        style |= {"lw": 3.2, "ms": 8} if series.style.bold else {"lw": 1.6, "ms": 5}
+        style |= {"lw": 3.2, "ms": 9, "zorder": 3} if series.style.bold else {"lw": 1.6, "ms": 5}
         axes.plot(x, series.y, marker=MARKERS.get(series.style.marker), label=plain(series.label), **style)
 
 

@@ -86,10 +86,11 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class _Paired:
-    """Two sides and the covariances of their means under one target, all (K, K)."""
+    """Two sides, the (K,) differences b - a of their means, and (K, K) covariances of means under one target."""
 
     a: Side
     b: Side
+    differences: NDArray[np.float64]
     of_a: NDArray[np.float64]
     of_b: NDArray[np.float64]
     of_difference: NDArray[np.float64]
@@ -125,11 +126,11 @@ def paired_difference(
         raise ValueError("both sides must have the same problems and the same k")
     note = _missing(a, b, target)
     differences = b.values - a.values
-    means = differences.mean(axis=0)
     # Sign flips treat problems as a random sample.
     flipped = target == "problems like these" and len(differences) > 1
     flips = sign_flip(differences).tolist() if flipped else [None] * len(a.ks)
     pair = _paired(a, b, target, shared_seeds)
+    means = pair.differences
     points = []
     band = _band_critical(pair, level) if note is None else None
     for j, k in enumerate(a.ks):
@@ -178,7 +179,7 @@ def pointwise_intervals(
     critical = t_quantile((1 + level) / 2, max(pair.clusters - 1, 1))
     ends = np.full((2, len(a.ks)), np.nan)
     for j in range(len(a.ks)):
-        found = _recovered(float(a.values[:, j].mean()), float(b.values[:, j].mean()), pair, j)(critical)
+        found = _recovered(pair, j)(critical)
         if found is not None:
             ends[:, j] = found
     return ends[0], ends[1]
@@ -208,16 +209,19 @@ def _paired(a: Side, b: Side, target: Target, shared_seeds: bool) -> _Paired:
         seeds = seeds_a + seeds_b
         # The perturbations' variance already contains that of their rollouts.
         rollouts = rollouts_a * a.shares_noise + rollouts_b * b.shares_noise
-    like = _two_way(_between(b.values - a.values), seeds, rollouts)
+    differences = b.values - a.values
+    means = differences.mean(axis=0)
+    like = _two_way(_between(differences), seeds, rollouts)
     clusters = min(side.clusters for side in (a, b))
     if target == "problems like these":
-        return _Paired(a, b, like_a, like_b, like, clusters, target)
+        return _Paired(a, b, means, like_a, like_b, like, clusters, target)
     within_a, within_b = _within(a, seeds_a, rollouts_a), _within(b, seeds_b, rollouts_b)
     within = seeds if shared_seeds else within_a + within_b
     several = len(a.values) > 1
     return _Paired(
         a,
         b,
+        means,
         _capped(within_a, like_a) if several else within_a,
         _capped(within_b, like_b) if several else within_b,
         _capped(within, like) if several else within,
@@ -265,7 +269,7 @@ def _band_critical(pair: _Paired, level: float) -> float | None:
 
 def _with_intervals(point: DifferencePoint, pair: _Paired, j: int, level: float, band: float | None) -> DifferencePoint:
     df = max(pair.clusters - 1, 1)
-    around = _recovered(point.a, point.b, pair, j)
+    around = _recovered(pair, j)
     critical = t_quantile((1 + level) / 2, df)
     pointwise = around(critical)
     if pointwise is None:
@@ -279,8 +283,10 @@ def _with_intervals(point: DifferencePoint, pair: _Paired, j: int, level: float,
     )
 
 
-def _recovered(mean_a: float, mean_b: float, pair: _Paired, j: int) -> "Callable[[float], tuple[float, float] | None]":
+def _recovered(pair: _Paired, j: int) -> "Callable[[float], tuple[float, float] | None]":
     """The interval of one difference as a function of its critical value; None where nothing varies."""
+    mean_a, mean_b = (float(side.values[:, j].mean()) for side in (pair.a, pair.b))
+    estimate = float(pair.differences[j])
     v_a, v_b, v_d = (float(v[j, j]) for v in (pair.of_a, pair.of_b, pair.of_difference))
     # How much less the difference varies than two independent sides would. With a correlation inside the root, as
     # Newcombe has it, intervals of skewed and strongly correlated sides would be too wide.
@@ -313,7 +319,6 @@ def _recovered(mean_a: float, mean_b: float, pair: _Paired, j: int) -> "Callable
         up = shrunk * math.hypot(high_b - mean_b, mean_a - low_a)
         if down == up == 0:
             return None
-        estimate = mean_b - mean_a
         return max(-1.0, estimate - down), min(1.0, estimate + up)
 
     return around

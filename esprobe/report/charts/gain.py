@@ -7,7 +7,7 @@ from math import log
 from esprobe.report.charts.curves import SHARE, line
 from esprobe.report.charts.model import Axis, Chart, Figure, Series, Style
 from esprobe.report.charts.style import COOL, WARM
-from esprobe.report.gain_text import crossing_k, reaching_k
+from esprobe.report.gain_text import crossing_k
 from esprobe.report.text import rate, within
 from esprobe.results.results import Results
 from esprobe.results.training_gain import TrainingGain
@@ -76,24 +76,26 @@ def _greedy(gain: TrainingGain) -> Iterator[Series]:
 def _points(gain: TrainingGain) -> Iterator[Series]:
     """The two k, each a marker on a line that spans its set."""
     if gain.reaches and (point := gain.reaches[0].point) is not None:
-        k, among = reaching_k(point)
-        height = gain.pass_1.points[0].b
-        yield from _marked(point, height, REACHES, f"base reaches trained pass@1: k = {k} [{among}]")
+        yield from _marked(point, gain.pass_1.points[0].b, REACHES, "k of trained pass@1")
     if gain.coverage and (point := gain.coverage[0].point) is not None:
-        k, among = crossing_k(point)
         at = 1.0 if point.k is None else point.k
-        yield from _marked(point, _height(gain.curves[gain.coverage[0].base], at), CROSSES, f"k* = {k} [{among}]")
+        yield from _marked(point, _height(gain.curves[gain.coverage[0].base], at), CROSSES, "crossing point k*")
 
 
 def _marked(point: Crossing, height: float, style: Style, label: str) -> Iterator[Series]:
-    words = f"{label}, at {within(height, None, None)}"
+    k, among = crossing_k(point)
+    words = f"{label} = {k} (95 % set: {among}), at {within(height, None, None)}"
     for low, high in point.ranges:
         ends = (1.0 if low is None else low, float(point.n) if high is None else high)
         yield Series(
-            label=f"{label}, 95 % set", style=replace(style, marker=""), x=ends, y=(height,) * 2, words=(words,) * 2
+            label=f"{label}: {among} (95 %)",
+            style=replace(style, marker=""),
+            x=ends,
+            y=(height,) * 2,
+            words=(words,) * 2,
         )
     if point.k is not None:
-        yield Series(label=label, style=style, x=(point.k,), y=(height,), words=(words,))
+        yield Series(label=f"{label} = {k}", style=style, x=(point.k,), y=(height,), words=(words,))
 
 
 def _height(curve: Curve, k: float) -> float:
