@@ -62,6 +62,8 @@ def models_of(conditions: Sequence[StoredCondition]) -> list[Model]:
 
 def _unclear(store: RolloutStore, models: Sequence[Model]) -> UnclearRoles | None:
     """The models that share an architecture with another one, if there are any."""
+    if len(models) < 2:
+        return None
     by_architecture: dict[str, list[Model]] = {}
     engines = {str(session.engine.get("fingerprint")): session.engine for session in store.sessions()}
     for model in models:

@@ -122,7 +122,7 @@ def _ranges(point: Crossing, number: Callable[[float], str], least: str | None =
 def _pass_1_sentence(gain: TrainingGain) -> str:
     (p,) = gain.pass_1.points
     verb = "gains" if p.estimate >= 0 else "loses:"
-    how = "greedy decoding" if gain.decoding == "greedy" else gain.decoding
+    how = gain.decoding if None in gain.greedy else "greedy decoding"
     text = f"Training {verb} {gap(p.estimate, p.ci_low, p.ci_high)} at pass@1 ({how}), from {rate(p.a)} to {rate(p.b)}"
     if p.ci_low is None or p.ci_high is None:
         return f"{text}; how sure that is cannot be told from these data."

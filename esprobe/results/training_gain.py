@@ -129,7 +129,7 @@ class TrainingGain:
     Attributes:
         roles: the two models.
         problems: how many problems that is.
-        decoding: label of the decoding whose pass@1 is compared: "greedy" or a temperature's or sigma's.
+        decoding: label of the decoding whose pass@1 is compared: greedy if both have a greedy baseline.
         pass_1: pass@1 of the trained model minus that of the base, at k = 1 alone.
         solved_greedily: problems that the trained model solves greedily; None without a greedy baseline.
         reaches: the base's conditions, the one that the sentence speaks of first; empty without any.

@@ -143,6 +143,16 @@ def test_models_without_a_problem_in_common_are_not_compared(folder: Path, tmp_p
     assert "in common over the same problems" in run(folder, "report", "--db", tmp_path / "apart.db", *ROLES)
 
 
+def test_without_a_baseline_the_pair_at_k_1_is_compared(folder: Path, tmp_path: Path) -> None:
+    for name in ("base.json", "runs/trained.json"):
+        options = ["--model", name, "-t", "0.8", "--no-baseline"]
+        run(folder, "sample-temp", *SCRIPTED, "--db", tmp_path / "bare.db", *options)
+    gain = json.loads(run(folder, "compare", "--db", tmp_path / "bare.db", *ROLES, "--format", "json"))
+    assert (gain["decoding"], gain["solved_greedily"], gain["reaches"][0]["solved"]) == ("T=0.8", None, None)
+    assert gain["pass_1"]["points"][0]["b"] == pytest.approx(len(ALWAYS_BY_TRAINED) / 24)
+    assert "at pass@1 (T=0.8)" in gain["sentence"] and "greedily" not in gain["sentence"]
+
+
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """real.db: the bundled model, and a perturbed copy of it that says what it was made from."""

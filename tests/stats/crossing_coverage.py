@@ -124,7 +124,7 @@ def main() -> int:
     parser.add_argument("--reps", type=int, default=400)
     options = parser.parse_args()
     outside: list[tuple[str, float]] = []
-    print("| base and trained | true k* | **k* covered** | true k | **k reaching pass@1 covered** | closed sets |")
+    print(r"| base and trained | true k\* | **k\* covered** | true k | **k reaching pass@1 covered** | closed sets |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, pair in PAIRS.items():
         crossing, reaching = pair.truth

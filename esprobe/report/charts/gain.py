@@ -11,7 +11,6 @@ from esprobe.report.gain_text import crossing_k
 from esprobe.report.text import rate, within
 from esprobe.results.results import Results
 from esprobe.results.training_gain import TrainingGain
-from esprobe.spec import Kind
 from esprobe.stats.crossing import Crossing
 from esprobe.stats.curve import Curve
 
@@ -60,7 +59,7 @@ def _curves(gain: TrainingGain, perturbed: Collection[int]) -> Iterator[Series]:
 
 
 def _greedy(gain: TrainingGain) -> Iterator[Series]:
-    if gain.decoding != Kind.GREEDY.value:
+    if None in gain.greedy:
         return
     (p,) = gain.pass_1.points
     for who, value, style, condition in (

@@ -23,6 +23,8 @@ PARTS = tuple(Style(colour, HATCHED[place % 4]) for place, colour in enumerate(_
 MARKERS = ("circle", "square", "triangle", "cross", "diamond", "star", "pentagon", "hexagon")
 NULL = Style("", "dot")
 GREEDY = Style(GREY, "dashdot", "circle")
+GREEDY_DASHES: tuple[Dash, ...] = (GREEDY.dash, "dash", "solid")
+"""Of the first model's baselines, the second one's, the third one's."""
 TRAINED_GREEDY = Style("", "dashdot", "star", bold=True)
 PUBLISHED = Style(GREY, "dot")
 
@@ -42,8 +44,11 @@ def styles(results: Results) -> Mapping[int, Style]:
             marker = MARKERS[(offset + place + place // len(colours)) % len(MARKERS)]
             found[result.id] = Style(colours[place % len(colours)], dash, marker)
     trained = None if results.roles is None else results.roles.trained.fingerprint
+    models = list(dict.fromkeys(result.condition.model_fingerprint for result in results.greedy))
     for result in results.greedy:
-        found[result.id] = TRAINED_GREEDY if result.condition.model_fingerprint == trained else GREEDY
+        model = result.condition.model_fingerprint
+        of_model = replace(GREEDY, dash=GREEDY_DASHES[models.index(model) % len(GREEDY_DASHES)])
+        found[result.id] = TRAINED_GREEDY if model == trained else of_model
     for result in results.sampled:
         if result.condition.model_fingerprint == trained:
             found[result.id] = replace(found[result.id], bold=True)
