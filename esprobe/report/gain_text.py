@@ -121,12 +121,13 @@ def _ranges(point: Crossing, number: Callable[[float], str], least: str | None =
 
 def _pass_1_sentence(gain: TrainingGain) -> str:
     (p,) = gain.pass_1.points
-    verb = "gains" if p.estimate >= 0 else "loses:"
     how = gain.decoding if None in gain.greedy else "greedy decoding"
-    text = f"Training {verb} {gap(p.estimate, p.ci_low, p.ci_high)} at pass@1 ({how}), from {rate(p.a)} to {rate(p.b)}"
+    difference = gap(p.estimate, p.ci_low, p.ci_high)
+    verb = f"gains {difference} at pass@1" if p.estimate >= 0 else f"changes pass@1 by {difference}"
+    text = f"Training {verb} ({how}), from {rate(p.a)} to {rate(p.b)}"
     if p.ci_low is None or p.ci_high is None:
         return f"{text}; how sure that is cannot be told from these data."
-    return f"{text}, which the data do not tell from no gain." if p.ci_low <= 0 <= p.ci_high else f"{text}."
+    return f"{text}, which the data do not tell from no change." if p.ci_low <= 0 <= p.ci_high else f"{text}."
 
 
 def _reach_sentence(reach: Reach) -> str:
