@@ -32,8 +32,9 @@ def gain_notes(results: Results) -> list[str]:
         case UnclearRoles(models):
             names = ", ".join(model.name for model in models)
             return [
-                f"Models of one architecture are in this file ({names}), and none is recorded as made from another, so "
-                "which one is the base is not known; to say it: report --base MODEL --trained MODEL."
+                f"Models of one architecture are in this file ({names}), but not exactly two of which one is recorded "
+                "as made from the other, so which is the base and which the trained one is not known; to say it: "
+                "report --base MODEL --trained MODEL."
             ]
         case NothingInCommon(roles):
             return [

@@ -34,7 +34,7 @@ class Roles:
 
 @dataclass(frozen=True)
 class UnclearRoles:
-    """Models of one architecture in one file, of which none is recorded as made from another."""
+    """Models of one architecture in one file, but not exactly two of which one is recorded as made from the other."""
 
     models: tuple[Model, ...]
     roles: None = None
