@@ -7,6 +7,7 @@ from esprobe.report.charts.beyond import extrapolation
 from esprobe.report.charts.choosing import selection
 from esprobe.report.charts.curves import pass_at_k
 from esprobe.report.charts.fates import taxonomy, votes
+from esprobe.report.charts.gain import training_gain
 from esprobe.report.charts.model import Drawn, Figure
 from esprobe.report.charts.pairs import difference, overlap
 from esprobe.report.charts.summary import bars, counts, cover, depth
@@ -19,6 +20,7 @@ from esprobe.report.detail_text import (
     taxonomy_section,
     vote_section,
 )
+from esprobe.report.gain_text import gain_section
 from esprobe.report.run_text import (
     incomplete_section,
     intervals_section,
@@ -39,18 +41,19 @@ class Section:
     Attributes:
         heading: its title.
         text: makes its lines in Markdown; no lines leave the section out.
-        figures: make its figures.
+        figures: make its figures; None leaves one out.
     """
 
     heading: str
     text: Callable[[Results], list[str]]
-    figures: tuple[Callable[[Results], Figure], ...] = ()
+    figures: tuple[Callable[[Results], Figure | None], ...] = ()
 
 
 CURVES = Section("pass@k", curves_section, (pass_at_k, bars))
 
 SECTIONS = (
     Section("Verdict", verdict_section),
+    Section("What training adds to the base", gain_section, (training_gain,)),
     Section("Setup", setup_section),
     CURVES,
     Section("Margin over random guessing", null_section),
@@ -93,7 +96,8 @@ class Part:
 
 def figures_by_section(results: Results) -> Drawn:
     """Every figure by the heading of its section; figures without data say so in words."""
-    return {section.heading: tuple(make(results) for make in section.figures) for section in SECTIONS}
+    made = {section.heading: [make(results) for make in section.figures] for section in SECTIONS}
+    return {heading: [figure for figure in figures if figure is not None] for heading, figures in made.items()}
 
 
 def arranged(results: Results, drawn: Drawn) -> list[Part]:

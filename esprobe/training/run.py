@@ -186,7 +186,12 @@ class _Command:
         for line in pool.ready.checks:
             self._observer.notice(line)
         session_id = self._store.begin_session(
-            self._job.sampling.command, self._scorer, {}, engines_of(pool), provenance.versions(), provenance.hardware()
+            self._job.sampling.command,
+            self._scorer,
+            {},
+            engines_of(pool, self._job.sampling.engine, self._identity),
+            provenance.versions(),
+            provenance.hardware(),
         )
         stop.defer()
         progress = RunProgress(self._observer, self._job.iterations, self._iterations.rollouts)

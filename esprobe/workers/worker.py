@@ -230,7 +230,7 @@ def _provenance(engine: Engine, identity: ModelIdentity) -> Mapping[str, Any]:
     said = engine.provenance()
     if identity.lineage is None:
         return said
-    trained = {"trained": identity.model, "trained_fingerprint": identity.fingerprint}
+    trained = {"model": identity.model, "fingerprint": identity.fingerprint, "base": identity.lineage.base}
     return {**said, **trained, "updates": len(identity.lineage.trajectory.updates)}
 
 
