@@ -309,10 +309,11 @@ def test_no_new_verdict_is_given_in_a_damaged_file(sound: Path, tmp_path: Path, 
     path = tmp_path / "damaged.db"
     shutil.copy(sound, path)
     shell(path, change)
-    before = path.read_bytes()
+    kept = "SELECT * FROM rollout", "SELECT * FROM totals", "SELECT * FROM session"
+    before = [query(path, table) for table in kept]
     done = invoke("rescore", "--scorer", "strict", *write, "--db", path)
     assert (done.code, done.stdout) == (1, "") and "is damaged" in done.stderr
-    assert path.read_bytes() == before
+    assert [query(path, table) for table in kept] == before
     assert invoke("verify", "--db", path).code == 1
 
 
