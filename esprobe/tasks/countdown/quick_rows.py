@@ -68,7 +68,7 @@ def _are_numbers(numbers: list[Any]) -> bool:
     every = list(chain.from_iterable(numbers))
     if set(map(type, every)) != {int}:
         return False
-    distinct = set(every)
+    distinct: set[int] = set(every)
     return min(distinct) >= 0 and max(distinct) <= LARGEST_NUMBER
 
 
