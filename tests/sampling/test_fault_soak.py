@@ -21,13 +21,13 @@ from tests.sampling.material import ANSWER, rows, write_data, write_script
 
 ROUNDS = int(os.environ.get("ESPROBE_SOAK_ROUNDS", "200"))
 SEED = int(os.environ.get("ESPROBE_SOAK_SEED", "7"))  # read here: a fixture clears the environment of tests
-PROBLEMS, SAMPLES = 60, 250
+PROBLEMS, SAMPLES = 60, 400
 NOBODY = 65534
 USER = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
 
 
 class Disk:
-    """A file system of 40 MB, and the folder of one round on it."""
+    """A file system of 64 MB, and the folder of one round on it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -54,7 +54,7 @@ class Disk:
 def disk() -> Iterator[Disk]:
     root = Path(tempfile.mkdtemp(prefix="esprobe-soak-"))
     root.chmod(0o777)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m,mode=777", "tmpfs", root], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=777", "tmpfs", root], check=False).returncode:
         pytest.skip("no file system can be mounted here")
     try:
         yield Disk(root)
@@ -165,7 +165,7 @@ def test_faults_under_a_run(disk: Disk, tmp_path_factory: pytest.TempPathFactory
     for number in range(ROUNDS):
         fault, db = FAULTS[number % len(FAULTS)], disk.fresh()
         with started(command, db, work) as process:
-            time.sleep(dice.uniform(0, 0.9 * sampling_s))
+            time.sleep(dice.uniform(0, 0.85 * sampling_s))
             ended = process.poll() is not None
             if not ended:
                 with suppress(FileNotFoundError):  # it ends in this moment, and its log is gone
