@@ -1,5 +1,6 @@
 """One sampling command from job to summary: find the model, plan, sample, store."""
 
+import gc
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -72,6 +73,8 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
     if (note := past_the_end(data, *job.problems)) is not None:
         observer.notice(note)
     with ExitStack() as stack:
+        gc.freeze()  # there may be half a million problems, which each garbage collection would look through
+        stack.callback(gc.unfreeze)
         # An existing database is opened first: that it is in use should be known before a model is downloaded. A new
         # one is created last, so that a command that fails leaves no file behind.
         store = stack.enter_context(RolloutWriter.open(database)) if kind_of(database) != "nothing" else None
