@@ -156,7 +156,7 @@ class VllmEngine:
             "kv_cache_block_size": config.cache_config.block_size,
             "cudagraph_capture_size": config.compilation_config.max_cudagraph_capture_size,
             "end_tokens": self._end_tokens,
-            "accumulator": sorted({device for device in self._accumulators if device}) or None,
+            "accumulator": ", ".join(sorted(filter(None, set(self._accumulators)))) or None,
         }
 
     def _submit(self, name: str, request: Request) -> None:

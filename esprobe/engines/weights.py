@@ -169,7 +169,7 @@ class PristineWeights:
     ) -> list[tuple[WeightSlice, Sums]]:
         """Train the weights by a trajectory's updates, or take training back if it has none.
 
-        The arguments are those of ``Engine.evolve``.
+        The arguments are those of ``Engine.evolve``. If it fails half-way the weights are the pristine ones.
 
         Returns:
             The trained slices and, for the digest of the state, the sums of their accumulators.
@@ -180,7 +180,7 @@ class PristineWeights:
         try:
             self._accumulator.advance(trajectory, snapshots, write=write)
         finally:
-            self.restore()  # after an interrupt, too, the live weights are what the accumulator says
+            self.restore()
         return self._accumulator.sums()
 
     def settle(self) -> None:
