@@ -19,7 +19,7 @@ from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.prompt_codec import PromptCodec
-from esprobe.engines.state import Sums, state_digest
+from esprobe.engines.state import Size, Sums, norms_by_class, state_digest
 from esprobe.engines.vllm_start import first_line, start
 from esprobe.engines.vllm_watch import watch
 from esprobe.errors import EngineError, ModelError, PerturbationError
@@ -122,6 +122,13 @@ class VllmEngine:
         # By piece: one that several workers hold counts once.
         sums = {tuple(found[:-2]): Sums(*found[-2:]) for worker in told for found in worker["sums"]}
         return state_digest((piece[0], found) for piece, found in sums.items())
+
+    def update_norms(self) -> Mapping[str, tuple[float, float]]:
+        if not self._pieces:
+            return {}
+        # By piece: one that several workers hold counts once.
+        sizes = {tuple(found[:-2]): Size(*found[-2:]) for worker in self._call("esp_sizes") for found in worker}
+        return norms_by_class((piece[0], size) for piece, size in sizes.items())
 
     def settle(self) -> None:
         if self._pieces:

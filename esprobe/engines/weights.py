@@ -19,7 +19,7 @@ import torch
 from esprobe.engines.accumulator import BLOCK, Accumulator, enough_memory, in_scope
 from esprobe.engines.checkpoint import Checkpoint
 from esprobe.engines.slices import SPAN, Span, WeightSlice, fill_noise, in_threads, spans
-from esprobe.engines.state import Sums
+from esprobe.engines.state import Size, Sums, size_of
 from esprobe.errors import PerturbationError
 from esprobe.noise import noise_key
 from esprobe.spec import Perturbation
@@ -182,6 +182,15 @@ class PristineWeights:
         finally:
             self.restore()
         return self._accumulator.sums()
+
+    def sizes(self) -> list[tuple[WeightSlice, Size]]:
+        """The trained slices, and how large their accumulators are beside their pristine weights."""
+        found = []
+        for index in self._accumulator.indices:
+            part = self._accumulator.part(index)
+            assert part is not None
+            found.append((self._weights[index], size_of(part, self._base[index])))
+        return found
 
     def settle(self) -> None:
         """Make the trained weights, rounded to the served dtype, the pristine ones; the accumulator is freed."""

@@ -252,7 +252,7 @@ class _Command:
         if (state := pool.states.get(made.trajectory.digest)) is None:
             return False  # stopped before a worker had brought its weights there
         cut_off = made.cut_off(plan)
-        done = made.finish(number, state)
+        done = made.finish(number, state, pool.norms.get(made.trajectory.digest, {}))
         scores = [member.fitness for member in done.members]
         self._observer.notice(
             f"iteration {number + 1:,} of {self._job.iterations:,}: fitness mean {fitness(scores):.4f}, best "
