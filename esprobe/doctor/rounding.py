@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from esprobe.engines.checkpoint import Checkpoint
-from esprobe.engines.tensor_classes import CLASSES, class_of
+from esprobe.engines.tensor_groups import GROUPS, group_of
 from esprobe.noise import standard_normal
 
 _RUNS, _RUN = 4, 2048  # runs of consecutive elements read from each tensor, and their length
@@ -84,11 +84,11 @@ def rounding(found: Sequence[Sample], sigmas: Sequence[float]) -> list[Rounding]
         for sigma in sigmas:
             moved = torch.from_numpy(noise * np.float32(sigma)).add_(base).to(sample.weights.dtype)
             added = moved.double() - base.double()
-            key = (sigma, class_of(sample.name))
+            key = (sigma, group_of(sample.name))
             count, still, squares = totals.get(key, (0, 0, 0.0))
             still += int((moved == sample.weights).sum())
             totals[key] = (count + added.numel(), still, squares + float(added.square().sum()))
-    order = [(sigma, group) for sigma in dict.fromkeys(sigmas) for group in CLASSES if (sigma, group) in totals]
+    order = [(sigma, group) for sigma in dict.fromkeys(sigmas) for group in GROUPS if (sigma, group) in totals]
     return [
         Rounding(sigma, group, count, still / count, math.sqrt(squares / count) / sigma)
         for sigma, group in order

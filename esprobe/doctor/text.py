@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from esprobe.doctor.diagnosis import Diagnosis
-from esprobe.engines.tensor_classes import CLASSES
+from esprobe.engines.tensor_groups import GROUPS
 from esprobe.safe_text import plain
 from esprobe.tables import aligned
 
@@ -57,7 +57,7 @@ def _check_rows(diagnosis: Diagnosis) -> list[list[str]]:
 
 def _rounding_rows(diagnosis: Diagnosis) -> list[list[str]]:
     found = {(entry.sigma, entry.group): entry for entry in diagnosis.rounding}
-    groups = [group for group in CLASSES if any(key[1] == group for key in found)]
+    groups = [group for group in GROUPS if any(key[1] == group for key in found)]
     rows = [["sigma", *groups]]
     for sigma in dict.fromkeys(entry.sigma for entry in diagnosis.rounding):
         cells = [found[sigma, group] for group in groups]

@@ -177,7 +177,7 @@ class Engine(Protocol):
         """By class of tensors, the Euclidean norms of the accumulator D and of the loaded weights b that it trains.
 
         Empty without updates, and of an engine without weights. The classes are those of
-        ``esprobe.engines.tensor_classes``; sums are in float64, and their last digits may differ between devices.
+        ``esprobe.engines.tensor_groups``; sums are in float64, and their last digits may differ between devices.
         """
 
     def settle(self) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from esprobe.engines.slices import WeightSlice
-from esprobe.engines.tensor_classes import CLASSES, class_of
+from esprobe.engines.tensor_groups import GROUPS, group_of
 
 _BLOCK = 1 << 20  # elements summed at a time: their indices and bit patterns take 8 bytes each
 _MODULUS = 2**64
@@ -82,9 +82,9 @@ def norms_by_class(sizes: Iterable[tuple[str, Size]]) -> dict[str, tuple[float, 
     """
     found: dict[str, Size] = {}
     for name, size in sizes:
-        held = found.get(kind := class_of(name), Size(0.0, 0.0))
+        held = found.get(kind := group_of(name), Size(0.0, 0.0))
         found[kind] = Size(held.change + size.change, held.weights + size.weights)
-    return {kind: (math.sqrt(found[kind].change), math.sqrt(found[kind].weights)) for kind in CLASSES if kind in found}
+    return {kind: (math.sqrt(found[kind].change), math.sqrt(found[kind].weights)) for kind in GROUPS if kind in found}
 
 
 def state_digest(sums: Iterable[tuple[str, Sums]]) -> str:

@@ -18,7 +18,7 @@ from esprobe.engines import EngineOptions
 from esprobe.engines.checkpoint import find_checkpoint
 from esprobe.engines.probe import ProbedEngine, Reading, distance
 from esprobe.engines.scripted import ScriptedEngine
-from esprobe.engines.tensor_classes import class_of
+from esprobe.engines.tensor_groups import group_of
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.errors import EngineError, ModelError, PerturbationError, UsageError
 from esprobe.noise import standard_normal
@@ -237,7 +237,7 @@ class TestRounding:
             still = total = 0
             squares = 0.0
             for name in small:
-                if class_of(name) == entry.group:
+                if group_of(name) == entry.group:
                     weights = base[name].reshape(-1).to(torch.bfloat16)
                     noise = np.float32(entry.sigma) * standard_normal(57, name, 0, weights.numel())
                     moved = (weights.float() + torch.from_numpy(noise)).to(torch.bfloat16)
@@ -273,7 +273,7 @@ class TestRounding:
         ],
     )
     def test_classes(self, name: str, group: str) -> None:
-        assert class_of(name) == group
+        assert group_of(name) == group
 
 
 def test_one_tensor_of_each_class_is_the_first_and_the_last() -> None:

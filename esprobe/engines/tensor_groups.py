@@ -1,9 +1,9 @@
 """What kind of tensor a checkpoint's tensor is, by its name."""
 
-CLASSES = ("embedding", "attention", "mlp", "norm", "bias", "other")
+GROUPS = ("embedding", "attention", "mlp", "norm", "bias", "other")
 
 
-def class_of(name: str) -> str:
+def group_of(name: str) -> str:
     """The class that a tensor's name puts it in."""
     if name.endswith(".bias"):
         return "bias"
