@@ -1,8 +1,8 @@
-"""Perturbing a torch model's weights in place, from a pristine copy, by checkpoint name.
+"""Perturbing and training a torch model's weights in place, from a pristine copy, by checkpoint name.
 
-Owns the map from checkpoint tensors to live tensors, the pristine copy that weights are restored from, and the count of
-scalars touched. Does not know how text is generated. Weights are never restored by subtracting the noise: because of
-rounding, they would drift.
+Owns the map from checkpoint tensors to live tensors, the pristine copy that weights are made from, the sum of it, the
+accumulator and noise, and the count of scalars touched. Does not know how text is generated. Weights are never restored
+by subtracting the noise: because of rounding, they would drift.
 """
 
 import hashlib
