@@ -172,7 +172,12 @@ class _Command:
             self._observer.notice(f"training run {run.id}")
         mixtures.warn_before(self._store, self._earlier[-1:], self._scorer, self._observer)
         self._observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
-        spec = replace(job.worker_spec(identity), snapshots=str(snapshots_of(self._store.path).absolute()))
+        spec = job.worker_spec(identity)
+        spec = replace(
+            spec,
+            options=replace(spec.options, trains=True),
+            snapshots=str(snapshots_of(self._store.path).absolute()),
+        )
         expected = WorkerFingerprint.expected(self._greedy)
         return SameState(start_pool(spec, job.pool, self._task, self._data, identity, expected, self._observer.warning))
 
