@@ -56,7 +56,7 @@ def variance_between(correct: NDArray[np.bool_]) -> float:
     # Verdicts are 0 or 1, so their sum of squares is their sum; no table of residuals is needed.
     squares = problems * count * (whole + whole**2)
     squares -= count * float((by_problem**2).sum()) + problems * float((by_seed**2).sum())
-    residual = max(squares, 0.0) / ((problems - 1) * (count - 1))
+    residual: float = max(squares, 0.0) / ((problems - 1) * (count - 1))
     return max(float(by_seed.var(ddof=1)) - residual / problems, 0.0)
 
 
