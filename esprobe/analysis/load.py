@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from esprobe.analysis.available_tasks import unavailable_tasks
 from esprobe.analysis.condition import condition_result
@@ -18,6 +19,9 @@ from esprobe.store import RolloutStore
 from esprobe.store.choice import choose_conditions, listed
 from esprobe.store.database import stored_problems
 from esprobe.tasks.published import published_points
+
+if TYPE_CHECKING:
+    from esprobe.results.training_selection import TrainingSelection
 
 
 def load_results(
@@ -53,10 +57,13 @@ def load_results(
         with stored_problems(database):
             nulls = known_nulls(loaded)
         conditions = tuple(_result(store, one, ks) for one in loaded)
+        training: tuple[TrainingSelection, ...] = ()
         if whole:
-            from esprobe.analysis.whole_report import detailed  # which passk does not need
+            from esprobe.analysis.whole_report import detailed, training_against_selection  # which passk does not need
 
             conditions = detailed(store, conditions, loaded, ks, workers)
+            if not filters:
+                training = training_against_selection(store, known, loaded)
         sessions = {s.id: s for condition in chosen for s in store.sessions(condition.id)}
     results = replace(
         _assembled(loaded, conditions, list(sessions.values())), asked_ks=None if ks is None else tuple(ks)
@@ -66,7 +73,7 @@ def load_results(
     if whole:
         from esprobe.analysis.whole_report import with_comparisons
 
-        results = with_comparisons(results, loaded, nulls, ks)
+        results = with_comparisons(replace(results, training_selection=training), loaded, nulls, ks)
     return results
 
 

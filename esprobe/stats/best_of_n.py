@@ -56,8 +56,8 @@ def variance_between(correct: NDArray[np.bool_]) -> float:
     # Verdicts are 0 or 1, so their sum of squares is their sum; no table of residuals is needed.
     squares = problems * count * (whole + whole**2)
     squares -= count * float((by_problem**2).sum()) + problems * float((by_seed**2).sum())
-    residual: float = max(squares, 0.0) / ((problems - 1) * (count - 1))
-    return max(float(by_seed.var(ddof=1)) - residual / problems, 0.0)
+    residual = max(0.0, squares) / ((problems - 1) * (count - 1))
+    return float(max(0.0, by_seed.var(ddof=1) - residual / problems))
 
 
 def _chance_that_all_are_among_lowest(count: int, n: int) -> NDArray[np.float64]:

@@ -56,18 +56,19 @@ class Arm:
         return float(self.values.mean())
 
 
-class Gap(NamedTuple):
-    """A difference of two accuracies over the same problems.
+@dataclass(frozen=True)
+class Estimate:
+    """An accuracy, or a difference of two, with its interval.
 
     Attributes:
-        estimate: the second minus the first.
-        ci_low: lower end of its interval; None without one.
+        estimate: 0..1, or of a difference the second minus the first.
+        ci_low: lower end of the interval; None without one.
         ci_high: upper end.
     """
 
     estimate: float
-    ci_low: float | None
-    ci_high: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
 
 
 def trained_arm(solved: NDArray[np.bool_]) -> Arm:
@@ -106,15 +107,15 @@ def selected_arm(fitness: NDArray[np.float64], correct: NDArray[np.bool_], n: fl
     return Arm(correct @ chances, (part,) if count > 1 else (), min(problems, count))
 
 
-def accuracy_interval(arm: Arm, level: float = 0.95) -> Interval:
-    """The interval of an accuracy, for new problems (random set); see ``intervals.limits``."""
+def accuracy(arm: Arm, level: float = 0.95) -> Estimate:
+    """An accuracy with its interval for new problems (random set); see ``intervals.limits``."""
     if len(arm.values) < 2:
-        return Interval(None, None, "one problem")
-    variance, df = _variance([arm.values], arm.parts)
-    return _limits(arm, variance, df, level)
+        return Estimate(arm.estimate)
+    around = _limits(arm, *_variance([arm.values], arm.parts), level)
+    return Estimate(arm.estimate, around.low, around.high)
 
 
-def gap(first: Arm, second: Arm, level: float = 0.95) -> Gap:
+def gap(first: Arm, second: Arm, level: float = 0.95) -> Estimate:
     """The second accuracy minus the first, over the same problems in the same order.
 
     Its variance is s^2(d_i) / P plus the other parts of both sides; the interval is recovered from those of the two
@@ -122,7 +123,7 @@ def gap(first: Arm, second: Arm, level: float = 0.95) -> Gap:
     """
     estimate = second.estimate - first.estimate
     if len(first.values) < 2:
-        return Gap(estimate, None, None)
+        return Estimate(estimate)
     variance, df = _variance([second.values - first.values], (*first.parts, *second.parts))
     of_sides = [_variance([arm.values], arm.parts)[0] for arm in (first, second)]
     ends = [_ends(arm, own, df, level) for arm, own in zip((first, second), of_sides, strict=True)]
@@ -132,11 +133,11 @@ def gap(first: Arm, second: Arm, level: float = 0.95) -> Gap:
     down = shrunk * math.hypot(second.estimate - low_b, high_a - first.estimate)
     up = shrunk * math.hypot(high_b - second.estimate, first.estimate - low_a)
     if down == up == 0:
-        return Gap(estimate, None, None)
-    return Gap(estimate, max(-1.0, estimate - down), min(1.0, estimate + up))
+        return Estimate(estimate)
+    return Estimate(estimate, max(-1.0, estimate - down), min(1.0, estimate + up))
 
 
-def outcome_of(difference: Gap) -> Outcome:
+def outcome_of(difference: Estimate) -> Outcome:
     """The rule for training minus selection at equal cost."""
     if difference.ci_low is None or difference.ci_high is None:
         return "cannot be told"
@@ -145,7 +146,7 @@ def outcome_of(difference: Gap) -> Outcome:
     return "selection suffices" if difference.ci_high < MARGIN else "cannot be told"
 
 
-def rise(before: Sequence[float], after: Sequence[float], level: float = 0.95) -> Gap:
+def rise(before: Sequence[float], after: Sequence[float], level: float = 0.95) -> Estimate:
     """How much the mean accuracy of a population rose on fixed training problems, with Welch's interval over members.
 
     Args:
@@ -158,10 +159,10 @@ def rise(before: Sequence[float], after: Sequence[float], level: float = 0.95) -
     parts = [Part(float(group.var(ddof=1)) / len(group), len(group) - 1) for group in groups]
     variance, df = _variance([], parts)
     half = t_quantile((1 + level) / 2, df) * math.sqrt(variance)
-    return Gap(estimate, estimate - half, estimate + half)
+    return Estimate(estimate, estimate - half, estimate + half)
 
 
-def fit_of(training: Gap, held_out: Gap) -> Fit | None:
+def fit_of(training: Estimate, held_out: Estimate) -> Fit | None:
     """The rule for overfitting; None without both intervals.
 
     Args:

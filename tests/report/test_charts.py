@@ -20,7 +20,7 @@ from esprobe.results.results import Results
 from tests.filled import fill, mixed
 from tests.report.material import HOSTILE, condition, result
 
-MAKERS = sum(len(section.figures) for section in SECTIONS)
+MAKERS = sum(len(section.figures) for section in SECTIONS if not section.optional)
 
 
 def figures(results: Results) -> list[Figure]:

@@ -10,8 +10,8 @@ from esprobe.stats.best_of_n import chance_of_best, variance_between
 from esprobe.stats.best_voting import BestVoting
 from esprobe.stats.training_contrast import (
     Arm,
-    Gap,
-    accuracy_interval,
+    Estimate,
+    accuracy,
     fit_of,
     gap,
     outcome_of,
@@ -99,9 +99,14 @@ def test_several_runs_count_their_spread() -> None:
     one, all_three = trained_arm(solved[:, 1:2]), trained_arm(solved)
     assert one.parts == ()
     assert all_three.parts[0].variance == pytest.approx(solved.mean(axis=0).var(ddof=1) / 3)
-    narrow, wide = accuracy_interval(one), accuracy_interval(all_three)
-    assert narrow.low is not None and narrow.high is not None and wide.low is not None and wide.high is not None
-    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+    narrow, wide = accuracy(one), accuracy(all_three)
+    assert (
+        narrow.ci_low is not None
+        and narrow.ci_high is not None
+        and wide.ci_low is not None
+        and wide.ci_high is not None
+    )
+    assert wide.ci_high - wide.ci_low > 3 * (narrow.ci_high - narrow.ci_low)
 
 
 def test_a_gap_is_that_of_the_means_and_turns_with_its_sides() -> None:
@@ -119,7 +124,7 @@ def test_nothing_solved_gives_an_interval_and_one_problem_none() -> None:
     found = gap(nothing, something)
     assert found.ci_low is not None and found.ci_low < 0 < 0.01 == pytest.approx(found.estimate)
     assert gap(nothing, nothing).ci_high == pytest.approx(1 - 0.025 ** (1 / 300), rel=0.5)
-    assert gap(Arm(np.zeros(1), (), 1), Arm(np.ones(1), (), 1)) == Gap(1.0, None, None)
+    assert gap(Arm(np.zeros(1), (), 1), Arm(np.ones(1), (), 1)) == Estimate(1.0, None, None)
 
 
 @pytest.mark.parametrize(
@@ -134,20 +139,20 @@ def test_nothing_solved_gives_an_interval_and_one_problem_none() -> None:
     ],
 )
 def test_the_rule_for_training_against_selection(interval: tuple[float, float], outcome: str) -> None:
-    assert outcome_of(Gap(0.0, *interval)) == outcome
+    assert outcome_of(Estimate(0.0, *interval)) == outcome
 
 
 @pytest.mark.parametrize(
     ("training", "held_out", "fit"),
     [
-        (Gap(0.12, 0.08, 0.16), Gap(0.0, -0.04, 0.04), "overfitting"),
-        (Gap(0.12, 0.08, 0.16), Gap(0.02, -0.1, 0.14), "held-out cannot be told"),
-        (Gap(0.12, 0.08, 0.16), Gap(0.05, 0.01, 0.09), "both rose"),
-        (Gap(0.01, -0.01, 0.03), Gap(0.05, 0.01, 0.09), "training did not rise"),
-        (Gap(0.12, 0.08, 0.16), Gap(0.0, None, None), None),
+        (Estimate(0.12, 0.08, 0.16), Estimate(0.0, -0.04, 0.04), "overfitting"),
+        (Estimate(0.12, 0.08, 0.16), Estimate(0.02, -0.1, 0.14), "held-out cannot be told"),
+        (Estimate(0.12, 0.08, 0.16), Estimate(0.05, 0.01, 0.09), "both rose"),
+        (Estimate(0.01, -0.01, 0.03), Estimate(0.05, 0.01, 0.09), "training did not rise"),
+        (Estimate(0.12, 0.08, 0.16), Estimate(0.0, None, None), None),
     ],
 )
-def test_the_rule_for_overfitting(training: Gap, held_out: Gap, fit: str | None) -> None:
+def test_the_rule_for_overfitting(training: Estimate, held_out: Estimate, fit: str | None) -> None:
     assert fit_of(training, held_out) == fit
 
 

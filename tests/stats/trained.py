@@ -73,7 +73,7 @@ def measure(design: Design, reps: int, seed: int) -> Coverage:
         runs = design.gain + design.run_sd * rng.normal(size=design.runs)
         solved = rng.random((design.test, design.runs)) < logistic(design.mean + problem + runs)
         arms = [(selected_arm(fitness, correct, n), trained_arm(solved)) for n in design.ns]
-        found.append([(*gap(a, b)[1:], *gap(_bare(a), _bare(b))[1:]) for a, b in arms])
+        found.append([(*_ends(a, b), *_ends(_bare(a), _bare(b))) for a, b in arms])
         chances = design.chance(on_test)
         truths.append([chance_of_best(fitness, n) @ chances for n in design.ns])
     many = design.chance(design.gain + design.run_sd * np.random.default_rng(5).normal(size=4000)).mean()
@@ -85,6 +85,12 @@ def measure(design: Design, reps: int, seed: int) -> Coverage:
         ((bare_low <= truth) & (truth <= bare_high)).mean(axis=0),
         ((low <= truth) & (truth <= high)).mean(axis=0),
     )
+
+
+def _ends(a: Arm, b: Arm) -> tuple[float, float]:
+    found = gap(a, b)
+    assert found.ci_low is not None and found.ci_high is not None
+    return found.ci_low, found.ci_high
 
 
 def _bare(arm: Arm) -> Arm:
