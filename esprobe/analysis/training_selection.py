@@ -20,6 +20,7 @@ from esprobe.results.training_selection import (
     Spent,
     TrainedModel,
     TrainingSelection,
+    VoteGap,
     VoteOfBest,
 )
 from esprobe.stats.best_of_n import chance_of_best, variance_between
@@ -193,16 +194,23 @@ class _Candidates:
         optimism = (seems - mean_training) - (reached.estimate - mean_test)
         return BestOf(n, self.spent(n), reached, seems, float(self.fitness @ chances), optimism)
 
-    def votes(self, n: int) -> tuple[VoteOfBest, ...]:
+    def votes(self, n: int, trained: Arm) -> tuple[VoteGap, ...]:
+        """Training against the votes that there can be among n."""
+        found: list[VoteGap] = []
         if self.voting is None:
             return ()
-        able = [voters for voters in VOTERS if voters <= n]
-        return tuple(VoteOfBest(k, n, self.spent(n), float(self.voting.accuracy(n, k).mean())) for k in able)
+        for voters in VOTERS:
+            if voters <= n and 2 * voters <= self.count:
+                arm = self.voting.arm(n, voters)
+                difference = gap(arm, trained)
+                vote = VoteOfBest(voters, n, self.spent(n), accuracy(arm))
+                found.append(VoteGap(vote, difference, outcome_of(difference)))
+        return tuple(found)
 
     def result(self, budgets: Iterable[Budget]) -> Perturbations:
         reached = [budget for budget in budgets if budget.best is not None]
         own = {budget.best.n: budget.best for budget in reached if budget.best is not None}
-        votes = {vote for budget in reached for vote in budget.votes} | set(self.votes(self.count))
+        votes = [one.vote for budget in reached for one in budget.votes]
         grid = {float(n) for n in np.unique(np.geomspace(1, self.count, SHOWN).round())}
         best = own | {n: self.best_of(n) for n in grid - own.keys()}
         return Perturbations(
@@ -225,7 +233,7 @@ def _budget(
     if candidates is None or not 1 <= n <= candidates.count:
         return Budget(model, gain, None, (), None)
     difference = gap(selected_arm(candidates.fitness, candidates.correct, n), arm)
-    return Budget(model, gain, candidates.best_of(n), candidates.votes(int(n)), difference)
+    return Budget(model, gain, candidates.best_of(n), candidates.votes(int(n), arm), difference)
 
 
 def _levels(material: Material, rollouts: float) -> Iterator[Level]:

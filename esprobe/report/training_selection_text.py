@@ -1,6 +1,6 @@
 """Training against selection among random perturbations, in words and as tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from esprobe.report.markdown_table import markdown_table
 from esprobe.report.text import count, gap, plural, points, rate
@@ -40,7 +40,7 @@ def title(made: TrainingSelection) -> str:
 
 def sentences(made: TrainingSelection) -> list[str]:
     """What the rules say, each with the figures it is based on after a colon; none that cannot be judged."""
-    return [f"{one}." for one in (_outcome(made), _gain(made), _fit(made)) if one is not None]
+    return [f"{one}." for one in (_outcome(made), _vote(made), _gain(made), _fit(made)) if one is not None]
 
 
 def _outcome(made: TrainingSelection) -> str | None:
@@ -54,6 +54,23 @@ def _outcome(made: TrainingSelection) -> str | None:
         f"{_rate(budget.trained.accuracy)} of {plural(made.test_problems, 'test problem')}, and the best of "
         f"{_n(budget.best.n)} perturbations {_rate(budget.best.accuracy)}; training minus selection is "
         f"{_gap(budget.difference)}"
+    )
+
+
+def _vote(made: TrainingSelection) -> str | None:
+    """Against the vote of most voters, at the budget that was judged."""
+    if made.judged is None or not made.judged.votes:
+        return None
+    last = made.judged.votes[-1]
+    voters = f"a vote of the {last.vote.voters} best"
+    heads: dict[Outcome, str] = {
+        "training adds more": f"Training adds more than {voters}",
+        "selection suffices": f"{voters[0].upper()}{voters[1:]} suffices",
+        "cannot be told": f"Whether training adds more than {voters} cannot be told",
+    }
+    return (
+        f"{heads[last.outcome]}: of {count(last.vote.n)} perturbations, with {last.vote.voters} rollouts for each "
+        f"answer, it solves {_rate(last.vote.accuracy)}; training minus the vote is {_gap(last.difference)}"
     )
 
 
@@ -116,6 +133,8 @@ def _one(made: TrainingSelection) -> list[str]:
         lines += [f"**{head}**{colon}{figures}", ""]
     if made.budgets:
         lines += [_explanation(made), "", *markdown_table(_budget_rows(made)), ""]
+    if len(votes := _vote_rows(made)) > 1:
+        lines += ["The K best of n voting, which takes K rollouts for each answer:", "", *markdown_table(votes), ""]
     if made.perturbations is not None:
         lines += [_perturbations(made.perturbations), ""]
     levels = list(_level_rows(made))
@@ -139,15 +158,13 @@ def _explanation(made: TrainingSelection) -> str:
         f"Rollouts are those on the {plural(made.training_problems, 'training problem')}; all accuracies are on the "
         f"{plural(made.test_problems, 'test problem')} but what the best one seems to solve: that is its accuracy on "
         f"the training problems, by which it was selected. The optimism is how much its lead over the mean "
-        f"perturbation shrinks on the test problems. K votes take K rollouts for each answer, and have no interval."
+        f"perturbation shrinks on the test problems."
     )
 
 
 def _budget_rows(made: TrainingSelection) -> list[tuple[str, ...]]:
-    voters = sorted({vote.voters for budget in made.budgets for vote in budget.votes})
-    votes = [f"{k} best voting" for k in voters]
     compared = made.perturbations is not None
-    heads = ("n", "best of n", "it seems", "optimism", *votes, "training minus best of n") if compared else ()
+    heads = ("n", "best of n", "it seems", "optimism", "training minus best of n") if compared else ()
     rows = [("iterations", "rollouts", "trained model", "minus base", *heads)]
     for budget in made.budgets:
         trained = budget.trained
@@ -157,30 +174,39 @@ def _budget_rows(made: TrainingSelection) -> list[tuple[str, ...]]:
             _rate(trained.accuracy),
             "" if budget.gain is None else _gap(budget.gain),
         )
-        rows.append((*cells, *(_selected_cells(budget, voters) if compared else ())))
+        rows.append((*cells, *(_selected_cells(budget) if compared else ())))
     return rows
 
 
-def _selected_cells(budget: Budget, voters: Sequence[int]) -> tuple[str, ...]:
-    best, by_voters = budget.best, {vote.voters: vote.accuracy for vote in budget.votes}
+def _selected_cells(budget: Budget) -> tuple[str, ...]:
+    best = budget.best
     if best is None or budget.difference is None:
-        return ("not stored", *[""] * (len(voters) + 4))
-    return (
-        _n(best.n),
-        _rate(best.accuracy),
-        rate(best.training_accuracy),
-        f"{points(best.optimism)} points",
-        *(rate(by_voters[k]) if k in by_voters else "" for k in voters),
-        _gap(budget.difference),
-    )
+        return ("not stored", "", "", "", "")
+    optimism = f"{points(best.optimism)} points"
+    return (_n(best.n), _rate(best.accuracy), rate(best.training_accuracy), optimism, _gap(budget.difference))
+
+
+def _vote_rows(made: TrainingSelection) -> list[tuple[str, ...]]:
+    voters = sorted({one.vote.voters for budget in made.budgets for one in budget.votes})
+    heads = [head for k in voters for head in (f"{k} best voting", f"training minus {k} voting")]
+    rows = [("iterations", "n", *heads)]
+    for budget in made.budgets:
+        by_voters = {one.vote.voters: one for one in budget.votes}
+        cells = []
+        for k in voters:
+            one = by_voters.get(k)
+            cells += ["", ""] if one is None else [_rate(one.vote.accuracy), _gap(one.difference)]
+        if by_voters:
+            rows.append((count(budget.trained.iteration), count(budget.votes[0].vote.n), *cells))
+    return rows
 
 
 def _perturbations(made: Perturbations) -> str:
     return (
         f"The {count(made.count)} perturbations (sigma {made.sigma:g}) solve {rate(made.training_mean)} of the "
-        f"training problems and {rate(made.mean)} of the test problems on average. On the test problems their "
-        f"accuracies have a standard deviation of {100 * made.sd_between:.1f} points, the luck of finitely many problems taken out: that "
-        f"is what there is to select."
+        f"training problems and {rate(made.mean)} of the test problems on average. Their accuracies on the test "
+        f"problems have a standard deviation of {100 * made.sd_between:.1f} points, the luck of finitely many problems "
+        f"taken out: that is what there is to select."
     )
 
 

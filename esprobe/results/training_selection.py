@@ -91,7 +91,22 @@ class VoteOfBest:
     voters: int
     n: int
     spent: Spent
-    accuracy: float
+    accuracy: Estimate
+
+
+@dataclass(frozen=True)
+class VoteGap:
+    """Training against a vote at equal cost of training; each answer of the vote takes as many rollouts as voters.
+
+    Attributes:
+        vote: of as many perturbations, rounded down.
+        difference: training minus the vote.
+        outcome: the rule's.
+    """
+
+    vote: VoteOfBest
+    difference: Estimate
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -127,14 +142,14 @@ class Budget:
         trained: the trained model.
         gain: its accuracy minus the base's; None without the base's.
         best: the best of n; None if fewer perturbations are stored.
-        votes: of as many perturbations, rounded down, by K.
+        votes: by K; empty if answers were not recorded, or there are less than twice as many perturbations as voters.
         difference: training minus best of n; None without ``best``.
     """
 
     trained: TrainedModel
     gain: Estimate | None
     best: BestOf | None
-    votes: tuple[VoteOfBest, ...]
+    votes: tuple[VoteGap, ...]
     difference: Estimate | None
 
 

@@ -1,12 +1,13 @@
 """Training against selection over what both spent, and accuracy on training problems against test problems."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 from esprobe.report.charts.curves import SHARE
 from esprobe.report.charts.model import Axis, Chart, Choice, Figure, Reference, Series, Style
 from esprobe.report.charts.style import GREEDY
-from esprobe.report.text import count, rate, within
-from esprobe.report.training_selection_text import level_label, title
+from esprobe.report.text import count, within
+from esprobe.report.training_selection_text import title
 from esprobe.results.results import Results
 from esprobe.results.training_selection import Spent, TrainingSelection
 from esprobe.stats.training_contrast import Estimate
@@ -18,6 +19,7 @@ AXES: tuple[tuple[str, Amount], ...] = (
     ("generated tokens", lambda spent: spent.tokens),
     ("engine-seconds", lambda spent: spent.seconds),
 )
+MOST_TICKS = 8
 TRAINED = Style("#0072B2", "solid", "circle")
 SELECTED = Style("#D55E00", "dash")
 VOTING = (
@@ -74,7 +76,7 @@ def _figure(
         for axis, (unit, amount) in enumerate(AXES):
             drawn = tuple(one for one in series(made, amount) if one.x)
             charts[number, axis] = Chart(
-                x=Axis(f"{unit} spent on training problems", "log"),
+                x=Axis(f"{unit} spent on training problems", "log", ticks=_ticks(drawn) if drawn else ()),
                 y=y,
                 series=drawn,
                 references=tuple(_levels(made)) if levels else (),
@@ -105,9 +107,7 @@ def _against_selection(made: TrainingSelection, amount: Amount) -> Iterator[Seri
     for style, voters in zip(VOTING, sorted({vote.voters for vote in perturbations.votes}), strict=False):
         label = f"{voters} best of n voting"
         votes = [vote for vote in perturbations.votes if vote.voters == voters]
-        yield _series(
-            label, style, amount, [(v.spent, Estimate(v.accuracy), f"{voters} best of {count(v.n)}") for v in votes]
-        )
+        yield _series(label, style, amount, [(v.spent, v.accuracy, f"{voters} best of {count(v.n)}") for v in votes])
 
 
 def _against_test(made: TrainingSelection, amount: Amount) -> Iterator[Series]:
@@ -120,16 +120,14 @@ def _against_test(made: TrainingSelection, amount: Amount) -> Iterator[Series]:
             for one in made.populations
         ],
     )
-    yield _trained(made, amount)
-    if made.perturbations is None:
-        return
-    best_of = made.perturbations.best_of
+    best_of = () if made.perturbations is None else made.perturbations.best_of
     for label, style, values in (
         ("best of n, training problems", SEEMS, [Estimate(one.training_accuracy) for one in best_of]),
         ("best of n, test problems", SELECTED, [one.accuracy for one in best_of]),
     ):
         named = zip(best_of, values, strict=True)
         yield _series(label, style, amount, [(one.spent, value, f"best of {one.n:g}") for one, value in named])
+    yield _trained(made, amount)
 
 
 def _trained(made: TrainingSelection, amount: Amount) -> Series:
@@ -157,6 +155,18 @@ def _series(label: str, style: Style, amount: Amount, points: Sequence[tuple[Spe
 
 def _levels(made: TrainingSelection) -> Iterator[Reference]:
     if made.base is not None:
-        yield Reference(f"base, greedy ({rate(made.base.estimate)})", made.base.estimate, GREEDY)
+        yield Reference("base, greedy", made.base.estimate, GREEDY)
     for style, level in zip(TEMPERATURES, made.levels, strict=False):
-        yield Reference(level_label(level), level.accuracy.estimate, style)
+        yield Reference(f"base, {level.label}, pass@{level.k}", level.accuracy.estimate, style)
+
+
+def _ticks(series: Sequence[Series]) -> tuple[float, ...]:
+    """1, 2 and 5 times powers of ten within the lines; without 2 and 5 if those were too many."""
+    spent = [float(x) for one in series for x in one.x]
+    low, high = math.floor(math.log10(max(min(spent), 1e-9))), math.ceil(math.log10(max(spent)))
+    for steps in ((1, 2, 5), (1,)):
+        found = [step * 10.0**power for power in range(low, high + 1) for step in steps]
+        inside = tuple(tick for tick in found if min(spent) <= tick <= max(spent))
+        if len(inside) <= MOST_TICKS:
+            break
+    return inside
