@@ -40,7 +40,6 @@ def against_selection(results: Results) -> Figure:
         reading="Accuracy on test problems over what was spent on training problems, with 95 % intervals. Dashed: the "
         "best of n random perturbations of the base by training fitness, an expectation over which n were seen; "
         "dotted: the K best of n voting. Lines across need no training.",
-        y=SHARE,
         series=_against_selection,
         levels=True,
     )
@@ -55,7 +54,6 @@ def against_test(results: Results) -> Figure:
         reading="The population is perturbed and the trained model is not, so compare how they rise. The distance "
         "between what the best of n seems to solve, on the training problems by which it was selected, and what it "
         "solves on test problems is the optimism of selection.",
-        y=Axis("problems solved", percent=True),
         series=_against_test,
         levels=False,
     )
@@ -67,7 +65,6 @@ def _figure(
     name: str,
     heading: str,
     reading: str,
-    y: Axis,
     series: Callable[[TrainingSelection, Amount], Iterator[Series]],
     levels: bool,
 ) -> Figure:
@@ -77,7 +74,7 @@ def _figure(
             drawn = tuple(one for one in series(made, amount) if one.x)
             charts[number, axis] = Chart(
                 x=Axis(f"{unit} spent on training problems", "log", ticks=_ticks(drawn) if drawn else ()),
-                y=y,
+                y=SHARE,
                 series=drawn,
                 references=tuple(_levels(made)) if levels else (),
                 absent="" if drawn else f"No trained model was evaluated on test problems, or no {unit} were recorded.",
@@ -94,20 +91,15 @@ def _figure(
 
 
 def _against_selection(made: TrainingSelection, amount: Amount) -> Iterator[Series]:
+    votes = () if made.perturbations is None else made.perturbations.votes
+    for style, voters in zip(VOTING, sorted({vote.voters for vote in votes}), strict=False):
+        # Without their bands, under which the others would not be seen; the table has them.
+        own = [(v.spent, Estimate(v.accuracy.estimate), f"of {count(v.n)}") for v in votes if v.voters == voters]
+        yield _series(f"{voters} best of n voting", style, amount, own)
+    best_of = () if made.perturbations is None else made.perturbations.best_of
+    seen = [(best.spent, best.accuracy, f"best of {best.n:g}") for best in best_of]
+    yield _series("best of n perturbations", SELECTED, amount, seen)
     yield _trained(made, amount)
-    perturbations = made.perturbations
-    if perturbations is None:
-        return
-    yield _series(
-        "best of n perturbations",
-        SELECTED,
-        amount,
-        [(best.spent, best.accuracy, f"best of {best.n:g}") for best in perturbations.best_of],
-    )
-    for style, voters in zip(VOTING, sorted({vote.voters for vote in perturbations.votes}), strict=False):
-        label = f"{voters} best of n voting"
-        votes = [vote for vote in perturbations.votes if vote.voters == voters]
-        yield _series(label, style, amount, [(v.spent, v.accuracy, f"{voters} best of {count(v.n)}") for v in votes])
 
 
 def _against_test(made: TrainingSelection, amount: Amount) -> Iterator[Series]:
@@ -136,8 +128,8 @@ def _trained(made: TrainingSelection, amount: Amount) -> Series:
 
 
 def _series(label: str, style: Style, amount: Amount, points: Sequence[tuple[Spent, Estimate, str]]) -> Series:
-    """A line through the points whose cost is known."""
-    known = [(cost, value, name) for spent, value, name in points if (cost := amount(spent)) is not None]
+    """A line through the points whose cost is known, and not too small to be measured."""
+    known = [(cost, value, name) for spent, value, name in points if (cost := amount(spent))]
     bounded = any(value.ci_low is not None for _, value, _ in known)
     return Series(
         label=label,
