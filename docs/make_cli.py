@@ -11,7 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from typer import Typer
+from typer import Context, Typer
 from typer.models import ArgumentInfo, OptionInfo
 from typer.utils import get_params_from_function
 
@@ -68,6 +68,9 @@ def commands(group: Typer, prefix: str = "") -> Iterator[tuple[str, Callable[...
         yield prefix + command.name, command.callback
     for inner in group.registered_groups:
         assert inner.name and inner.typer_instance
+        alone = inner.typer_instance.registered_callback  # what the group does without a command of its own
+        if alone is not None and alone.callback is not None:
+            yield f"{prefix}{inner.name}", alone.callback
         yield from commands(inner.typer_instance, f"{prefix}{inner.name} ")
 
 
@@ -78,6 +81,8 @@ def _section(name: str, callback: Callable[..., Any]) -> str:
 
 def _entries(callback: Callable[..., Any]) -> Iterator[str]:
     for parameter in get_params_from_function(callback).values():
+        if parameter.annotation is Context:
+            continue
         info, kind = parameter.default, _kind(parameter.annotation)
         assert isinstance(info, OptionInfo | ArgumentInfo), parameter
         head = ", ".join(info.param_decls or ()) or parameter.name.upper()

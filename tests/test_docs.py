@@ -283,7 +283,19 @@ CONFIGURATIONS = {
 
 
 def test_every_configuration_is_tested() -> None:
-    assert {path.name for path in (DOCS / "examples").glob("*.yaml")} == set(CONFIGURATIONS)
+    assert {path.name for path in (DOCS / "examples").glob("*.yaml")} == {*CONFIGURATIONS, "es-countdown.yaml"}
+
+
+def test_the_published_training_run_is_what_the_page_plans(esprobe: Run, script: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    path = DOCS / "examples" / "es-countdown.yaml"
+    published = {"sigma": 0.001, "alpha": 0.0005, "population": 30, "iterations": 500, "problems": "0:200"}
+    written = yaml.safe_load(path.read_text())
+    assert written == written | published | {"model": "Qwen/Qwen2.5-0.5B-Instruct", "prompt": "raw"}
+    overrides = ["--data", "generated", "--dtype", "auto", "--iterations", 1, "--problems", "0:2", "--population", 2]
+    few = [*overrides, "--eval-problems", "200:202"]
+    done = esprobe("train-es", "--config", path, "--engine", "scripted", "--model", script, *few)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

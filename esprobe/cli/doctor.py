@@ -28,6 +28,7 @@ def doctor(
 ) -> None:
     """Check that noise reaches every weight of a model and is removed exactly. Exit code 1 if not."""
     from esprobe.doctor import as_json, as_table, diagnose
+    from esprobe.models import find_lineage
 
     found = diagnose(
         model,
@@ -37,6 +38,7 @@ def doctor(
         every=every,
         options=vllm.engine_options(perturbs=True),
         notice=lambda message: typer.echo(message, err=True),
+        lineage=find_lineage(model),
     )
     typer.echo(as_json(found) if format is TableFormat.json else as_table(found), nl=False)
     if not found.healthy:

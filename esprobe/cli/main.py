@@ -16,7 +16,7 @@ COMMANDS = {
     "sample-temp": "sample:sample_temp",
     "sample-perturb": "sample:sample_perturb",
     "train-es": "train_es:train_es",
-    "plan": "plan:plan",
+    "plan": "plan:app",
     "scan": "scan:scan",
     "passk": "passk:passk",
     "compare": "compare:compare",

@@ -13,7 +13,11 @@ DEFAULT_DB = Path(defaults.DATABASE)
 DbPath = Annotated[Path, typer.Option("--db", envvar="ESPROBE_DB", help="The database file.")]
 ModelName = Annotated[
     str,
-    typer.Option("--model", envvar="ESPROBE_MODEL", help="Hub id, checkpoint folder, or 'tiny' (bundled)."),
+    typer.Option(
+        "--model",
+        envvar="ESPROBE_MODEL",
+        help="Hub id, checkpoint folder, 'tiny' (bundled), or FILE:RUN@ITERATION, a model of train-es.",
+    ),
 ]
 EngineName = Annotated[
     str,

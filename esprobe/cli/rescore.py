@@ -31,9 +31,11 @@ def rescore(
 ) -> None:
     """Score every stored completion again with another scorer, and report what changes. Needs no engine."""
     from esprobe.maintenance.rescoring import rescore as run
+    from esprobe.maintenance.training_checks import rescored_runs
     from esprobe.report import rescore_text
     from esprobe.safe_text import plain
     from esprobe.sampling.stop import StopSignals
+    from esprobe.store import RolloutStore
 
     with StopSignals() as stop, _progress(stop, db) as advance:
         stop.defer()
@@ -56,6 +58,9 @@ def rescore(
         typer.echo("nothing to do", err=True)
     elif done.written:
         typer.echo(f"stored in {plain(str(db))}; completions are unchanged", err=True)
+        with RolloutStore.open(db) as store:
+            for note in rescored_runs(store).values():
+                typer.echo(f"warning: {note}", err=True)
     else:
         named = f" --scorer {shlex.quote(scorer)}" if scorer else ""
         command = f"esprobe rescore --db {shlex.quote(plain(str(db)))}{named} --write"

@@ -18,7 +18,8 @@ from esprobe.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from esprobe.records import ConditionStatus, SessionRecord, TrainingStatus
+    from esprobe.records import ConditionStatus, SessionRecord
+    from esprobe.records.training import TrainingStatus
 
 
 MOST_RUNS = 4
@@ -94,6 +95,8 @@ def read_status(db: Path) -> dict[str, Any]:
 
 
 def _training(one: "TrainingStatus") -> dict[str, Any]:
+    from esprobe.store.training import population_size
+
     run = one.run
     means = [math.fsum(member.fitness for member in done.members) / len(done.members) for done in run.iterations]
     return {
@@ -102,7 +105,7 @@ def _training(one: "TrainingStatus") -> dict[str, Any]:
         "recipe": dict(run.recipe),
         "iterations": len(run.iterations),
         "rollouts": one.rollouts,
-        "rollouts_per_iteration": one.per_iteration,
+        "rollouts_per_iteration": population_size(run),
         "begun": one.begun,
         "tokens": one.tokens,
         "mean_fitness": means,

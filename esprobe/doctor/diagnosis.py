@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from esprobe.doctor.checks import Check, check_numbers, perturbed_names, refuse, whole_model
 from esprobe.doctor.liveness import liveness
 from esprobe.doctor.rounding import Rounding, rounding, samples, scales
-from esprobe.engines import EngineOptions, ModelIdentity, check_options, engine_class, find_engine, resolve
+from esprobe.engines import EngineOptions, Lineage, ModelIdentity, check_options, find_engine, identify, load, resolve
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.probe import ProbedEngine
 from esprobe.errors import EngineError, UsageError
@@ -49,6 +49,7 @@ def diagnose(
     every: bool = False,
     options: EngineOptions = _PERTURBING,
     notice: Callable[[str], None] = lambda message: None,
+    lineage: Lineage | None = None,
 ) -> Diagnosis:
     """Load a model and check it.
 
@@ -60,6 +61,7 @@ def diagnose(
         every: check each tensor alone and not only the first and last of each class.
         options: how the engine runs; it must be one that perturbs.
         notice: called with a message at each step.
+        lineage: how the model was trained, if it is not a checkpoint.
 
     Raises:
         EsprobeError: the model cannot be found, loaded or perturbed at all, or produces NaN logits.
@@ -76,12 +78,11 @@ def diagnose(
             f"the {name} engine has no weights, so there is nothing to examine; use --engine transformers or vllm"
         )
     check_options(name, options)
-    checkpoint = find_checkpoint(model)
+    checkpoint = find_checkpoint(model if lineage is None else lineage.base)
     refuse(checkpoint)
-    kind = engine_class(name)
-    identity = kind.identify(model, dtype)
+    identity = identify(name, model, dtype, lineage)
     notice(f"loading {model} ({identity.dtype}, {name})")
-    loaded = kind.load(identity, options)
+    loaded = load(name, identity, options)
     if not isinstance(loaded, ProbedEngine):
         raise EngineError(
             f"the {name} engine does not expose log-probabilities and weights, so it cannot be examined; "

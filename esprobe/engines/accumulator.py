@@ -1,22 +1,30 @@
 """ES v1's accumulator beside a model's pristine weights: what a trajectory's updates add to them, in float32.
 
 Owns where the accumulator lies, which updates it holds, and its advance by those that it lacks, bit for bit as
-``esprobe.noise.updates`` defines it. Does not know base weights, dtypes, or how text is generated.
+``esprobe.noise.updates`` defines it; and when a snapshot is worth writing. Does not know base weights or dtypes.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from itertools import zip_longest
+from logging import getLogger
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from esprobe.engines.memory import is_out_of_memory
 from esprobe.engines.slices import Span, WeightSlice, fill_noise, in_threads, spans
-from esprobe.engines.state import Sums, sums_of
+from esprobe.engines.snapshots import newest_snapshot, write_snapshot
+from esprobe.engines.state import Sums, state_digest, sums_of
 from esprobe.errors import PerturbationError
+from esprobe.noise import noise_key
 from esprobe.noise.updates import by_noise
 from esprobe.trajectory import Trajectory, Update
 
@@ -24,8 +32,16 @@ _TOGETHER = 16
 """Updates added in one pass over the accumulator: a piece is read once for all of them, and what an interrupt loses is
 bounded."""
 
+_WORTH_S = 5.0
+"""Seconds of adding updates that are worth a snapshot: a resumed run would take that much longer without it."""
+
+_WRITING = 10.0
+"""Adding updates takes at least so many times as long as writing the snapshots of large models."""
+
 BLOCK = 1 << 24
 """Elements that a device works on at a time where a temporary is needed: 64 MiB of float32."""
+
+_log = getLogger(__name__)
 
 
 class _Members(NamedTuple):
@@ -44,6 +60,9 @@ class Accumulator:
         self._parts: dict[int, torch.Tensor] = {}
         self._trained: tuple[str, str, str | None] | None = None  # recipe, noise and scope that ``_parts`` is for
         self._digest: str | None = None  # of the updates that it holds; None while it is changed
+        self._spent_s = 0.0  # on updates since the last snapshot
+        self._writing_s = 0.0  # that the last snapshot took
+        self._cannot_write = False
 
     def part(self, index: int) -> torch.Tensor | None:
         """(rows * cols,) float32, D of the slice of that number; None where nothing is trained."""
@@ -67,8 +86,13 @@ class Accumulator:
         """For the digest of the state: the slices that have a part, and its sums."""
         return [(self._weights[index], sums_of(part, self._weights[index])) for index, part in self._parts.items()]
 
-    def advance(self, trajectory: Trajectory) -> None:
-        """Hold the sum of a trajectory's updates: add those that are missing, or start again.
+    def advance(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> None:
+        """Hold the sum of a trajectory's updates: add those that are missing, or start from a snapshot or from nothing.
+
+        Args:
+            trajectory: the updates.
+            snapshots: a folder of accumulators, or None.
+            write: whether to write there, if this accumulator has all of every tensor.
 
         Raises:
             PerturbationError: the scope matches no tensor, or there is no memory.
@@ -78,32 +102,59 @@ class Accumulator:
             return
         needed = 4 * sum(self._weights[index].live.numel() for index in in_scope(self._weights, trajectory.scope))
         with enough_memory(f"training needs 4 bytes more for each weight, {needed / 2**30:.2f} GiB"):
-            done = self._held(trajectory)
-            if done is None:
-                self._start(trajectory)
-                done = 0
-            for first in range(done, len(trajectory.updates), _TOGETHER):
+            for first in range(self._begin(trajectory, snapshots), len(trajectory.updates), _TOGETHER):
+                begun = time.monotonic()
                 updates = trajectory.updates[first : first + _TOGETHER]
                 self._digest = None
                 self._add(_members(trajectory.noise, updates))
                 self._digest = trajectory.digests[first + len(updates)]
+                self._spent_s += time.monotonic() - begun
+                if write and snapshots is not None and self._spent_s > max(_WORTH_S, _WRITING * self._writing_s):
+                    self._write(trajectory.upto(first + len(updates)), snapshots)
+
+    def _begin(self, trajectory: Trajectory, snapshots: Path | None) -> int:
+        """Hold some of the trajectory's first updates; returns how many."""
+        held = self._held(trajectory)
+        chosen = in_scope(self._weights, trajectory.scope)
+        found = None
+        if snapshots is not None and held != len(trajectory.updates):
+            sizes = {self._weights[index].name: self._weights[index].numel for index in chosen}
+            found = newest_snapshot(snapshots, trajectory, held or 0, sizes)
+        if held is not None and found is None:
+            return held
+        if self._trained != _trained(trajectory):
+            self.clear()
+            self._parts = _zeros(self._weights, chosen)
+            self._trained = _trained(trajectory)
+        self._digest = None
+        for index, part in self._parts.items():
+            if found is None:
+                part.zero_()
+            else:
+                part.copy_(found.part(self._weights[index]))
+        held = 0 if found is None else found.iterations
+        self._digest, self._spent_s = trajectory.digests[held], 0.0
+        return held
+
+    def _write(self, trajectory: Trajectory, snapshots: Path) -> None:
+        """Write a snapshot, unless this is a shard of the model; a run goes on without."""
+        begun = time.monotonic()
+        tensors = whole_tensors(self._weights, self._parts)
+        if tensors is not None:
+            state = state_digest((weight.name, sums) for weight, sums in self.sums())
+            try:
+                write_snapshot(snapshots, trajectory, state, tensors)
+            except (OSError, SafetensorError) as err:
+                if not self._cannot_write:
+                    _log.warning("no snapshots of the training in %s (%s); resuming takes longer", snapshots, err)
+                self._cannot_write = True
+        self._spent_s, self._writing_s = 0.0, time.monotonic() - begun
 
     def _held(self, trajectory: Trajectory) -> int | None:
         """How many of the trajectory's updates it holds; None if it holds others, or was interrupted."""
         if self._digest is None or self._trained != _trained(trajectory):
             return None
         return trajectory.digests.index(self._digest) if self._digest in trajectory.digests else None
-
-    def _start(self, trajectory: Trajectory) -> None:
-        chosen = in_scope(self._weights, trajectory.scope)
-        if self._trained == _trained(trajectory):
-            for part in self._parts.values():
-                part.zero_()
-        else:
-            self.clear()
-            self._parts = _zeros(self._weights, chosen)
-            self._trained = _trained(trajectory)
-        self._digest = trajectory.recipe
 
     def _add(self, members: _Members) -> None:
         on_cpu: list[Span] = []
@@ -131,7 +182,20 @@ class Accumulator:
         return done
 
     def _add_on_gpu(self, members: _Members, index: int, part: torch.Tensor) -> None:
-        raise NotImplementedError
+        """Add all members to one slice in one launch; if its part is in the machine's memory, block by block."""
+        from esprobe.engines.triton_noise import accumulate  # triton comes with torch's CUDA builds only
+
+        weight = self._weights[index]
+        terms = [
+            (noise_key(seed, weight.name, weight.numel, members.scheme), first, second)
+            for seed, coefficients in members.terms
+            for first, second in zip_longest(coefficients[::2], coefficients[1::2], fillvalue=0.0)
+        ]
+        for block in weight.blocks(max(1, weight.live.numel()) if part.is_cuda else BLOCK):
+            there = part[block.place].to(weight.live.device)  # itself, if it is there
+            accumulate(there, terms, block.start, block.rows, block.cols, block.row_stride)
+            if not part.is_cuda:
+                part[block.place].copy_(there)
 
 
 def in_scope(weights: Sequence[WeightSlice], scope: str | None) -> list[int]:
@@ -148,6 +212,25 @@ def in_scope(weights: Sequence[WeightSlice], scope: str | None) -> list[int]:
             f"names look like {min(names)}"
         )
     return chosen
+
+
+def whole_tensors(weights: Sequence[WeightSlice], parts: Mapping[int, torch.Tensor]) -> dict[str, torch.Tensor] | None:
+    """By name the tensors, flat and on the CPU, that parts of slices make up; None if elements of one are missing."""
+    held: Counter[str] = Counter()
+    for index, part in parts.items():
+        held[weights[index].name] += part.numel()
+    if any(held[weights[index].name] != weights[index].numel for index in parts):
+        return None
+    whole: dict[str, torch.Tensor] = {}
+    for index, part in parts.items():
+        weight = weights[index]
+        if part.numel() == weight.numel:
+            whole[weight.name] = part.cpu()
+        else:
+            flat = whole.setdefault(weight.name, torch.empty(weight.numel))
+            place = flat.as_strided((weight.rows, weight.cols), (weight.row_stride, 1), weight.start)
+            place.copy_(part.view(weight.rows, weight.cols))
+    return whole
 
 
 @contextmanager

@@ -19,6 +19,25 @@ StopCheck = Callable[[], bool]
 
 
 @dataclass(frozen=True)
+class Lineage:
+    """How a trained model came from another one.
+
+    Attributes:
+        base: name of the model that was trained.
+        base_fingerprint: its fingerprint.
+        dtype: the dtype that it was trained in.
+        trajectory: its training.
+        snapshots: folder of snapshots of the training, which may not exist.
+    """
+
+    base: str
+    base_fingerprint: str
+    dtype: str
+    trajectory: Trajectory
+    snapshots: str
+
+
+@dataclass(frozen=True)
 class ModelIdentity:
     """What decides an engine's outputs and is known before anything is loaded.
 
@@ -26,11 +45,18 @@ class ModelIdentity:
         model: the name that was asked for.
         fingerprint: digest of the weights, tokenizer and configuration behind that name.
         dtype: the dtype that the weights are served in, "auto" resolved.
+        lineage: how it was trained, if its weights are not those of a checkpoint.
     """
 
     model: str
     fingerprint: str
     dtype: str
+    lineage: Lineage | None = None
+
+    @property
+    def checkpoint(self) -> str:
+        """Name of the checkpoint that is loaded: a trained model's base."""
+        return self.model if self.lineage is None else self.lineage.base
 
 
 @dataclass(frozen=True)
@@ -39,6 +65,7 @@ class EngineOptions:
 
     Attributes:
         perturbs: whether weights will be changed, so that nothing may be cached across requests.
+        trains: whether weights will be trained, which needs an accumulator beside the copy that ``perturbs`` needs.
         batch_size: prompts per batch, for engines that do not schedule requests themselves.
         max_num_seqs: sequences in vLLM's running batch.
         gpu_memory_utilization: share of the device's memory that vLLM takes.
@@ -48,6 +75,7 @@ class EngineOptions:
     """
 
     perturbs: bool = False
+    trains: bool = False
     batch_size: int = defaults.BATCH_SIZE
     max_num_seqs: int = defaults.MAX_NUM_SEQS
     gpu_memory_utilization: float = defaults.GPU_MEMORY_UTILIZATION

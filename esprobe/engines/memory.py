@@ -1,4 +1,4 @@
-"""Whether a model and the second copy of its weights that perturbing needs can fit, before anything is loaded.
+"""Whether a model and what perturbing and training need beside it can fit, before anything is loaded.
 
 Refuses only what cannot fit whatever else happens: keys and values, activations and other processes come on top.
 """
@@ -20,6 +20,11 @@ def weight_bytes(shapes: Mapping[str, tuple[int, ...]], dtype: str) -> int:
     return sum(math.prod(shape) for shape in shapes.values()) * _ITEM_BYTES[dtype]
 
 
+def accumulator_bytes(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Bytes of what training adds to a checkpoint's floating-point tensors: a float32 each, whatever the dtype."""
+    return weight_bytes(shapes, "float32")
+
+
 def host_memory() -> int | None:
     """Bytes of memory that this process may use at most, by the machine and its cgroup; None if neither tells."""
     limits = []
@@ -38,7 +43,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
 
 
-def check_two_copies(name: str, weights: int, available: int, where: str, reserved: float | None = None) -> None:
+def check_two_copies(
+    name: str, weights: int, available: int, where: str, reserved: float | None = None, accumulator: int = 0
+) -> None:
     """Refuse to perturb a model whose weights cannot be there twice.
 
     Args:
@@ -48,6 +55,8 @@ def check_two_copies(name: str, weights: int, available: int, where: str, reserv
         where: what device that is, for people.
         reserved: share of the memory that the engine takes for itself, weights included (vLLM's
             ``--gpu-memory-utilization``), so that the second copy has to fit into the rest; None if it takes none.
+        accumulator: bytes that training needs besides on the same device; 0 where nothing is trained, or where the
+            accumulator can lie elsewhere.
 
     Raises:
         ModelError: they cannot; says how much is needed, and what to change.
@@ -56,7 +65,9 @@ def check_two_copies(name: str, weights: int, available: int, where: str, reserv
         f"perturbing {name!r} needs its weights twice, the ones it computes with and a pristine copy to restore from: "
         f"2 x {weights / _GIB:.2f} GiB"
     )
-    if 2 * weights > available:
+    if accumulator:
+        needs += f", and training 4 bytes more for each, {accumulator / _GIB:.2f} GiB"
+    if 2 * weights + accumulator > available:
         raise ModelError(
             f"{needs}, and {where} has {available / _GIB:.2f} GiB; use a 16-bit --dtype, a smaller model, a larger "
             f"device, or (with vLLM) a larger --tensor-parallel-size"

@@ -1,14 +1,17 @@
-"""Writing a perturbed model as an ordinary checkpoint folder, without loading an engine.
+"""Writing a perturbed or a trained model as an ordinary checkpoint folder, without loading an engine.
 
-Owns the folder: weights perturbed with noise v1 by checkpoint name, in the served dtype, and the other files that
-decide the model's output. Loading it unperturbed gives, bit for bit, the weights of an engine under that perturbation.
+Owns the folder: weights with noise v1 or ES v1's updates by checkpoint name, in the served dtype, and the other files
+that decide the model's output. Loading it gives, bit for bit, the weights of an engine under that perturbation, or
+after that training.
 """
 
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +22,15 @@ from safetensors.torch import save_file
 
 from esprobe.engines.checkpoint import INDEX, Checkpoint
 from esprobe.engines.slices import WeightSlice
+from esprobe.engines.state import Sums, state_digest
 from esprobe.engines.weights import PristineWeights
 from esprobe.errors import ModelError, UsageError
 from esprobe.paths import kind_of
 from esprobe.spec import Perturbation
+from esprobe.trajectory import Trajectory
+
+_BATCH = 1 << 28
+"""Elements that are trained together, unless one tensor has more: in 16 bits, 2 GiB with their copies and sums."""
 
 
 def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, out: Path) -> int:
@@ -41,13 +49,72 @@ def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: st
         ModelError: ``out`` is not empty or cannot be written, or the checkpoint holds values that are not finite.
         UsageError: the scope matches no tensor.
     """
+    with _whole(out) as folder:
+        chosen = _in_scope(checkpoint, dtype, perturbation.scope, "perturbed")
+        origin = _origin(checkpoint, dtype) | asdict(perturbation)
+        _write(checkpoint, dtype, folder, origin, lambda slices: _perturb(slices, chosen, perturbation))
+    return _scalars(checkpoint, chosen)
+
+
+def save_trained(
+    checkpoint: Checkpoint,
+    trajectory: Trajectory,
+    dtype: str,
+    out: Path,
+    snapshots: Path | None = None,
+    perturbation: Perturbation | None = None,
+) -> tuple[int, str]:
+    """Write the model after a trajectory's updates, round_dtype(b + D), to the folder ``out``, all of it or nothing.
+
+    Args:
+        checkpoint: the model that was trained.
+        trajectory: the updates.
+        dtype: the dtype that it is served in.
+        out: a folder that does not exist, or is empty.
+        snapshots: a folder of accumulators to start from, as in ``Engine.evolve``.
+        perturbation: noise to be added to the trained weights in the served dtype; None for none.
+
+    Returns:
+        Scalars trained or perturbed, tied copies not counted, and the digest of the state that ``Engine.evolve`` gives.
+
+    Raises:
+        ModelError: as in ``save_perturbed``.
+        UsageError: a scope matches no tensor.
+    """
+    sums: dict[str, Sums] = {}
+    with _whole(out) as folder:
+        trained = _in_scope(checkpoint, dtype, trajectory.scope, "trained") if trajectory.updates else set()
+        noisy = _in_scope(checkpoint, dtype, perturbation.scope, "perturbed") if perturbation else set()
+
+        def change(slices: list[WeightSlice]) -> None:
+            sums.update(_train(slices, trained, trajectory, snapshots))
+            if perturbation is not None:
+                _perturb(slices, noisy, perturbation)
+
+        origin = _origin(checkpoint, dtype) | {
+            "recipe": trajectory.recipe,
+            "iterations": len(trajectory.updates),
+            "trajectory": trajectory.digest,
+            **({"perturbation": asdict(perturbation)} if perturbation else {}),
+        }
+        _write(checkpoint, dtype, folder, origin, change)
+    return _scalars(checkpoint, trained | noisy), state_digest(sums.items())
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A folder to write, which becomes ``out`` at the end of the block; it is removed if the block raises.
+
+    Raises:
+        ModelError: ``out`` is not empty, or cannot be written.
+    """
     out = out.resolve()
     if (kind := kind_of(out)) != "nothing" and (kind != "folder" or any(out.iterdir())):
         raise ModelError(f"{str(out)!r} already exists and is not empty, and nothing is overwritten; name a new folder")
     draft = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         draft.mkdir(parents=True)
-        touched = _write(checkpoint, perturbation, dtype, draft)
+        yield draft
         os.replace(draft, out)
     except OSError as err:
         raise ModelError(
@@ -55,27 +122,84 @@ def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: st
         ) from err
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return touched
 
 
-def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folder: Path) -> int:
-    sources = {name: name for name in checkpoint.tensors} | dict(checkpoint.tied_copies(dtype))
-    chosen = {name for name, source in sources.items() if re.search(perturbation.scope or "", source)}
+def _sources(checkpoint: Checkpoint, dtype: str) -> dict[str, str]:
+    """Of every floating-point tensor the one whose noise it gets: itself, or what it is a tied copy of."""
+    return {name: name for name in checkpoint.tensors} | dict(checkpoint.tied_copies(dtype))
+
+
+def _in_scope(checkpoint: Checkpoint, dtype: str, scope: str | None, changed: str) -> set[str]:
+    """The tensors whose name matches, tied copies not among them.
+
+    Raises:
+        UsageError: none does.
+    """
+    sources = set(_sources(checkpoint, dtype).values())
+    chosen = {name for name in sources if re.search(scope or "", name)}
     if not chosen:
         raise UsageError(
-            f"--scope {perturbation.scope!r} matches none of the {len(sources)} tensors, so nothing would be "
-            f"perturbed; names look like {min(sources)}"
+            f"--scope {scope!r} matches none of the {len(sources)} tensors, so nothing would be {changed}; names look "
+            f"like {min(sources)}"
         )
-    whole = replace(perturbation, scope=None)  # the tensors are selected above, by the names of their sources
-    metadata = {"format": "pt", "esprobe": _origin(checkpoint, perturbation, dtype)}
+    return chosen
+
+
+def _scalars(checkpoint: Checkpoint, names: Collection[str]) -> int:
+    return sum(math.prod(checkpoint.tensors[name]) for name in names)
+
+
+def _perturb(slices: Sequence[WeightSlice], chosen: Collection[str], perturbation: Perturbation) -> None:
+    if noisy := [piece for piece in slices if piece.name in chosen]:
+        PristineWeights(noisy).perturb(replace(perturbation, scope=None))  # selected by the names of their sources
+
+
+def _train(
+    slices: Sequence[WeightSlice], chosen: Collection[str], trajectory: Trajectory, snapshots: Path | None
+) -> Iterator[tuple[str, Sums]]:
+    """Train some tensors in place; yields the sums of their accumulators by name."""
+    for batch in _batches([piece for piece in slices if piece.name in chosen]):
+        moved = [replace(piece, live=piece.live.cuda()) for piece in batch] if torch.cuda.is_available() else batch
+        for weight, sums in PristineWeights(moved).evolve(trajectory, snapshots):
+            yield weight.name, sums
+        for piece, done in zip(batch, moved, strict=True):
+            if done is not piece:
+                piece.live.copy_(done.live)
+
+
+def _batches(slices: Sequence[WeightSlice]) -> Iterator[list[WeightSlice]]:
+    """Tensors that are trained together: beside each there are its copy, its accumulator and its snapshot in memory."""
+    batch: list[WeightSlice] = []
+    for piece in slices:
+        if batch and sum(held.numel for held in batch) + piece.numel > _BATCH:
+            yield batch
+            batch = []
+        batch.append(piece)
+    if batch:
+        yield batch
+
+
+def _write(
+    checkpoint: Checkpoint,
+    dtype: str,
+    folder: Path,
+    origin: Mapping[str, Any],
+    change: Callable[[list[WeightSlice]], None],
+) -> None:
+    """Write a checkpoint whose floating-point tensors were changed in place, one file at a time."""
+    sources = _sources(checkpoint, dtype)
+    metadata = {"format": "pt", "esprobe": json.dumps(origin)}
     _write_json(folder / "config.json", _served_as(checkpoint.config, dtype))
-    touched = total = 0
+    total = 0
     for path in checkpoint.weights:
         tensors = _read(path, getattr(torch, dtype))
-        noisy = [name for name in tensors if name in chosen]
-        slices = [WeightSlice(sources[name], tensors[name].numel(), 0, tensors[name].view(-1)) for name in noisy]
-        PristineWeights(slices).perturb(whole)
-        touched += sum(tensors[name].numel() for name in noisy if sources[name] == name)
+        change(
+            [
+                WeightSlice(sources[name], tensor.numel(), 0, tensor.view(-1))
+                for name, tensor in tensors.items()
+                if name in sources
+            ]
+        )
         total += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         save_file(tensors, folder / path.name, metadata)
         shutil.copymode(
@@ -88,7 +212,6 @@ def _write(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str, folde
         index = json.loads((checkpoint.folder / INDEX).read_bytes())
         index["metadata"] = {**(index.get("metadata") or {}), "total_size": total}
         _write_json(folder / INDEX, index)
-    return touched
 
 
 def _read(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
@@ -116,9 +239,8 @@ def _served_as(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
     return parts | (named or ({"dtype": dtype} if "architectures" in config else {}))
 
 
-def _origin(checkpoint: Checkpoint, perturbation: Perturbation, dtype: str) -> str:
-    model = {"model": checkpoint.name, "fingerprint": checkpoint.fingerprint, "dtype": dtype}
-    return json.dumps(model | asdict(perturbation))
+def _origin(checkpoint: Checkpoint, dtype: str) -> dict[str, Any]:
+    return {"model": checkpoint.name, "fingerprint": checkpoint.fingerprint, "dtype": dtype}
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -4,8 +4,9 @@ Owns the map from a piece's elements to flat indices in the checkpoint tensor. D
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from threading import Condition
 
 import numpy as np
 import torch
@@ -127,13 +128,30 @@ def in_threads(threads: Executor, work: Callable[[list[Span]], int], some: Itera
 
     If it is interrupted, or one share fails, it returns only when no thread works on the spans any more.
     """
-    begun = [threads.submit(work, share) for share in shares(some)]
+    # An exception may come between any two steps, such as handing a share to a thread and noting that: so the threads
+    # themselves say what they are at.
+    changed = Condition()
+    ended, at_work = False, 0
+
+    def watched(share: list[Span]) -> int:
+        nonlocal at_work
+        with changed:
+            if ended:
+                return 0
+            at_work += 1
+        try:
+            return work(share)
+        finally:
+            with changed:
+                at_work -= 1
+                changed.notify_all()
+
     try:
-        return sum(future.result() for future in begun)
+        return sum(threads.map(watched, shares(some)))
     finally:
-        for future in begun:
-            future.cancel()
-        wait(begun)
+        with changed:
+            ended = True
+            changed.wait_for(lambda: not at_work)
 
 
 def fill_noise(

@@ -18,7 +18,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.identity import identify_checkpoint
-from esprobe.engines.memory import check_two_copies, host_memory, weight_bytes
+from esprobe.engines.memory import accumulator_bytes, check_two_copies, host_memory, weight_bytes
 from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.prompt_codec import PromptCodec
 from esprobe.engines.state import state_digest
@@ -60,7 +60,7 @@ class TransformersEngine:
     def load(cls, identity: ModelIdentity, options: EngineOptions) -> Self:
         checkpoint = find_checkpoint(identity.model)
         if options.perturbs:
-            _check_memory(checkpoint, identity.dtype)
+            _check_memory(checkpoint, identity.dtype, options.trains)
         return cls(identity, checkpoint, options.batch_size)
 
     def generate(self, requests: Sequence[Request], stop: StopCheck) -> Iterator[list[Completion]]:
@@ -138,7 +138,8 @@ class TransformersEngine:
     def evolve(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> str:
         if not trajectory.updates and self._pristine is None:
             return state_digest([])  # the loaded model, as it is
-        return state_digest((weight.name, sums) for weight, sums in self._weights().evolve(trajectory))
+        found = self._weights().evolve(trajectory, snapshots, write=write)
+        return state_digest((weight.name, sums) for weight, sums in found)
 
     def settle(self) -> None:
         if self._pristine is not None:
@@ -203,8 +204,8 @@ class TransformersEngine:
             )
 
 
-def _check_memory(checkpoint: Checkpoint, dtype: str) -> None:
-    """Refuse weights that do not fit on the device twice.
+def _check_memory(checkpoint: Checkpoint, dtype: str, trains: bool) -> None:
+    """Refuse weights that do not fit on the device twice, on a CPU with the accumulator of training.
 
     Raises:
         ModelError: they do not.
@@ -213,7 +214,10 @@ def _check_memory(checkpoint: Checkpoint, dtype: str) -> None:
     available = torch.cuda.get_device_properties(0).total_memory if on_gpu else host_memory()
     if available is not None:
         where = torch.cuda.get_device_name() if on_gpu else "this machine"
-        check_two_copies(checkpoint.name, weight_bytes(checkpoint.tensors, dtype), available, where)
+        # Where a GPU has no room for it, the accumulator lies in the machine's memory.
+        accumulator = accumulator_bytes(checkpoint.tensors) if trains and not on_gpu else 0
+        weights = weight_bytes(checkpoint.tensors, dtype)
+        check_two_copies(checkpoint.name, weights, available, where, accumulator=accumulator)
 
 
 def _up_to_end(tokens: list[int], end_tokens: list[int]) -> list[int]:

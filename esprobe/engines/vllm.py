@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Self
 
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
@@ -18,10 +19,12 @@ from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.prompt_codec import PromptCodec
+from esprobe.engines.state import Sums, state_digest
 from esprobe.engines.vllm_start import first_line, start
 from esprobe.engines.vllm_watch import watch
 from esprobe.errors import EngineError, ModelError, PerturbationError
 from esprobe.spec import Completion, FinishReason, Perturbation, Prompt, Request
+from esprobe.trajectory import Trajectory
 
 _WINDOWS = 2
 """Requests in flight, in units of the running batch: one batch that runs, one that waits to fill free places."""
@@ -51,9 +54,10 @@ class VllmEngine:
         # Registered last, so run first: Python's exit waits for the engine's process, which waits for this shutdown.
         atexit.register(self._engine.engine_core.shutdown)
         self._end_tokens = self._codec.end_tokens(_own_end_tokens(checkpoint))
-        self._label = "base"
+        self._base = self._label = "base"  # what weight versions are called: of the base, and of what is there now
         self._engine.set_weight_version(self._label)
         self._pieces: Counter[tuple[Any, ...]] = Counter()
+        self._accumulators: list[str | None] = []
 
     @classmethod
     def identify(cls, model: str, dtype: str) -> ModelIdentity:
@@ -94,11 +98,35 @@ class VllmEngine:
         self._prepare()
         try:
             touched = self._call("esp_perturb", asdict(perturbation))
-            self._relabel(f"sigma={perturbation.sigma!r},seed={perturbation.seed},{perturbation.noise}")
+            noise = f"sigma={perturbation.sigma!r},seed={perturbation.seed},{perturbation.noise},{perturbation.sign:+d}"
+            self._relabel(f"{self._base},{noise}")
             yield sum(touched) - self._held_again(perturbation.scope)
         finally:
             self._call("esp_restore")
-            self._relabel("base")
+            self._relabel(self._base)
+
+    def evolve(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> str:
+        if not trajectory.updates and not self._pieces:
+            return state_digest([])  # the loaded weights, as they are
+        self._prepare()
+        updates = [[list(update.seeds), list(update.coefficients)] for update in trajectory.updates]
+        values = {"recipe": trajectory.recipe, "noise": trajectory.noise, "scope": trajectory.scope, "updates": updates}
+        told = self._call("esp_evolve", values, None if snapshots is None else str(snapshots), write)
+        self._forget_prefixes()
+        for worker in told:
+            if "refused" in worker:
+                raise PerturbationError(worker["refused"])
+        self._base = trajectory.digest if trajectory.updates else "base"
+        self._relabel(self._base)
+        self._accumulators = [worker["device"] for worker in told]
+        # By piece: one that several workers hold counts once.
+        sums = {tuple(found[:-2]): Sums(*found[-2:]) for worker in told for found in worker["sums"]}
+        return state_digest((piece[0], found) for piece, found in sums.items())
+
+    def settle(self) -> None:
+        if self._pieces:
+            self._call("esp_settle")
+            self._accumulators = []
 
     def weight_digest(self) -> str:
         """SHA-256 over the live weights, by checkpoint name; of several workers, joined by plus signs."""
@@ -128,6 +156,7 @@ class VllmEngine:
             "kv_cache_block_size": config.cache_config.block_size,
             "cudagraph_capture_size": config.compilation_config.max_cudagraph_capture_size,
             "end_tokens": self._end_tokens,
+            "accumulator": sorted({device for device in self._accumulators if device}) or None,
         }
 
     def _submit(self, name: str, request: Request) -> None:
@@ -206,6 +235,15 @@ class VllmEngine:
             for (name, _, rows, cols, _), workers in self._pieces.items()
             if scope is None or re.search(scope, name)
         )
+
+    def _forget_prefixes(self) -> None:
+        """Drop cached keys and values, which other weights computed."""
+        with _alive(self._engine):
+            if not (self._options.perturbs or self._engine.reset_prefix_cache()):
+                raise EngineError(
+                    "vLLM keeps cached prefixes of other weights because requests are running; this is a bug, please "
+                    "report it"
+                )
 
     def _relabel(self, label: str) -> None:
         self._label = label

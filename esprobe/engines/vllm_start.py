@@ -7,7 +7,7 @@ from typing import Any
 
 from esprobe.engines.base import EngineOptions
 from esprobe.engines.checkpoint import Checkpoint
-from esprobe.engines.memory import check_two_copies, host_memory, weight_bytes
+from esprobe.engines.memory import accumulator_bytes, check_two_copies, host_memory, weight_bytes
 from esprobe.errors import ModelError, UsageError
 
 
@@ -75,13 +75,17 @@ def start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
 def _check_memory(checkpoint: Checkpoint, dtype: str, options: EngineOptions, on_cpu: bool) -> None:
     """Refuse weights that do not fit on each device twice, the second time beside what vLLM takes.
 
+    On a GPU the accumulator of training does not count: it lies in the machine's memory where there is no room.
+
     Raises:
         ModelError: they do not.
     """
     shard = weight_bytes(checkpoint.tensors, dtype) // options.tensor_parallel_size
     if on_cpu:
         if (available := host_memory()) is not None:
-            check_two_copies(checkpoint.name, shard * options.tensor_parallel_size, available, "this machine")
+            weights = shard * options.tensor_parallel_size
+            accumulator = accumulator_bytes(checkpoint.tensors) if options.trains else 0
+            check_two_copies(checkpoint.name, weights, available, "this machine", accumulator=accumulator)
         return
     from vllm.platforms import current_platform
 

@@ -1,4 +1,4 @@
-"""esprobe's extension of a vLLM worker: perturbing the weights by checkpoint name.
+"""esprobe's extension of a vLLM worker: perturbing and training the weights by checkpoint name.
 
 vLLM mixes this class into its worker before the model is loaded. Every name has a prefix, because vLLM refuses names
 that the worker already has. Does not know requests or how text is generated.
@@ -7,6 +7,7 @@ that the worker already has. Does not know requests or how text is generated.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from esprobe.engines.weight_map import Named, trace_weight_loading
 from esprobe.engines.weights import PristineWeights, digest_of_weights
 from esprobe.errors import ModelError
 from esprobe.spec import Perturbation
+from esprobe.trajectory import Trajectory, Update
 
 
 def _keep_weights_where_they_are() -> None:
@@ -66,11 +68,29 @@ class WeightExtension:
             return {"refused": str(err)}
         self.esp_weights, self.esp_slices = PristineWeights(traced.slices, traced.base), traced.slices
         self.esp_folder = folder
-        return {"pieces": [[p.name, p.start, p.rows, p.cols, p.row_stride] for p in traced.slices]}
+        return {"pieces": [_piece_of(p) for p in traced.slices]}
 
     def esp_perturb(self, perturbation: Mapping[str, Any]) -> int:
         """Apply a perturbation, given as its fields by name; returns the scalars touched in this worker."""
         return self.esp_weights.perturb(Perturbation(**perturbation))
+
+    def esp_evolve(self, trajectory: Mapping[str, Any], snapshots: str | None, write: bool) -> Mapping[str, Any]:
+        """Train this worker's part of the model, as ``Engine.evolve`` says; the trajectory is given as values.
+
+        Returns:
+            ``sums``: [name, start, rows, cols, row stride, the two sums] of every trained slice, ``device``: where
+            the accumulator lies; or ``refused``: why this cannot be done.
+        """
+        folder = None if snapshots is None else Path(snapshots)
+        try:
+            found = self.esp_weights.evolve(_trajectory(**trajectory), folder, write=write)
+        except ModelError as err:
+            return {"refused": str(err)}
+        return {"sums": [[*_piece_of(p), *sums] for p, sums in found], "device": self.esp_weights.accumulator_device}
+
+    def esp_settle(self) -> None:
+        """Make the trained weights the pristine ones."""
+        self.esp_weights.settle()
 
     def esp_perturb_by_loading(self, perturbation: Mapping[str, Any]) -> int:
         """The same weights in another way: perturb whole checkpoint tensors, and let the model load them.
@@ -114,6 +134,15 @@ class WeightExtension:
             hidden = torch.linspace(-1, 1, size, device=like.device, dtype=like.dtype)
             logits: list[float] = runner.model.compute_logits(hidden.unsqueeze(0))[0, :16].tolist()
         return logits
+
+
+def _piece_of(weight: WeightSlice) -> list[Any]:
+    """What a slice is a piece of, as values: workers that hold the same piece say the same."""
+    return [weight.name, weight.start, weight.rows, weight.cols, weight.row_stride]
+
+
+def _trajectory(recipe: str, noise: str, scope: str | None, updates: Sequence[Sequence[Sequence[Any]]]) -> Trajectory:
+    return Trajectory(recipe, noise, scope, tuple(Update(tuple(seeds), tuple(terms)) for seeds, terms in updates))
 
 
 def _a_weight(model: Any) -> torch.Tensor:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,9 @@ def pristine_copies(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         return [tensor.detach().clone() for tensor in tensors]
 
 
+_ROOM = f"trained weights are computed in blocks, which need {3 * 4 * BLOCK / 2**20:.0f} MiB on their device"
+
+
 class PristineWeights:
     """A pristine copy of the loaded weights, and what training adds to them; esprobe changes weights only through it.
 
@@ -160,8 +164,12 @@ class PristineWeights:
         for index in range(len(self._weights)):
             self._restore(index)
 
-    def evolve(self, trajectory: Trajectory) -> list[tuple[WeightSlice, Sums]]:
+    def evolve(
+        self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False
+    ) -> list[tuple[WeightSlice, Sums]]:
         """Train the weights by a trajectory's updates, or take training back if it has none.
+
+        The arguments are those of ``Engine.evolve``.
 
         Returns:
             The trained slices and, for the digest of the state, the sums of their accumulators.
@@ -170,7 +178,7 @@ class PristineWeights:
             PerturbationError: the scope matches no tensor, or there is no memory.
         """
         try:
-            self._accumulator.advance(trajectory)
+            self._accumulator.advance(trajectory, snapshots, write=write)
         finally:
             self.restore()  # after an interrupt, too, the live weights are what the accumulator says
         return self._accumulator.sums()
@@ -193,17 +201,23 @@ class PristineWeights:
             live.copy_(base)
             return
         step = BLOCK if live.is_cuda else SPAN
-        for first in range(0, live.numel(), step):
-            place = slice(first, first + step)
-            live[place].copy_(base[place].float() + trained[place].to(live.device))
+        with enough_memory(_ROOM):
+            for first in range(0, live.numel(), step):
+                place = slice(first, first + step)
+                live[place].copy_(base[place].float() + trained[place].to(live.device))
 
     def _perturb_fused(self, perturbation: Perturbation, index: int) -> None:
         from esprobe.engines.triton_noise import perturb_strided  # triton comes with torch's CUDA builds only
 
-        weight = self._weights[index]
+        weight, base, trained = self._weights[index], self._base[index], self._accumulator.part(index)
         key = noise_key(perturbation.seed, weight.name, weight.numel, perturbation.noise)
-        shape = (weight.start, weight.rows, weight.cols, weight.row_stride)
-        perturb_strided(weight.live, self._base[index], key, *shape, perturbation.sign * perturbation.sigma)
+        sigma = perturbation.sign * perturbation.sigma
+        streamed = trained is not None and not trained.is_cuda
+        with enough_memory(_ROOM):
+            for block in weight.blocks(BLOCK if streamed else max(1, weight.live.numel())):
+                beside = None if trained is None else trained[block.place].to(base.device)
+                shape = (block.start, block.rows, block.cols, block.row_stride)
+                perturb_strided(weight.live[block.place], base[block.place], key, *shape, sigma, beside)
 
     def _perturb_share(self, perturbation: Perturbation, share: Sequence[Span]) -> int:
         noise = np.empty(sum(span.count for span in share), np.float32)

@@ -123,6 +123,7 @@ class _Salvage:
         for condition_id, _, _ in self._target.remove(sorted(contradicted)):
             self._source.dropped[condition_id, "another rollout has its key or its text"] += 1
         self._target.recount_sessions()
+        self._target.restore_iterations(self._source)
         self._target.end_session(self._own_session, "done")
         conditions = tuple(self._account(stored) for stored in self._target.conditions())
         for one in conditions:

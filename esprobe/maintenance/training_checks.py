@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from esprobe.errors import StoreError
 from esprobe.es import Draw, coefficients, fitness, population, problems_of
-from esprobe.records import Iteration, TrainingRun
+from esprobe.records.training import Iteration, TrainingRun
 from esprobe.store.reader import RolloutStore
 from esprobe.store.training import rewards, training_runs, trajectory_of
 
@@ -12,19 +12,36 @@ Populations = dict[tuple[str, int], dict[bool, int]]
 """(run's digest, iteration) -> whether mirrored -> condition id."""
 
 
+def rescored_runs(store: RolloutStore) -> dict[int, str]:
+    """Run id -> a sentence, for each run whose rollouts have other verdicts than those that its updates came from."""
+    found = {}
+    for run in training_runs(store):
+        own = [one.id for one in store.conditions() if one.condition.run == run.digest]
+        others = {scorer for id_ in own for scorer in store.scorers(id_)} - {run.recipe["scorer"]}
+        if others:
+            found[run.id] = (
+                f"the rollouts of training run {run.id} are scored by {', '.join(sorted(others))} now, and its updates "
+                f"came from rewards of {run.recipe['scorer']}: it cannot go on until they are scored by that again"
+            )
+    return found
+
+
 def training(store: RolloutStore) -> Iterator[str]:
     """Where a run's seeds, fitness, coefficients or digests differ from what recipe and rewards say, a sentence each.
+
+    Runs whose rollouts have been scored by another scorer are left out, see ``rescored_runs``.
 
     Raises:
         StoreError: the tables of training runs cannot be read.
     """
+    rescored = rescored_runs(store)
     conditions: Populations = {}
     for stored in store.conditions():
         one = stored.condition
         if one.run is not None and one.iteration is not None:
             conditions.setdefault((one.run, one.iteration), {})[bool(one.mirrored)] = stored.id
     for run in training_runs(store):
-        for number, done in enumerate(run.iterations):
+        for number, done in enumerate(run.iterations if run.id not in rescored else ()):
             yield from _iteration(store, run, number, done, conditions.get((run.digest, number), {}))
         try:
             trajectory_of(run, store.path)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from esprobe.errors import StoreError, UsageError
 from esprobe.maintenance.rescoring import Judge
-from esprobe.maintenance.training_checks import training
+from esprobe.maintenance.training_checks import rescored_runs, training
 from esprobe.store.checks import QUESTIONS, listed, unanswerable
 from esprobe.store.reader import RolloutStore
 from esprobe.store.session_verdicts import ScoredText, VerdictReader
@@ -46,10 +46,13 @@ def verify(database: Path, sample: int | None) -> Iterator[Answer]:
         StoreError: the file cannot be opened at all.
     """
     with VerdictReader.open(database) as store:
-        for name, ask in {**QUESTIONS, "training": training}.items():
+        for name, ask in QUESTIONS.items():
             with store.snapshot():  # a sampler may be writing
                 answer = _answer(store, name, ask)
             yield answer
+        with store.snapshot():
+            answer = _training(store)
+        yield answer
         yield _verdicts(store, sample)
 
 
@@ -59,6 +62,16 @@ def _answer(store: VerdictReader, name: str, ask: Callable[[RolloutStore], Itera
     except StoreError as err:  # a file that cannot even be read is damaged
         return Answer(name, (str(err),))
     return Answer(name, (), why, asked=False) if why else Answer(name, _findings(partial(ask, store)))
+
+
+def _training(store: VerdictReader) -> Answer:
+    notes: list[str] = []
+
+    def ask() -> Iterator[str]:
+        notes.extend(rescored_runs(store).values())
+        yield from listed(training(store))
+
+    return Answer("training", _findings(ask), "; ".join(notes))
 
 
 def _findings(ask: Callable[[], Iterable[str]]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 from esprobe import engines
 from esprobe.engines import StopCheck
+from esprobe.models import find_lineage
 from esprobe.paths import kind_of
 from esprobe.sampling.job import Job
 from esprobe.sampling.observer import Observer
@@ -137,7 +138,7 @@ def probe(job: Job, labels: Collection[str], problems: int, observer: Observer, 
     task = load_task(job.task)
     data = task.data_set(job.data)
     chosen = job.chosen_problems(data)[:problems]
-    identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
+    identity = engines.identify(job.engine, job.model, job.dtype, find_lineage(job.model))
     conditions = list(job.conditions(task, data, identity))
     expected = WorkerFingerprint.expected(conditions[0][0])
     paces = {}
@@ -217,7 +218,7 @@ def _stored(job: Job, database: Path) -> dict[str, int]:
     task = load_task(job.task)
     data = task.data_set(job.data)
     indices = {problem.index for problem in job.chosen_problems(data)}
-    identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
+    identity = engines.identify(job.engine, job.model, job.dtype, find_lineage(job.model))
     held = {}
     with RolloutStore.open(database) as store:
         ids = {stored.condition.digest: stored.id for stored in store.conditions()}

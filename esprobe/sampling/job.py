@@ -174,6 +174,7 @@ class Job:
             task=self.task,
             data=self.data,
             prompt=self.prompt,
+            lineage=identity.lineage,
         )
 
     def conditions(self, task: Task, data: DataSet, identity: ModelIdentity) -> Iterator[tuple[Condition, int, int]]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn
 from esprobe import engines
 from esprobe.engines import ModelIdentity
 from esprobe.errors import SetAsideError, StoreError, UsageError
+from esprobe.models import find_lineage
 from esprobe.paths import kind_of
 from esprobe.records import Extent
 from esprobe.sampling import mixtures
@@ -247,7 +248,7 @@ def identify(job: Job) -> ModelIdentity:
     Raises:
         EsprobeError: it cannot be found or used.
     """
-    identity = engines.engine_class(job.engine).identify(job.model, job.dtype)
+    identity = engines.identify(job.engine, job.model, job.dtype, find_lineage(job.model))
     check_spec(job.worker_spec(identity), identity)
     _check_scope(job, identity)
     return identity
@@ -302,7 +303,7 @@ def _check_scope(job: Job, identity: ModelIdentity) -> None:
         return
     from esprobe.engines.checkpoint import find_checkpoint
 
-    checkpoint = find_checkpoint(identity.model)
+    checkpoint = find_checkpoint(identity.checkpoint)
     # A copy of another tensor has no noise of its own.
     names = checkpoint.tensors.keys() - checkpoint.tied_copies(identity.dtype).keys()
     if not any(re.search(job.scope, name) for name in names):

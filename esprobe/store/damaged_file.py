@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from esprobe.errors import StoreError
 from esprobe.records import StoredCondition, Totals
-from esprobe.spec import Score
+from esprobe.spec import Score, digest_of
 from esprobe.store.pages import Pages, Row, Value
 from esprobe.store.reader import stored_condition
 from esprobe.store.texts import WrittenProblem, has_changed
@@ -53,6 +53,8 @@ class DamagedFile:
         sessions: columns by id, without the id, in the order of the newest schema.
         works: rows of the table ``work``.
         totals: sums recorded for each condition, by its id.
+        trainings: rows of the table ``training`` by id, without the id; each matches its digest.
+        iterations: rows of the table ``iteration``, as they were found.
         dropped: rollouts that were found and are not whole, by (condition id or None, why).
         foreign_log: why the write-ahead log beside the file was not read; None if it was, or there is none.
     """
@@ -73,6 +75,8 @@ class DamagedFile:
         self.sessions: dict[int, tuple[Any, ...]] = {}
         self.works: list[tuple[Any, ...]] = []
         self.totals: dict[int, Totals] = {}
+        self.trainings: dict[int, tuple[Any, ...]] = {}
+        self.iterations: list[tuple[Any, ...]] = []
         self.dropped: Counter[tuple[int | None, str]] = Counter()
         self._rollout_pages: list[int] = []
         self._cache: OrderedDict[int, dict[int, Row]] = OrderedDict()
@@ -147,8 +151,12 @@ class DamagedFile:
     def _keep(self, row: Row) -> None:
         id_, values = row.rowid, row.values
         if id_ is None:
+            if len(values) == 5 and isinstance(values[1], int):
+                self.iterations.append(values)
             return
         match len(values):
+            case 5 if _is_recipe(values[3], values[1]):
+                self.trainings[id_] = values[1:]
             case 6 if all(isinstance(value, int) for value in values[1:]):
                 self.totals[id_] = Totals(*values[1:])  # type: ignore[arg-type]
             case 7:
@@ -214,6 +222,10 @@ def _is_rollout(row: Row) -> bool:
 def _is_work(row: Row) -> bool:
     values = row.values
     return row.rowid is None and len(values) == 11 and all(isinstance(value, int | float) for value in values)
+
+
+def _is_recipe(text: object, digest: object) -> bool:
+    return isinstance(text, str) and _is_json(text) and digest_of(json.loads(text)) == digest
 
 
 def _is_json(text: object) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from sqlite3 import IntegrityError
 from typing import Any
@@ -10,6 +11,14 @@ from esprobe.store.damaged_file import DamagedFile, FoundRollout
 from esprobe.store.database import translated
 from esprobe.store.session_verdicts import VerdictWriter
 from esprobe.store.texts import PROBLEM
+from esprobe.store.training import (
+    parsed_iteration,
+    population_size,
+    record_iteration,
+    training_runs,
+    trajectory_of,
+    update_of,
+)
 
 _SESSION = (
     "id, command, scorer_id, started_utc, updated_utc, ended_utc, outcome, host, pid, rollouts, tokens, engine, "
@@ -43,6 +52,10 @@ class SalvageWriter(VerdictWriter):
                 source.problems.values(),
             )
             connection.executemany("INSERT OR IGNORE INTO scorer (id, name) VALUES (?, ?)", source.scorers.items())
+            connection.executemany(
+                "INSERT OR IGNORE INTO training (id, digest, model, recipe, started_utc) VALUES (?, ?, ?, ?, ?)",
+                [(id_, *columns) for id_, columns in source.trainings.items()],
+            )
         session = self.begin_session(command, scorer, {}, {}, {}, {})
         with self.reading() as connection:
             (own,) = connection.execute("SELECT scorer_id FROM session WHERE id = ?", (session,)).fetchone()
@@ -56,6 +69,31 @@ class SalvageWriter(VerdictWriter):
             works = [row for row in source.works if row[0] in source.sessions and row[1] in source.conditions]
             connection.executemany(f"INSERT OR IGNORE INTO work ({_WORK}) VALUES ({', '.join('?' * 11)})", works)
         return moved
+
+    def restore_iterations(self, source: DamagedFile) -> None:
+        """Store the iterations of training runs, each run's up to the first one that is not whole.
+
+        An iteration is whole if its update matches its digest and all rollouts of its population are stored. Those
+        after it follow from the stored rewards when the run goes on.
+        """
+        rows = {(row[0], row[1]): row for row in source.iterations}
+        for run in training_runs(self):
+            own = [one for one in self.conditions() if one.condition.run == run.digest]
+            drawn: Counter[int | None] = Counter()
+            for one in own:
+                drawn[one.condition.iteration] += self.totals(one.id).rollouts
+            trajectory = trajectory_of(run, self.path)
+            number = 0
+            while (row := rows.get((run.id, number))) is not None and drawn[number] == population_size(run):
+                try:
+                    done = parsed_iteration(*row[2:])
+                except (ValueError, TypeError):
+                    break
+                trajectory = trajectory.extended(update_of(done))
+                if trajectory.digest != done.trajectory:
+                    break
+                record_iteration(self, run.id, number, done)
+                number += 1
 
     def add_found(self, rollouts: Sequence[FoundRollout]) -> list[FoundRollout]:
         """Store rollouts in one transaction; returns those that contradict a stored one, which are not stored.

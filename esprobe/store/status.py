@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from sqlite3 import Connection
 
-from esprobe.records import ConditionStatus, Extent, StoredCondition, TrainingStatus
+from esprobe.records import ConditionStatus, Extent, StoredCondition
+from esprobe.records.training import TrainingStatus
 from esprobe.store.choice import listed
 from esprobe.store.database import scalars
 from esprobe.store.reader import RolloutStore

@@ -8,7 +8,8 @@ from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from esprobe.errors import RolloutConflictError, StoreError
-from esprobe.records import Extent, Iteration, Member, TrainingRun
+from esprobe.records import Extent
+from esprobe.records.training import Iteration, Member, TrainingRun
 from esprobe.spec import digest_of
 from esprobe.store import migrations
 from esprobe.store.database import damaged, parsed
@@ -68,13 +69,38 @@ def trajectory_of(run: TrainingRun, path: Path) -> Trajectory:
     """
     made = Trajectory(run.digest, run.recipe["noise"], run.recipe["scope"])
     for number, done in enumerate(run.iterations):
-        seeds = tuple(member.seed for member in done.members)
-        made = made.extended(Update(seeds, tuple(member.coefficient for member in done.members)))
+        made = made.extended(update_of(done))
         if made.digest != done.trajectory:
             raise StoreError(
                 damaged(path, f"the update of iteration {number} of training run {run.id} does not match its digest")
             )
     return made
+
+
+def update_of(done: Iteration) -> Update:
+    """What an iteration added to the weights."""
+    members = done.members
+    return Update(tuple(member.seed for member in members), tuple(member.coefficient for member in members))
+
+
+def population_size(run: TrainingRun) -> int:
+    """Rollouts of one iteration's population."""
+    count: int = run.recipe["population"] * run.recipe["problems_per_iteration"]
+    return count
+
+
+def parsed_iteration(members: str, trajectory: str, state: str) -> Iteration:
+    """An iteration from the columns of its row.
+
+    Raises:
+        ValueError, TypeError: esprobe has not written them.
+    """
+    return Iteration(tuple(Member(*member) for member in json.loads(members)), trajectory, state)
+
+
+def snapshots_of(database: Path) -> Path:
+    """The folder for snapshots of trained weights: a cache beside the database, which may be deleted at any time."""
+    return database.with_name(f"{database.name}.snapshots")
 
 
 def trained_models(store: RolloutStore) -> dict[str, tuple[int, int]]:
@@ -195,5 +221,5 @@ def _run(
         if number != len(found):
             raise StoreError(damaged(store.path, f"training run {id_} lacks iteration {len(found)}"))
         with parsed(store.path, f"iteration {number} of training run {id_}"):
-            found.append(Iteration(tuple(Member(*member) for member in json.loads(members)), trajectory, state))
+            found.append(parsed_iteration(members, trajectory, state))
     return TrainingRun(id_, digest, model, recipe, tuple(found))

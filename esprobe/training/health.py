@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from esprobe.es import fitness
-from esprobe.records import Member
+from esprobe.records.training import Member
 
 _LATELY = 5
 """Iterations whose mean is held against that of the first ones: one alone is noise."""

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from esprobe.es import Draw, coefficients, fitness, population, problems_of
-from esprobe.records import Extent, Iteration, Member, TrainingRun
+from esprobe.records import Extent
+from esprobe.records.training import Iteration, Member, TrainingRun
 from esprobe.sampling.plan import Plan, Planned
 from esprobe.spec import BASELINE_SEED, Condition
 from esprobe.store import RolloutWriter

@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from esprobe.engines import ModelIdentity
 from esprobe.errors import UsageError
 from esprobe.es import ALGORITHM, SHAPINGS, Shaping
 from esprobe.sampling.job import Job
 from esprobe.spec import Condition
+from esprobe.tasks import DataSet, Task
 
 MOST_ITERATIONS = 1_000_000
 MOST_MEMBERS = 100_000
@@ -132,3 +134,10 @@ class TrainingJob:
             iterations=min(self.iterations, 3),
             problems_per_iteration=min(self.problems_per_iteration or least, least),
         )
+
+
+def greedy_condition(job: TrainingJob, task: Task, data: DataSet, identity: ModelIdentity) -> Condition:
+    """The greedy condition of the base model, from which all others of a run are made."""
+    baseline = replace(job.sampling, baseline=True, sigmas=())
+    ((greedy, _, _),) = baseline.conditions(task, data, identity)
+    return greedy

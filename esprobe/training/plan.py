@@ -57,6 +57,11 @@ class IterationPlan:
         ]
 
     @property
+    def has_work(self) -> bool:
+        """Whether a worker is needed: rollouts are missing, or an update that follows from stored ones."""
+        return bool(self._members) or self.stored < self.total
+
+    @property
     def is_evaluated(self) -> bool:
         """Whether the model before this iteration is evaluated."""
         return self._evaluation is not None
@@ -85,6 +90,10 @@ class IterationPlan:
             for work in self._evaluation.works(batch_size, workers):
                 yield replace(work, trajectory=self._trajectory)
         keeps_state = True
+        if self._members and self.stored == self.total:
+            # Killed after its last rollout and before its update was stored, which records the weights' digest.
+            planned = self._members[0].planned
+            yield Work(planned.condition_id, planned.condition, (), self._trajectory, keeps_state)
         for one in self._members:
             for draw in one.draws:
                 if batches := self._batches(one.planned.condition_id, draw.seed, batch_size):

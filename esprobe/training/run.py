@@ -18,15 +18,15 @@ from esprobe.sampling.run import check_stop_loops, check_stored, engines_of, ide
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, Problem, digest_of
 from esprobe.store import RolloutWriter
-from esprobe.store.training import add_to_session, register_run, training_runs
+from esprobe.store.training import add_to_session, register_run, snapshots_of, training_runs
 from esprobe.tasks import DataSet, Task, load_task
 from esprobe.tasks.selection import past_the_end, select_problems
 from esprobe.training.health import Health
 from esprobe.training.iterations import Iterations
-from esprobe.training.job import TrainingJob
+from esprobe.training.job import TrainingJob, greedy_condition
 from esprobe.training.progress import RunProgress
 from esprobe.training.same_state import SameState
-from esprobe.training.stored_run import check_recipe, check_scorers, snapshots_of
+from esprobe.training.stored_run import check_recipe, check_scorers
 from esprobe.workers import provenance
 from esprobe.workers.start import start_pool
 from esprobe.workers.worker import WorkerFingerprint
@@ -68,7 +68,7 @@ def train(job: TrainingJob, database: Path, observer: Observer, stop: StopSignal
         # As for sampling: an existing database is opened first, a new one is created last.
         store = stack.enter_context(RolloutWriter.open(database)) if kind_of(database) != "nothing" else None
         identity = identify(job.sampling)
-        greedy = _greedy(job, task, data, identity)
+        greedy = greedy_condition(job, task, data, identity)
         if store is None:
             store = stack.enter_context(RolloutWriter.open(database))
         training = _Command(job, task, data, problems, identity, greedy, store, observer)
@@ -110,13 +110,6 @@ class _Problems:
                 f"{len(training)} or less, or more --problems"
             )
         return cls(training, evaluation)
-
-
-def _greedy(job: TrainingJob, task: Task, data: DataSet, identity: ModelIdentity) -> Condition:
-    """The greedy condition of the base model."""
-    baseline = replace(job.sampling, baseline=True, sigmas=())
-    ((greedy, _, _),) = baseline.conditions(task, data, identity)
-    return greedy
 
 
 class _Command:
@@ -222,7 +215,7 @@ class _Command:
         """The sampling loop over what an iteration lacks; None if it lacks nothing."""
         plan = self._iterations.plan(number)
         progress.begin(number, plan.stored + (self._iterations.population if number < self._iterations.finished else 0))
-        if Iterations.is_drawn(plan):
+        if not plan.has_work:
             return None
         add_to_session(self._store, session_id, self._iterations.extents(number, plan))
         self.conditions += [planned.condition_id for planned in plan.conditions]
@@ -251,8 +244,10 @@ class _Command:
             if evaluated and plan.condition_ids & set(self.conditions):
                 self._observer.notice(f"after {number:,} iterations{evaluated}")
             return True
+        if (state := pool.states.get(made.trajectory.digest)) is None:
+            return False  # stopped before a worker had brought its weights there
         cut_off = made.cut_off(plan)
-        done = made.finish(number, pool.states[made.trajectory.digest])
+        done = made.finish(number, state)
         scores = [member.fitness for member in done.members]
         self._observer.notice(
             f"iteration {number + 1:,} of {self._job.iterations:,}: fitness mean {fitness(scores):.4f}, best "

@@ -2,17 +2,11 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from esprobe.errors import StoreError, UsageError
-from esprobe.records import TrainingRun
+from esprobe.records.training import TrainingRun
 from esprobe.store import RolloutStore
-
-
-def snapshots_of(database: Path) -> Path:
-    """The folder for snapshots of trained weights: a cache beside the database, which may be deleted at any time."""
-    return database.with_name(f"{database.name}.snapshots")
 
 
 def check_recipe(recipe: Mapping[str, Any], runs: Sequence[TrainingRun]) -> str | None:
@@ -50,6 +44,6 @@ def check_scorers(store: RolloutStore, run: TrainingRun, conditions: Sequence[in
             raise StoreError(
                 f"the rollouts of condition {condition_id} of training run {run.id} are scored by {min(others)} now, "
                 f"and the run's fitness is by {run.recipe['scorer']}, so its next update would follow other rewards; "
-                f"undo that with: esprobe rescore --db {shlex.quote(str(store.path))} --condition {condition_id} "
-                f"--scorer {run.recipe['scorer']} --write"
+                f"undo that with: esprobe rescore --db {shlex.quote(str(store.path))} --scorer {run.recipe['scorer']} "
+                f"--write"
             )

@@ -24,7 +24,7 @@ def check_spec(spec: WorkerSpec, identity: ModelIdentity) -> None:
     if spec.options.perturbs and find_engine(spec.engine).traits.has_weights:
         from esprobe.engines.checkpoint import find_checkpoint
 
-        refuse(find_checkpoint(identity.model))
+        refuse(find_checkpoint(identity.checkpoint))
 
 
 def start_pool(

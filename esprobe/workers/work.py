@@ -26,7 +26,8 @@ class Work:
     Attributes:
         condition_id: the store's id of the condition.
         condition: the condition that is sampled.
-        batches: keys that a batching engine computes together; neither this nor any batch is empty.
+        batches: keys that a batching engine computes together; no batch is empty. Without any, the worker brings its
+            weights to ``trajectory`` and reports their digest.
         trajectory: the training that the weights have gone through before any perturbation; None for none. Workers
             apply its updates themselves: no weights are sent.
         keeps_state: whether its worker may write a snapshot of the trained weights, of which one copy is enough.
@@ -46,12 +47,16 @@ class Work:
     @property
     def perturbation(self) -> Perturbation | None:
         """The perturbation that it runs under; all its keys then have one seed. None: the base weights."""
+        if not self.batches:
+            return None
         return self.condition.perturbation(self.batches[0][0].seed)
 
     @property
     def label(self) -> str:
         """Which rollouts these are, for people."""
         keys = [key for batch in self.batches for key in batch]
+        if not keys:
+            return f"{self.condition.label}, its weights"
         seeds = _span("seed", {key.seed for key in keys})
         return f"{self.condition.label}, {seeds}, {_span('problem', {key.problem_index for key in keys})}"
 

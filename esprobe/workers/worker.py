@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from esprobe import engines
 from esprobe.doctor import check_numbers, quick_check
-from esprobe.engines import Engine, EngineOptions, ModelIdentity, StopCheck
+from esprobe.engines import Engine, EngineOptions, Lineage, ModelIdentity, StopCheck
 from esprobe.errors import EngineError
 from esprobe.spec import Condition, Prompt
 from esprobe.tasks import DataSet, Task, load_task
@@ -28,7 +28,8 @@ from esprobe.workers.work import Delivery, Work, requests_of
 class WorkerSpec:
     """What a worker loads, as the command specified it; ``dtype`` is resolved.
 
-    ``snapshots`` is the folder for snapshots of weights in training; None for a model that is not trained.
+    ``snapshots`` is the folder for snapshots of weights in training; None for a model that is not being trained.
+    ``lineage`` is how ``model`` was trained before; None for a checkpoint.
     """
 
     model: str
@@ -39,6 +40,7 @@ class WorkerSpec:
     data: str | None
     prompt: str
     snapshots: str | None = None
+    lineage: Lineage | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class Worker:
             ),
             place=this_place(),
             batch_size=engine.batch_size,
-            engine=engine.provenance(),
+            engine=_provenance(engine, identity),
             hardware=provenance.device(),
             checks=tuple(checks),
         )
@@ -167,7 +169,7 @@ class Worker:
         Raises:
             EsprobeError: the model or engine cannot be used.
         """
-        engine = engines.engine_class(spec.engine).load(identity, spec.options)
+        engine = engines.load(spec.engine, identity, spec.options)
         check_numbers(engine)
         checks = quick_check(engine) if spec.options.perturbs else []
         return cls(engine, identity, task, data, spec.prompt, prompts, checks, spec.snapshots)
@@ -181,7 +183,7 @@ class Worker:
         """
         task = load_task(spec.task)
         data = task.data_set(spec.data)
-        identity = engines.engine_class(spec.engine).identify(spec.model, spec.dtype)
+        identity = engines.identify(spec.engine, spec.model, spec.dtype, spec.lineage)
         worker = cls.load(spec, task, data, identity, prompts_digest(task, data, spec.prompt))
         gc.freeze()  # as the sampling loop does in its own process
         return worker
@@ -221,6 +223,15 @@ class Worker:
 def this_place(pid: int | None = None) -> str:
     """A process of this machine (this one by default) and the machine's name, for people."""
     return f"process {pid or os.getpid()} on {socket.gethostname()}"
+
+
+def _provenance(engine: Engine, identity: ModelIdentity) -> Mapping[str, Any]:
+    """What the engine says of itself; of a trained model also which it is, as the engine knows the base alone."""
+    said = engine.provenance()
+    if identity.lineage is None:
+        return said
+    trained = {"trained": identity.model, "trained_fingerprint": identity.fingerprint}
+    return {**said, **trained, "updates": len(identity.lineage.trajectory.updates)}
 
 
 class _Prompts(dict[int, Prompt]):

@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from esprobe.records import Extent
+from esprobe.records.training import Iteration, Member
 from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score
 from esprobe.store import NewRollout, RolloutWriter
+from esprobe.store.training import record_iteration, register_run
 from esprobe.store.writer import EngineTime
+from esprobe.trajectory import Trajectory, Update
 
 WARM = Condition(
     task="countdown",
@@ -61,6 +64,10 @@ def make(path: Path) -> None:
             drawn = [rollout(condition, (ids[i], i), seed) for seed in range(42, 46) for i in sorted(ids)]
             writer.add(session, drawn, {condition: EngineTime(generate_s=1.5, switch_s=0.25)})
         writer.end_session(session, "done")
+        run = register_run(writer, WARM.model, {"sigma": 0.004, "noise": "iid", "scope": None, "seed": 42})
+        members = (Member(57, 1, 0.25, 0.125), Member(58, 1, 0.125, -0.125))
+        after = Trajectory(run.digest).extended(Update((57, 58), (0.125, -0.125)))
+        record_iteration(writer, run.id, 0, Iteration(members, after.digest, "a-state-digest"))
 
 
 if __name__ == "__main__":

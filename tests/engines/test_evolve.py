@@ -1,7 +1,10 @@
 """Training in place: the weights after updates are ES v1's to the bit, however the model is cut up."""
 
 import hashlib
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +177,7 @@ def test_an_interrupt_leaves_no_half_made_state(after: float) -> None:
     live = torch.randn(1_500_000, generator=torch.Generator().manual_seed(0))
     base = live.clone()
     weights, trajectory = PristineWeights([WeightSlice("w", live.numel(), 0, live)]), trained(40)
+    weights.evolve(trained(1))  # starts the threads
     before = signal.signal(signal.SIGALRM, handler)
     try:
         signal.setitimer(signal.ITIMER_REAL, after)
@@ -184,3 +188,30 @@ def test_an_interrupt_leaves_no_half_made_state(after: float) -> None:
         signal.signal(signal.SIGALRM, before)
     weights.evolve(trained(2))
     assert torch.equal(live, torch.from_numpy(evolved(base.numpy(), accumulator_of(trained(2), "w", live.numel()))))
+
+
+OUT_OF_MEMORY = """
+import resource, torch
+from esprobe.engines.slices import WeightSlice
+from esprobe.engines.weights import PristineWeights
+from esprobe.errors import PerturbationError
+from tests.engines.contract import trained
+
+live = torch.empty(2**28, dtype=torch.float16)  # half a GiB of addresses, no page of which is used
+weights = PristineWeights([WeightSlice("a", live.numel(), 0, live)], [live])
+with open("/proc/self/statm") as file:
+    held = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 2**28, resource.RLIM_INFINITY))
+try:
+    weights.evolve(trained(1))
+except PerturbationError as err:
+    print("refused:", err)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_an_accumulator_for_which_there_is_no_memory() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+    command = [sys.executable, "-c", OUT_OF_MEMORY]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.startswith("refused: ") and "1.00 GiB" in done.stdout and "--dtype" in done.stdout

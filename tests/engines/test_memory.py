@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from esprobe.engines.memory import check_two_copies, host_memory, weight_bytes
+from esprobe.engines.memory import accumulator_bytes, check_two_copies, host_memory, weight_bytes
 from esprobe.errors import ModelError
 
 GIB = 2**30
@@ -32,6 +32,14 @@ def test_a_copy_for_which_the_engine_leaves_no_room() -> None:
     with pytest.raises(ModelError, match=r"leaves 12\.00 GiB for the copy; use --gpu-memory-utilization 0\.81 or less"):
         check_two_copies("model", 15 * GIB, 80 * GIB, "the GPU", reserved=0.85)
     check_two_copies("model", 15 * GIB, 80 * GIB, "the GPU", reserved=0.81)
+
+
+def test_training_needs_four_bytes_more_for_each_weight() -> None:
+    shapes = {"a": (3, 4), "b": (5,)}
+    assert accumulator_bytes(shapes) == 68
+    check_two_copies("model", 4 * GIB, 16 * GIB, "this machine", accumulator=8 * GIB)
+    with pytest.raises(ModelError, match=r"training 4 bytes more for each, 8\.00 GiB, and this machine has 15\.00 GiB"):
+        check_two_copies("model", 4 * GIB, 15 * GIB, "this machine", accumulator=8 * GIB)
 
 
 @pytest.mark.skipif(not hasattr(os, "sysconf"), reason="this platform does not tell")

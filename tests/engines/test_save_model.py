@@ -12,13 +12,13 @@ from safetensors.torch import load_file, save_file
 
 from esprobe.engines import EngineOptions
 from esprobe.engines.checkpoint import find_checkpoint
-from esprobe.engines.save import save_perturbed
+from esprobe.engines.save import save_perturbed, save_trained
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.errors import ModelError, UsageError
 from esprobe.spec import Perturbation, Prompt
 from tests.conftest import Run
 from tests.engines.conftest import MakeCheckpoint
-from tests.engines.contract import request_for, texts
+from tests.engines.contract import request_for, texts, trained
 
 
 def load(folder: Path, dtype: str = "float32") -> TransformersEngine:
@@ -85,8 +85,7 @@ def test_a_head_that_is_said_to_be_tied_and_is_not_has_noise_of_its_own(
     assert_same_model(with_copied_head(make_checkpoint(), 0.5), tmp_path, Perturbation(57, 0.05), "float32", prompts)
 
 
-def test_a_checkpoint_in_several_files(make_checkpoint: MakeCheckpoint, tmp_path: Path, prompts: list[Prompt]) -> None:
-    folder = with_copied_head(make_checkpoint())
+def in_three_files(folder: Path) -> Path:
     tensors = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     names = sorted(tensors)
@@ -95,6 +94,13 @@ def test_a_checkpoint_in_several_files(make_checkpoint: MakeCheckpoint, tmp_path
         save_file({name: tensors[name] for name in held}, folder / file, {"format": "pt"})
     index = {"metadata": {"total_size": 1}, "weight_map": {name: f for f, held in files.items() for name in held}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_a_checkpoint_in_several_files(make_checkpoint: MakeCheckpoint, tmp_path: Path, prompts: list[Prompt]) -> None:
+    folder = with_copied_head(make_checkpoint())
+    tensors = load_file(folder / "model.safetensors")
+    index = json.loads((in_three_files(folder) / "model.safetensors.index.json").read_text())
     assert_same_model(folder, tmp_path, Perturbation(57, 0.05), "float16", prompts)
     saved = json.loads((tmp_path / "iid-float16" / "model.safetensors.index.json").read_text())
     assert saved["weight_map"] == index["weight_map"]
@@ -179,3 +185,70 @@ def test_what_fails_leaves_nothing_behind(checkpoint: Path, tmp_path: Path) -> N
     with pytest.raises(ModelError, match="cannot be written"):
         save_perturbed(model, Perturbation(1, 0.1), "float32", tmp_path / "file" / "out")
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_trained_model_is_the_evolved_one_to_the_bit(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, prompts: list[Prompt], dtype: str
+) -> None:
+    folder = with_copied_head(make_checkpoint())
+    engine, requests = load(folder, dtype), [request_for(prompt, i) for i, prompt in enumerate(prompts)]
+    state, trajectory = engine.evolve(trained(3)), trained(3)
+    scalars, saved_state = save_trained(find_checkpoint(str(folder)), trajectory, dtype, tmp_path / "out")
+    loaded = load(tmp_path / "out", dtype)
+    assert saved_state == state
+    assert loaded.weight_digest() == engine.weight_digest()
+    assert texts(loaded, requests) == texts(engine, requests)
+    with engine.perturbed(Perturbation(1, 0.1)) as touched:
+        assert scalars == touched
+    engine.settle()
+    noise = Perturbation(57, 0.01, sign=-1)
+    save_trained(find_checkpoint(str(folder)), trajectory, dtype, tmp_path / "noisy", perturbation=noise)
+    with engine.perturbed(noise), loaded.perturbed(noise):
+        assert load(tmp_path / "noisy", dtype).weight_digest() == engine.weight_digest() == loaded.weight_digest()
+
+
+def test_a_trained_model_says_what_it_is(checkpoint: Path, tmp_path: Path) -> None:
+    trajectory = trained(3, scope="mlp")
+    scalars, _ = save_trained(find_checkpoint(str(checkpoint)), trajectory, "bfloat16", tmp_path / "out")
+    with safe_open(tmp_path / "out" / "model.safetensors", framework="pt") as file:
+        origin = json.loads(file.metadata()["esprobe"])
+        changed = {name for name in file.keys() if "mlp" in name}  # noqa: SIM118
+        assert scalars == sum(file.get_tensor(name).numel() for name in changed)
+    assert origin == {
+        "model": str(checkpoint),
+        "fingerprint": find_checkpoint(str(checkpoint)).fingerprint,
+        "dtype": "bfloat16",
+        "recipe": trajectory.recipe,
+        "iterations": 3,
+        "trajectory": trajectory.digest,
+    }
+
+
+def test_a_model_without_updates_is_the_model_itself(checkpoint: Path, tmp_path: Path) -> None:
+    _, state = save_trained(find_checkpoint(str(checkpoint)), trained(0), "float32", tmp_path / "same")
+    assert load(tmp_path / "same").weight_digest() == load(checkpoint).weight_digest()
+    assert state == load(checkpoint).evolve(trained(0))
+
+
+def test_the_trained_model_of_a_checkpoint_in_several_files(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = in_three_files(with_copied_head(make_checkpoint()))
+    engine = load(folder)
+    monkeypatch.setattr("esprobe.engines.accumulator._WORTH_S", 0.0)  # so that there is a snapshot at once
+    engine.evolve(trained(2), tmp_path / "snapshots", write=True)
+    assert len(list((tmp_path / "snapshots").iterdir())) == 1
+    state = engine.evolve(trained(3))
+    found = find_checkpoint(str(folder))
+    for name, snapshots in (("without", None), ("with", tmp_path / "snapshots")):
+        _, saved_state = save_trained(found, trained(3), "float32", tmp_path / name, snapshots)
+        assert saved_state == state
+        assert load(tmp_path / name).weight_digest() == engine.weight_digest()
+    assert not caplog.records
+
+
+def test_a_training_that_fails_leaves_nothing_behind(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--scope 'nothing' matches none .* trained"):
+        save_trained(find_checkpoint(str(checkpoint)), trained(1, scope="nothing"), "float32", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

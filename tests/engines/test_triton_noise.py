@@ -120,21 +120,30 @@ def test_refuses_a_piece_that_it_would_misread(live: "torch.Tensor", base: "torc
         perturb_strided(live, base, 1, 0, 2, 3, 8, 0.1)
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
-def test_compiles_for_a_gpu_and_rounds_every_operation(dtype: str, tmp_path: Path) -> None:
+KERNELS = [
+    *(("_perturb", dtype, trained) for dtype in ("fp32", "fp16", "bf16") for trained in (False, True)),
+    ("_accumulate", "fp32", True),
+]
+
+
+@pytest.mark.parametrize(("kernel", "dtype", "trained"), KERNELS)
+def test_compiles_for_a_gpu_and_rounds_every_operation(kernel: str, dtype: str, trained: bool, tmp_path: Path) -> None:
     """What the interpreter cannot show: that the compiler takes the kernel, and fuses no multiply-add."""
     code = (
         "import sys, triton\n"
         "from triton.backends.compiler import GPUTarget\n"
-        "from esprobe.engines.triton_noise import _perturb\n"
+        "from esprobe.engines.triton_noise import KERNEL as kernel\n"
         "kinds = {'live': '*TYPE', 'base': '*TYPE', 'key_low': 'u64', 'key_high': 'u64', 'sigma': 'fp32',\n"
-        " 'logs': '*fp64', 'turns': '*fp64'}\n"
-        "names = ('start', 'rows', 'cols', 'row_stride', 'blocks_per_row')\n"
-        "kinds = {name: kinds.get(name, 'i64' if name in names else 'constexpr') for name in _perturb.arg_names}\n"
-        "source = triton.compiler.ASTSource(_perturb, kinds, {'BLOCKS': 128})\n"
+        " 'logs': '*fp64', 'turns': '*fp64', 'accumulator': '*fp32', 'keys': '*i64', 'coefficients': '*fp32',\n"
+        " 'count': 'i32', 'BLOCKS': 'constexpr', 'TRAINED': 'constexpr'}\n"
+        "kinds = {name: kinds.get(name, 'i64') for name in kernel.arg_names}\n"
+        "values = {name: value for name, value in (('BLOCKS', 128), ('TRAINED', WHETHER)) if name in kinds}\n"
+        "source = triton.compiler.ASTSource(kernel, kinds, values)\n"
         "compiled = triton.compile(source, GPUTarget('cuda', 90, 32), {'enable_fp_fusion': False})\n"
         "print(compiled.asm['ptx'])\n"
-    ).replace("TYPE", dtype)
+    )
+    for word, value in (("TYPE", dtype), ("KERNEL", kernel), ("WHETHER", str(trained))):
+        code = code.replace(word, value)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TRITON_CACHE_DIR": str(tmp_path)}
     environment.pop("TRITON_INTERPRET", None)
     command = [sys.executable, "-c", code]

@@ -2,15 +2,31 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from esprobe.engines import EngineOptions
+from esprobe.engines.checkpoint import find_checkpoint
+from esprobe.engines.save import save_trained
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.errors import EngineError, PerturbationError
 from esprobe.spec import Perturbation, Prompt
 from esprobe.tasks import load_task
-from tests.engines.contract import GenerationContract, PerturbationContract, complete, drawn, request_for, texts
+from tests.engines.contract import (
+    EvolutionContract,
+    EvolvedWeightsContract,
+    GenerationContract,
+    PerturbationContract,
+    complete,
+    drawn,
+    request_for,
+    texts,
+    trained,
+)
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -34,7 +50,7 @@ def asked() -> list[Prompt]:
     return [task.prompt(problem, "chat") for problem in task.data_set(None).problems[200:328]]
 
 
-class TestVllm(GenerationContract, PerturbationContract):
+class TestVllm(GenerationContract, PerturbationContract, EvolutionContract, EvolvedWeightsContract):
     @pytest.fixture
     def engine(self, loaded: VllmEngine) -> VllmEngine:
         return loaded
@@ -59,6 +75,53 @@ class TestVllm(GenerationContract, PerturbationContract):
         with engine.perturbed(perturbation) as touched, reference.perturbed(perturbation) as expected:
             assert touched == expected
             assert engine.weight_digest() == reference.weight_digest()
+
+    def test_fifty_updates_give_the_same_model_everywhere(
+        self, engine: VllmEngine, reference: TransformersEngine, tmp_path: Path
+    ) -> None:
+        trajectory = trained(50, size=0.002)
+        state = engine.evolve(trajectory)
+        assert reference.evolve(trajectory) == state
+        checkpoint = find_checkpoint("tiny")
+        assert save_trained(checkpoint, trajectory, "float32", tmp_path / "saved") == (1_020_288, state)
+        saved = TransformersEngine.identify(str(tmp_path / "saved"), "float32")
+        loaded = TransformersEngine.load(saved, EngineOptions())
+        assert engine.weight_digest() == reference.weight_digest() == loaded.weight_digest()
+        member = Perturbation(seed=57, sigma=0.005, sign=-1)
+        with engine.perturbed(member), reference.perturbed(member):
+            assert engine.weight_digest() == reference.weight_digest()
+        assert reference.evolve(trained(0)) == engine.evolve(trained(0)) != state
+
+    def test_snapshots_are_the_same_files_as_those_of_transformers(
+        self, engine: VllmEngine, reference: TransformersEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("esprobe.engines.accumulator._WORTH_S", 0.0)  # a constant, so that seconds are not spent
+        trajectory, states = trained(4), []
+        for folder, one in ((tmp_path / "vllm", engine), (tmp_path / "transformers", reference)):
+            states.append(one.evolve(trajectory, folder, write=True))
+            one.evolve(trained(0))
+        (theirs,), (ours,) = ((tmp_path / name).iterdir() for name in ("transformers", "vllm"))
+        assert ours.name == theirs.name
+        held = [load_file(path) for path in (ours, theirs)]
+        assert held[0].keys() == held[1].keys()
+        assert all(torch.equal(held[0][name], held[1][name]) for name in held[0])
+        assert engine.evolve(trajectory, tmp_path / "transformers") == states[0] == states[1]
+        engine.evolve(trained(0))
+
+    def test_a_settled_model_is_the_loaded_one(self, engine: VllmEngine, reference: TransformersEngine) -> None:
+        before = engine.weight_digest()
+        engine.evolve(trained(2))
+        digest = engine.weight_digest()
+        engine.settle()
+        assert engine.provenance()["accumulator"] is None
+        engine.evolve(trained(1, run=1))
+        assert engine.weight_digest() != digest
+        engine.evolve(trained(0))
+        assert engine.weight_digest() == digest
+        # The other tests' model again, from its checkpoint.
+        engine._call("esp_perturb_by_loading", asdict(Perturbation(0, 0.0)))
+        engine._pieces.clear()
+        assert engine.weight_digest() == before
 
     def test_greedy_completions_are_those_of_transformers(
         self, engine: VllmEngine, reference: TransformersEngine, asked: list[Prompt]

@@ -30,6 +30,7 @@ from esprobe.engines.base import EngineOptions
 from esprobe.engines.checkpoint import find_checkpoint
 from esprobe.noise import fill_standard_normal, noise_key
 from esprobe.spec import Perturbation, Prompt, Request
+from esprobe.trajectory import Trajectory, Update
 
 DEVICE = torch.device("cuda")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -244,19 +245,68 @@ def changed(one: Sequence[str], other: Sequence[str]) -> int:
     return sum(a != b for a, b in zip(one, other, strict=True))
 
 
-def reference(model: str, dtype: str, perturbation: Perturbation) -> tuple[str, str, int]:
-    """Digests of the weights and of the perturbed ones, and the scalars touched: numpy, on the CPU."""
+def on_the_cpu(model: str, dtype: str) -> tuple[Any, Callable[[], str]]:
+    """The model's weights on the CPU, where numpy makes the noise, and their digest."""
     from transformers import AutoModelForCausalLM
 
-    from esprobe.engines.transformers import DTYPES as BY_NAME
-    from esprobe.engines.weights import PristineWeights, whole_weights
+    from esprobe.engines.weights import PristineWeights, digest_of_weights, whole_weights
 
     checkpoint = find_checkpoint(model)
-    loaded = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=BY_NAME[dtype], local_files_only=True)
-    weights = PristineWeights(whole_weights(loaded, checkpoint, dtype))
-    base = weights.digest()
+    loaded = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=getattr(torch, dtype), local_files_only=True)
+    slices = whole_weights(loaded, checkpoint, dtype)
+    return PristineWeights(slices), lambda: digest_of_weights(slices)
+
+
+def reference(model: str, dtype: str, perturbation: Perturbation) -> tuple[str, str, int]:
+    """Digests of the weights and of the perturbed ones, and the scalars touched: numpy, on the CPU."""
+    weights, digest = on_the_cpu(model, dtype)
+    base = digest()
     with weights.perturbed(perturbation) as touched:
-        return base, weights.digest(), touched
+        return base, digest(), touched
+
+
+def run_of(iterations: int, population: int, size: float) -> Trajectory:
+    """Updates with pairs of one seed and single members; a pair's coefficients differ."""
+    updates = (
+        Update(
+            (first, *range(first, first + population - 1)),
+            tuple(float(torch.tensor(size * (-1) ** j / (1 + j))) for j in range(population)),
+        )
+        for first in range(0, iterations * population, population)
+    )
+    return Trajectory("gpu check", updates=tuple(updates))
+
+
+def trained_reference(model: str, dtype: str, trajectory: Trajectory, member: Perturbation) -> tuple[str, str, str]:
+    """Digests of the state, of the trained weights and of a member of their population: numpy, on the CPU."""
+    from esprobe.engines.state import state_digest
+
+    weights, digest = on_the_cpu(model, dtype)
+    state = state_digest((piece.name, sums) for piece, sums in weights.evolve(trajectory))
+    trained = digest()
+    with weights.perturbed(member):
+        return state, trained, digest()
+
+
+def training(table: Table, name: str, engine: Any, model: str, dtype: str, sigma: float) -> None:
+    base, trajectory, member = engine.weight_digest(), run_of(3, 8, sigma / 4), Perturbation(SEED, sigma, sign=-1)
+    expected = trained_reference(model, dtype, trajectory, member)
+    state, trained = engine.evolve(trajectory), engine.weight_digest()
+    with engine.perturbed(member):
+        found = state, trained, engine.weight_digest()
+    for what, ours, theirs in zip(("state", "trained weights", "a mirrored member"), found, expected, strict=True):
+        table.check(f"{name}: {what} as on the CPU", ours == theirs, ours[:16])
+    again = engine.weight_digest()
+    table.check(f"{name}: trained weights after a member", again == trained != base, again[:16])
+    longer = run_of(32, 30, sigma / 100)
+    engine.evolve(longer.upto(2))
+    torch.cuda.synchronize()
+    begun = time.perf_counter()
+    engine.evolve(longer)
+    torch.cuda.synchronize()
+    table.value(f"{name}: an update of 30", f"{(time.perf_counter() - begun) / 30 * 1e3:.2f} ms")
+    engine.evolve(longer.upto(0))
+    table.check(f"{name}: the loaded weights come back", engine.weight_digest() == base, base[:16])
 
 
 def transformers_engine(table: Table, model: str, dtype: str, sigma: float) -> None:
@@ -283,6 +333,7 @@ def transformers_engine(table: Table, model: str, dtype: str, sigma: float) -> N
         table.check(f"{name}, {noise}: and are the same after", back == 0, f"{back} of {len(before)} differ")
     weights = PristineWeights(whole_weights(engine._model, engine._checkpoint, dtype))
     perturbation = Perturbation(SEED, sigma, "iid")
+    training(table, name, engine, model, dtype, sigma)
     switch, back_again = milliseconds(lambda: weights.perturb(perturbation)), milliseconds(weights.restore)
     table.value(f"{name}: switching all weights", f"perturb {switch:.2f} ms, restore {back_again:.2f} ms")
 
@@ -292,6 +343,7 @@ def transformers_engine(table: Table, model: str, dtype: str, sigma: float) -> N
 
 def vllm_engine(table: Table, model: str, dtype: str, sigma: float) -> None:
     base, perturbed, scalars = reference(model, dtype, Perturbation(SEED, sigma, "iid"))
+    trained = trained_reference(model, dtype, run_of(3, 8, sigma / 4), Perturbation(SEED, sigma, sign=-1))[:2]
     for mode in ("eager", "graphs"):
         name = f"vLLM, {dtype}, {mode}"
         command = [sys.executable, __file__, "--model", model, "--dtype", dtype, "--sigma", str(sigma)]
@@ -304,6 +356,8 @@ def vllm_engine(table: Table, model: str, dtype: str, sigma: float) -> None:
         table.check(f"{name}: scalars touched", told["touched"] == scalars, f"{told['touched']:,} of {scalars:,}")
         same = (told["base"], told["perturbed"]) == (base, perturbed)
         table.check(f"{name}: weights as on the CPU", same, told["perturbed"][:16])
+        same = (told["state"], told["trained"]) == trained
+        table.check(f"{name}: trained weights as on the CPU", same, told["trained"][:16])
         table.check(f"{name}: restored bit for bit", told["restored"] == told["base"], told["restored"][:16])
         table.check(f"{name}: greedy texts change", told["moved"] > 0, f"{told['moved']} of {told['canaries']}")
         table.check(f"{name}: and are the same after", told["back"] == 0, f"{told['back']} differ")
@@ -325,6 +379,9 @@ def vllm_child(model: str, dtype: str, sigma: float, mode: str) -> None:
     with engine.perturbed(perturbation) as touched:
         told |= {"touched": touched, "moved": changed(before, answers(engine, requests))}
         told["perturbed"] = engine.weight_digest()
+    trajectory = run_of(3, 8, sigma / 4)
+    told |= {"state": engine.evolve(trajectory), "trained": engine.weight_digest()}
+    engine.evolve(trajectory.upto(0))
     told |= {"restored": engine.weight_digest(), "back": changed(before, answers(engine, requests))}
     told["perturb"] = milliseconds(lambda: engine._call("esp_perturb", asdict(perturbation)))
     told["restore"] = milliseconds(lambda: engine._call("esp_restore"))

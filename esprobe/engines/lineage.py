@@ -1,0 +1,57 @@
+"""A model that ES training made: its base and the updates that lead from it.
+
+Engines load the base and apply the updates themselves, so that no trained checkpoint has to be written or copied.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from esprobe.engines.base import Engine, EngineOptions, Lineage, ModelIdentity
+from esprobe.engines.registry import engine_class
+from esprobe.errors import ModelError, UsageError
+
+
+def identify(engine: str, model: str, dtype: str, lineage: Lineage | None = None) -> ModelIdentity:
+    """Find a model, or the base of a trained one, without loading it.
+
+    Args:
+        engine: a resolved engine's name.
+        model: the name that was asked for.
+        dtype: the dtype to serve it in, or "auto".
+        lineage: how the model was trained; None for an ordinary one.
+
+    Raises:
+        EsprobeError: the model cannot be found or used, or a trained model's base or dtype is not that of its training.
+    """
+    found = engine_class(engine)
+    if lineage is None:
+        return found.identify(model, dtype)
+    if dtype not in ("auto", lineage.dtype):
+        raise UsageError(
+            f"{model} was trained in {lineage.dtype}, and its updates give another model in {dtype}; leave --dtype "
+            f"out, or use --dtype {lineage.dtype}"
+        )
+    base = found.identify(lineage.base, lineage.dtype)
+    if base.fingerprint != lineage.base_fingerprint:
+        raise ModelError(
+            f"{model} was trained from {lineage.base}, whose files have changed since (fingerprint "
+            f"{lineage.base_fingerprint[:12]} then, {base.fingerprint[:12]} now), so the same updates would give "
+            f"another model; restore the files of {lineage.base}"
+        )
+    return replace(base, model=model, fingerprint=lineage.trajectory.fingerprint, lineage=lineage)
+
+
+def load(engine: str, identity: ModelIdentity, options: EngineOptions) -> Engine:
+    """Load what ``identify`` found; a trained model has the weights of a checkpoint of it.
+
+    Raises:
+        EsprobeError: the model cannot be loaded, or its updates cannot reach all weights.
+    """
+    lineage = identity.lineage
+    if lineage is None:
+        return engine_class(engine).load(identity, options)
+    base = ModelIdentity(lineage.base, lineage.base_fingerprint, identity.dtype)
+    loaded = engine_class(engine).load(base, options)
+    loaded.evolve(lineage.trajectory, Path(lineage.snapshots), write=True)
+    loaded.settle()
+    return loaded

@@ -1,0 +1,57 @@
+"""Models by name: checkpoints, and those that a training run in a database leads to, ``FILE:RUN@ITERATION``."""
+
+import re
+from pathlib import Path
+
+from esprobe.engines import Lineage
+from esprobe.errors import ModelError, UsageError
+from esprobe.store import RolloutStore
+from esprobe.store.training import snapshots_of, training_runs, trajectory_of
+
+_TRAINED = re.compile(r"(?P<database>.+):(?P<run>[0-9]{1,9}|[0-9a-f]{8,64})(?:@(?P<iteration>[0-9]{1,9}))?")
+
+
+def find_lineage(model: str) -> Lineage | None:
+    """How the model called ``model`` was trained; None if the name is not that of a trained model.
+
+    ``FILE:RUN@ITERATION`` is the model after ITERATION updates of a run, by its number in the file or the first digits
+    of its digest; without @ITERATION, after all of them.
+
+    Raises:
+        ModelError: the file has no such run or iteration.
+        StoreError: the file cannot be read.
+        UsageError: the name has that form, and there is no such file.
+    """
+    named = _TRAINED.fullmatch(model)
+    if named is None or Path(model).exists():
+        return None
+    path = Path(named["database"])
+    if not path.is_file():
+        if path.suffix != ".db":
+            return None  # a colon may be part of other names
+        raise UsageError(
+            f"--model {model} names a training run of {path}, and there is no such file; use FILE:RUN@ITERATION with a "
+            f"database that esprobe train-es has written"
+        )
+    with RolloutStore.open(path) as store:
+        runs = training_runs(store)
+    matching = [run for run in runs if str(run.id) == named["run"]]
+    matching = matching or [run for run in runs if run.digest.startswith(named["run"])]
+    if len(matching) != 1:
+        known = ", ".join(f"{run.id} ({len(run.iterations):,} iterations)" for run in runs) or "none"
+        raise ModelError(f"{path} has no training run {named['run']}; it has: {known}")
+    (run,) = matching
+    iteration = len(run.iterations) if named["iteration"] is None else int(named["iteration"])
+    if iteration > len(run.iterations):
+        raise ModelError(
+            f"training run {run.id} of {path} has {len(run.iterations):,} iterations, so there is no model after "
+            f"{iteration:,}; use --model {path}:{run.id}@{len(run.iterations)}, or go on training"
+        )
+    base = run.recipe["base"]
+    return Lineage(
+        base=run.model,
+        base_fingerprint=base["model_fingerprint"],
+        dtype=base["dtype"],
+        trajectory=trajectory_of(run, path).upto(iteration),
+        snapshots=str(snapshots_of(path).absolute()),
+    )
