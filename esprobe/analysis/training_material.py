@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esprobe.analysis.loaded import Loaded
-from esprobe.records import StoredCondition, TrainingRun
+from esprobe.records import StoredCondition
+from esprobe.records.training import TrainingRun
 from esprobe.spec import digest_of
 from esprobe.store import RolloutStore
 from esprobe.store.training import trained_models, training_runs
@@ -48,13 +49,6 @@ class Material:
     def training(self) -> range:
         """Indices of the training problems."""
         return training_problems(self.runs[0])
-
-    @property
-    def per_iteration(self) -> int:
-        """Rollouts of one iteration."""
-        recipe = self.runs[0].recipe
-        count: int = recipe["population"] * recipe["problems_per_iteration"]
-        return count
 
     @property
     def iterations(self) -> int:
@@ -194,7 +188,9 @@ def commands(store: RolloutStore, material: Material, samples: int) -> tuple[str
     perturbed = material.perturbed
     sigma = run.recipe["sigma"] if perturbed is None else perturbed.condition.sigma
     words = ["esprobe", "sample-perturb", "--db", str(store.path), "--model", run.model, "--sigma", f"{sigma:.12g}"]
-    words += ["--engine", base["engine"], "--dtype", base["dtype"], "--max-tokens", str(base["max_tokens"])]
+    words += ["--engine", base["engine"], "--max-tokens", str(base["max_tokens"])]
+    if "float" in base["dtype"]:  # the scripted engine has texts and no weights
+        words += ["--dtype", base["dtype"]]
     words += ["--task", base["task"], *_data(store, run), "--prompt", base["prompt"], "--noise", run.recipe["noise"]]
     if run.recipe["scope"] is not None:
         words += ["--scope", run.recipe["scope"]]

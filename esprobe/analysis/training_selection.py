@@ -39,7 +39,7 @@ from esprobe.stats.training_contrast import (
 from esprobe.stats.votes import NO_VALUE
 from esprobe.store import RolloutStore, tallies
 from esprobe.store.database import stored_problems
-from esprobe.store.training import seed_totals
+from esprobe.store.training import population_size, seed_totals
 
 FIGURES = 8
 """Decimals to which fitnesses are compared: rewards have few, and sums of equal rewards differ in the last bits."""
@@ -111,7 +111,7 @@ def _trained(several: Sequence[Loaded], test: NDArray[np.int64]) -> Arm:
 
 def _n_of(material: Material, iteration: int) -> float:
     """Perturbations that cost as many rollouts as training up to an iteration."""
-    return material.per_iteration * iteration / len(material.training)
+    return population_size(material.runs[0]) * iteration / len(material.training)
 
 
 def _missing(store: RolloutStore, material: Material, last: int) -> tuple[str, ...]:
