@@ -51,6 +51,14 @@ class Material:
         return training_problems(self.runs[0])
 
     @property
+    def scorers(self) -> tuple[str, ...]:
+        """Scorers of the rewards and verdicts, sorted; normally one."""
+        used = [one for several in self.evaluated.values() for one in several]
+        used += [one for one in (self.base, self.perturbed) if one is not None]
+        own = {run.recipe["scorer"] for run in self.runs}
+        return tuple(sorted(own.union(*(one.scorers for one in used))))
+
+    @property
     def iterations(self) -> int:
         """Iterations that every run has finished."""
         return min(len(run.iterations) for run in self.runs)
@@ -58,7 +66,7 @@ class Material:
     @cached_property
     def columns(self) -> NDArray[np.int64]:
         """Columns of the perturbations that all training and all test problems have met."""
-        if self.perturbed is None:
+        if self.perturbed is None or not len(self.test):
             return np.zeros(0, np.int64)
         wanted = np.union1d(self.test, np.array(self.training))
         if not np.isin(wanted, self.perturbed.correctness.problems).all():

@@ -102,6 +102,7 @@ def _compared(store: RolloutStore, known: Sequence[StoredCondition], material: M
         commands=() if last is None else _missing(store, material, last),
         evaluations_left_out=material.evaluations_left_out,
         problems_left_out=material.problems_left_out,
+        scorers=material.scorers,
     )
 
 
@@ -183,8 +184,8 @@ class _Candidates:
         return float(self.on_training.mean()), float(self.correct.mean())
 
     def spent(self, n: float) -> Spent:
-        seconds = None if self.each.seconds is None else n * self.each.seconds
-        return Spent(n * self.each.rollouts, n * self.each.tokens, seconds)
+        tokens, seconds = (None if one is None else n * one for one in (self.each.tokens, self.each.seconds))
+        return Spent(n * self.each.rollouts, tokens, seconds)
 
     def best_of(self, n: float) -> BestOf:
         chances = chance_of_best(self.fitness, n)

@@ -83,7 +83,8 @@ def training_against_selection(
 
     def load_one(stored: StoredCondition) -> Loaded:
         if stored.id not in found:
-            found[stored.id] = Loaded(stored, *store.verdicts(stored.id), stored.condition.label, ())
+            read = store.verdicts(stored.id)
+            found[stored.id] = Loaded(stored, *read, stored.condition.label, store.scorers(stored.id))
         return found[stored.id]
 
     return training_selections(store, known, load_one)

@@ -122,6 +122,11 @@ def notes(made: TrainingSelection) -> Iterator[str]:
     if left_out := made.evaluations_left_out:
         numbers = ", ".join(map(str, left_out))
         yield f"Left out, because evaluated on less than half of the test problems: iterations {numbers}."
+    if len(made.scorers) > 1:
+        yield (
+            f"Verdicts are of several scorers ({markdown(', '.join(made.scorers))}), so a difference may come from "
+            f"that; name one to make them all of one: esprobe rescore --scorer NAME --write."
+        )
     if made.problems_left_out:
         yield f"{plural(made.problems_left_out, 'test problem')} that not everything has are left out."
 

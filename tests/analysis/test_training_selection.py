@@ -13,6 +13,8 @@ import pytest
 from esprobe.analysis import load_results
 from esprobe.report.charts.training import against_selection, against_test
 from esprobe.report.markdown import as_report
+from esprobe.report.matplotlib_figures import draw
+from esprobe.report.plotly_figures import as_plotly
 from esprobe.report.report_json import as_report_json
 from esprobe.report.training_selection_text import training_selection_section
 from esprobe.results.training_selection import TrainingSelection
@@ -77,6 +79,12 @@ class TestFigures:
         assert [one.spent.rollouts for one in made.perturbations.best_of] == [20 * n for n in range(1, 13)]
         assert made.test_problems == 100 and made.base is not None and made.base.estimate == 0.2
         assert made.commands == ()
+
+    def test_verdicts_of_another_scorer_are_named(self, tmp_path: Path, material: dict[str, Any]) -> None:
+        path = trained_file(tmp_path / "es.db", **material)
+        done = run_esprobe(tmp_path, "rescore", "--db", "es.db", "--scorer", "strict", "--write")
+        assert done.returncode == 0, done.stderr
+        assert selected(path).scorers == ("es-paper/1", "strict/1")
 
     def test_votes_need_twice_as_many_perturbations(self, tmp_path: Path, material: dict[str, Any]) -> None:
         made = selected(trained_file(tmp_path / "es.db", **material))
@@ -179,6 +187,17 @@ class TestReport:
         population = against_test(results).first.series[0]
         assert population.y == tuple(one.mean() for one in material["populations"])
         assert against_selection(results).charts[0, 2].absent  # no engine-seconds were recorded
+
+    def test_both_libraries_draw_every_chart(self, tmp_path: Path, material: dict[str, Any]) -> None:
+        graph_objects = pytest.importorskip("plotly.graph_objects")
+        pytest.importorskip("matplotlib")
+        results = load_results(trained_file(tmp_path / "es.db", **material), whole=True)
+        for figure in (against_selection(results), against_test(results)):
+            assert set(figure.filed) == {(0, 0)}
+            for key, chart in figure.charts.items():
+                if not chart.absent:
+                    graph_objects.Figure(as_plotly(chart))
+                    assert draw(chart, figure.title, "png").startswith(b"\x89PNG"), key
 
     def test_a_run_without_evaluations_says_what_to_do(self, tmp_path: Path, material: dict[str, Any]) -> None:
         material["trained"] = {}
