@@ -20,7 +20,7 @@ from esprobe.stats.training_contrast import (
     trained_arm,
 )
 from esprobe.stats.votes import NO_VALUE
-from tests.stats.trained import Design, measure
+from tests.stats.trained import Design, measure, measure_votes
 
 FITNESS = np.array([0.1, 0.3, 0.3, 0.2, 0.5, 0.3, 0.1])
 
@@ -92,6 +92,12 @@ def test_intervals_cover_the_difference_with_and_without_differences_between_per
         found = measure(design, reps=200, seed=8)
         assert ((found.both >= 0.91) & (found.both <= 0.99)).all(), found
     assert found.by_problem[-1] < 0.88, found
+
+
+def test_intervals_of_votes_cover() -> None:
+    design = Design(perturbations=60, test=150, mean=-2.0, problem_sd=1.5, seed_sd=1.0)
+    found = measure_votes(design, reps=100, seed=9, voters=(5,))
+    assert found.by_problem[0] < 0.85 < 0.91 <= found.both[0], found
 
 
 def test_several_runs_count_their_spread() -> None:

@@ -2,8 +2,8 @@
 
     python -m tests.stats.trained --reps 400
 
-prints the second table of docs/statistics.md, "Training against selection"; nothing is asserted. A short run of it is a
-test; the full one is a part of ``nox -s coverage``.
+prints the tables of docs/statistics.md on training against selection; nothing is asserted. A short run of it is a test;
+the full one is a part of ``nox -s coverage``.
 """
 
 import argparse
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from esprobe.stats.best_of_n import chance_of_best
-from esprobe.stats.training_contrast import Arm, gap, selected_arm, trained_arm
+from esprobe.stats.best_voting import BestVoting
+from esprobe.stats.training_contrast import Arm, accuracy, gap, selected_arm, trained_arm
 from tests.stats.crossed import logistic
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(60)
@@ -87,6 +88,40 @@ def measure(design: Design, reps: int, seed: int) -> Coverage:
     )
 
 
+@dataclass(frozen=True)
+class VoteCoverage:
+    """Shares of nominal 95 % intervals of the vote of all perturbations' fittest that cover, one for each K."""
+
+    voters: tuple[int, ...]
+    accuracy: np.ndarray
+    by_problem: np.ndarray
+    both: np.ndarray
+
+
+def measure_votes(design: Design, reps: int, seed: int, voters: tuple[int, ...] = (5, 25)) -> VoteCoverage:
+    """Votes over the right value and eight wrong ones, which are not equally common. Truth is the mean of all runs."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(reps):
+        effects = design.seed_sd * rng.normal(size=design.perturbations)
+        problem = rng.normal(0, design.problem_sd, (design.training, 1))
+        fitness = (
+            rng.random((design.training, design.perturbations)) < logistic(design.mean + problem + effects)
+        ).mean(axis=0)
+        problem = rng.normal(0, design.problem_sd, (design.test, 1))
+        correct = rng.random((design.test, design.perturbations)) < logistic(design.mean + problem + effects)
+        below = rng.dirichlet(np.full(8, 0.5), design.test).cumsum(axis=1)
+        wrong = 1 + (rng.random((*correct.shape, 1)) > below[:, None, :]).sum(axis=2)
+        voting = BestVoting(fitness, np.where(correct, 0, wrong).astype(np.int32), correct)
+        arms = [voting.arm(design.perturbations, k) for k in voters]
+        rows = [(accuracy(arm), accuracy(_bare(arm))) for arm in arms]
+        found.append([(ours.estimate, ours.ci_low, ours.ci_high, bare.ci_low, bare.ci_high) for ours, bare in rows])
+    estimates, low, high, bare_low, bare_high = np.moveaxis(np.array(found, dtype=float), 2, 0)
+    truth = estimates.mean(axis=0)
+    by_problem = ((bare_low <= truth) & (truth <= bare_high)).mean(axis=0)
+    return VoteCoverage(voters, truth, by_problem, ((low <= truth) & (truth <= high)).mean(axis=0))
+
+
 def _ends(a: Arm, b: Arm) -> tuple[float, float]:
     found = gap(a, b)
     assert found.ci_low is not None and found.ci_high is not None
@@ -122,6 +157,16 @@ def main() -> None:
         true = " / ".join(f"{100 * value:+.1f}" for value in found.truths)
         plain, ours = (" / ".join(f"{value:.3f}" for value in row) for row in (found.by_problem, found.both))
         print(f"| {name} | {ns} | {true} | {plain} | **{ours}** |", flush=True)
+
+    print("\n| vote of the K fittest | K | accuracy | by problem | **esprobe** |")
+    print("| --- | --- | --- | --- | --- |")
+    for sd in (0.0, 0.3, 1.0):
+        votes = measure_votes(
+            Design(perturbations=120, test=300, mean=-2.0, problem_sd=1.5, seed_sd=sd), options.reps // 4, 20
+        )
+        cells = (" / ".join(f"{value:.3f}" for value in row) for row in (votes.accuracy, votes.by_problem, votes.both))
+        percent, plain, ours = cells
+        print(f"| sd {sd:g} | {' / '.join(map(str, votes.voters))} | {percent} | {plain} | **{ours}** |", flush=True)
 
 
 if __name__ == "__main__":
