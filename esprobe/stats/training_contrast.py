@@ -94,7 +94,7 @@ def selected_arm(fitness: NDArray[np.float64], correct: NDArray[np.bool_], n: fl
     (``best_of_n.variance_between``), the draw of perturbations adds tau^2 sum w_s^2 to the variance of the mean. That
     is exact where fitness and accuracy are unrelated and an upper bound where they are related, because then the best
     of n differ less among each other. A jackknife over perturbations would rest on the distance between the best two
-    where n is near N: simulated intervals then cover 0.81 instead of 0.95.
+    where n is near N.
 
     Args:
         fitness: (N,) mean reward on the training problems.

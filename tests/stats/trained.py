@@ -46,6 +46,11 @@ class Design:
         """Of new problems, for each effect on the logit, by quadrature."""
         return logistic(self.mean + self.problem_sd * NODES[:, None] + effects).T @ WEIGHTS
 
+    def fitness(self, rng: np.random.Generator, problem: np.ndarray, effects: np.ndarray) -> np.ndarray:
+        """(N,) accuracy of each perturbation on training problems."""
+        chances = logistic(self.mean + problem + effects)
+        return (rng.random(chances.shape) < chances).mean(axis=0)
+
 
 @dataclass(frozen=True)
 class Coverage:
@@ -66,9 +71,7 @@ def measure(design: Design, reps: int, seed: int) -> Coverage:
         other = design.seed_sd * rng.normal(size=design.perturbations)
         on_test = design.kept * effects + np.sqrt(1 - design.kept**2) * other
         problem = rng.normal(0, design.problem_sd, (design.training, 1))
-        fitness = (
-            rng.random((design.training, design.perturbations)) < logistic(design.mean + problem + effects)
-        ).mean(axis=0)
+        fitness = design.fitness(rng, problem, effects)
         problem = rng.normal(0, design.problem_sd, (design.test, 1))
         correct = rng.random((design.test, design.perturbations)) < logistic(design.mean + problem + on_test)
         runs = design.gain + design.run_sd * rng.normal(size=design.runs)
@@ -105,9 +108,7 @@ def measure_votes(design: Design, reps: int, seed: int, voters: tuple[int, ...] 
     for _ in range(reps):
         effects = design.seed_sd * rng.normal(size=design.perturbations)
         problem = rng.normal(0, design.problem_sd, (design.training, 1))
-        fitness = (
-            rng.random((design.training, design.perturbations)) < logistic(design.mean + problem + effects)
-        ).mean(axis=0)
+        fitness = design.fitness(rng, problem, effects)
         problem = rng.normal(0, design.problem_sd, (design.test, 1))
         correct = rng.random((design.test, design.perturbations)) < logistic(design.mean + problem + effects)
         below = rng.dirichlet(np.full(8, 0.5), design.test).cumsum(axis=1)
