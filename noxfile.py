@@ -155,11 +155,12 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
-    """Simulated coverage of every kind of interval, minutes long; prints the table of docs/statistics.md."""
+    """Simulated coverage of every kind of interval, minutes long; prints the tables of docs/statistics.md."""
     session.install("-e", ".")
     session.env["OMP_NUM_THREADS"] = "1"
     session.run("python", "-m", "tests.stats.crossed", *session.posargs)
     session.run("python", "-m", "tests.stats.crossing_coverage", *session.posargs)
+    session.run("python", "-m", "tests.stats.trained", *session.posargs)
 
 
 @nox.session(default=False)

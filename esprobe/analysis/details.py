@@ -70,7 +70,7 @@ def curves_by_group(loaded: Loaded, ks: Sequence[int] | None = None) -> tuple[Gr
 
 def _vote(store: RolloutStore, loaded: Loaded) -> Vote:
     found = tallies.answers(store, loaded.id, loaded.correctness, loaded.problems)
-    codes = _values(loaded, found)
+    codes = value_codes(loaded, found)
     stored = int(loaded.outcomes.n.sum())
     missing = int((codes[loaded.correctness.stored] == NO_VALUE).sum())
     whole = loaded.correctness.stored.all(axis=0)
@@ -78,7 +78,7 @@ def _vote(store: RolloutStore, loaded: Loaded) -> Vote:
     return Vote(points, missing / stored if stored else 0.0)
 
 
-def _values(loaded: Loaded, found: Answers) -> NDArray[np.int32]:
+def value_codes(loaded: Loaded, found: Answers) -> NDArray[np.int32]:
     """(P, S) a code for each rollout's answer: equal codes for answers that are equal to the task, else as text."""
     task = find_task(loaded.condition.task)
     if not isinstance(task, AnswerForms):

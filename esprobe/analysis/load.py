@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from esprobe.analysis.available_tasks import unavailable_tasks
 from esprobe.analysis.condition import condition_result
@@ -19,6 +20,9 @@ from esprobe.store import RolloutStore
 from esprobe.store.choice import choose_conditions, listed
 from esprobe.store.database import stored_problems
 from esprobe.tasks.published import published_points
+
+if TYPE_CHECKING:
+    from esprobe.results.training_selection import TrainingSelection
 
 
 def load_results(
@@ -60,14 +64,17 @@ def load_results(
             nulls = known_nulls(loaded)
         conditions = tuple(_result(store, one, ks) for one in loaded)
         gain = None
+        training: tuple[TrainingSelection, ...] = ()
         if whole:
             from esprobe.analysis.roles import find_roles
             from esprobe.analysis.training_gain import training_gain
-            from esprobe.analysis.whole_report import detailed  # which passk does not need
+            from esprobe.analysis.whole_report import detailed, training_against_selection  # which passk does not need
 
             roles = find_roles(store, chosen, base, trained)
             gain = training_gain(store, loaded, roles, ks) if isinstance(roles, Roles) else roles
             conditions = detailed(store, conditions, loaded, ks, workers)
+            if not filters:
+                training = training_against_selection(store, known, loaded)
         sessions = {s.id: s for condition in chosen for s in store.sessions(condition.id)}
     results = replace(
         _assembled(loaded, conditions, list(sessions.values())), asked_ks=None if ks is None else tuple(ks)
@@ -77,7 +84,8 @@ def load_results(
     if whole:
         from esprobe.analysis.whole_report import with_comparisons
 
-        results = with_comparisons(replace(results, training_gain=gain), loaded, nulls, ks)
+        results = replace(results, training_gain=gain, training_selection=training)
+        results = with_comparisons(results, loaded, nulls, ks)
     return results
 
 

@@ -10,7 +10,10 @@ from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.nulls import Null
 from esprobe.analysis.pairs import all_pairs, arms_overlap, compare_null, with_holm
 from esprobe.analysis.parallel import details
+from esprobe.analysis.training_selection import training_selections
+from esprobe.records import StoredCondition
 from esprobe.results.results import ConditionResult, Results
+from esprobe.results.training_selection import TrainingSelection
 from esprobe.stats.cost import CostMatched, cost_matched
 from esprobe.store import RolloutStore
 
@@ -68,3 +71,26 @@ def detailed(
     tasks = [(one, result.totals, result.curve) for one, result in zip(loaded, conditions, strict=True)]
     found = zip(conditions, loaded, details(store, tasks, workers), strict=True)
     return tuple(replace(result, detail=made, by_group=curves_by_group(one, ks)) for result, one, made in found)
+
+
+def training_against_selection(
+    store: RolloutStore, known: Sequence[StoredCondition], loaded: Sequence[Loaded]
+) -> tuple[TrainingSelection, ...]:
+    """Every training run against selection among perturbations.
+
+    Args:
+        store: the database.
+        known: all of its conditions, those that a report does not list too.
+        loaded: those that have been read.
+    """
+    if all(one.condition.run is None for one in known):
+        return ()
+    found = {one.id: one for one in loaded}
+
+    def load_one(stored: StoredCondition) -> Loaded:
+        if stored.id not in found:
+            read = store.verdicts(stored.id)
+            found[stored.id] = Loaded(stored, *read, stored.condition.label, store.scorers(stored.id))
+        return found[stored.id]
+
+    return training_selections(store, known, load_one)

@@ -75,13 +75,15 @@ def _negative(chart: Chart) -> bool:
 
 
 def _axis(axes: "Axes", axis: Axis, which: Literal["x", "y"]) -> None:
-    from matplotlib.ticker import NullLocator, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
     own = axes.xaxis if which == "x" else axes.yaxis
     axes.set(**{f"{which}label": plain(axis.title)})
     if axis.scale == "log":
         axes.set(**{f"{which}scale": "log"})
         own.set_minor_locator(NullLocator())
+        # The default writes powers as formulas, which are not read as such here.
+        own.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     if axis.percent:
         own.set_major_formatter(PercentFormatter(1.0))
     if axis.ticks:

@@ -6,6 +6,7 @@ from typing import Any
 from esprobe.report.compare_json import comparison_entry, overlap_entry
 from esprobe.report.gain_json import gain_entry
 from esprobe.report.passk_json import SCHEMA, condition_entry, dump, null_entries, point_entries
+from esprobe.report.training_selection_json import training_selection_entry
 from esprobe.report.verdict_json import selection_entry, verdict_entry
 from esprobe.results.results import ConditionResult, Results
 from esprobe.results.training_gain import TrainingGain
@@ -25,6 +26,7 @@ def as_report_json(results: Results) -> str:
             "against_null": [comparison_entry(pair) for pair in results.against_null],
             "pairs": [comparison_entry(pair) for pair in results.pairs],
             "arms": None if results.arms is None else overlap_entry(results.arms),
+            "training_selection": [training_selection_entry(made) for made in results.training_selection],
             "cost_matched": [asdict(table) for table in results.cost_matched],
             "published": [
                 {"model": point.model, "method": point.method, "estimate": point.estimate}

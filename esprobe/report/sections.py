@@ -11,6 +11,7 @@ from esprobe.report.charts.gain import training_gain
 from esprobe.report.charts.model import Drawn, Figure
 from esprobe.report.charts.pairs import difference, overlap
 from esprobe.report.charts.summary import bars, counts, cover, depth
+from esprobe.report.charts.training import against_selection, against_test
 from esprobe.report.contrast_text import null_section, overlap_section, pairs_section
 from esprobe.report.curve_text import curves_section, published_section
 from esprobe.report.detail_text import (
@@ -29,6 +30,7 @@ from esprobe.report.run_text import (
     setup_section,
 )
 from esprobe.report.selection_text import selection_section
+from esprobe.report.training_selection_text import training_selection_section
 from esprobe.report.verdict_text import verdict_section
 from esprobe.results.results import Results
 from esprobe.safe_text import markdown
@@ -42,20 +44,23 @@ class Section:
         heading: its title.
         text: makes its lines in Markdown; no lines leave the section out.
         figures: make its figures; None leaves one out.
+        optional: whether its figures are left out where it has no text; others then say in words why they are empty.
     """
 
     heading: str
     text: Callable[[Results], list[str]]
     figures: tuple[Callable[[Results], Figure | None], ...] = ()
+    optional: bool = False
 
 
 CURVES = Section("pass@k", curves_section, (pass_at_k, bars))
 
 SECTIONS = (
     Section("Verdict", verdict_section),
-    Section("What training adds to the base", gain_section, (training_gain,)),
+    Section("What training adds to the base", gain_section, (training_gain,), optional=True),
     Section("Setup", setup_section),
     CURVES,
+    Section("Training against selection", training_selection_section, (against_selection, against_test), optional=True),
     Section("Margin over random guessing", null_section),
     Section("Best condition on held-out problems", selection_section, (selection,)),
     Section("Differences", pairs_section, (difference,)),
@@ -96,7 +101,8 @@ class Part:
 
 def figures_by_section(results: Results) -> Drawn:
     """Every figure by the heading of its section; figures without data say so in words."""
-    made = {section.heading: [make(results) for make in section.figures] for section in SECTIONS}
+    shown = [section for section in SECTIONS if not section.optional or section.text(results)]
+    made = {section.heading: [make(results) for make in section.figures] for section in shown}
     return {heading: [figure for figure in figures if figure is not None] for heading, figures in made.items()}
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # types of fields only: a table of pass@k needs few of these 
     from esprobe.results.detail import Comparison, Detail
     from esprobe.results.notes import MixedScorers, UnavailableTask
     from esprobe.results.training_gain import NothingInCommon, Roles, TrainingGain, UnclearRoles
+    from esprobe.results.training_selection import TrainingSelection
     from esprobe.stats.cost import CostMatched
     from esprobe.stats.curve import Curve, GroupCurve
     from esprobe.stats.overlap import Overlap
@@ -108,6 +109,7 @@ class Results:
         cost_matched: pass@k at equal tokens, then at equal engine-seconds where they are recorded.
         mixed_scorers: the scorers of each condition, if they differ; else None.
         unavailable_tasks: tasks of the conditions that could not be loaded.
+        training_selection: training runs against selection at equal cost; empty without any, and for a table of pass@k.
     """
 
     task: str
@@ -126,6 +128,7 @@ class Results:
     cost_matched: tuple[CostMatched, ...] = ()
     mixed_scorers: MixedScorers | None = None
     unavailable_tasks: tuple[UnavailableTask, ...] = ()
+    training_selection: tuple[TrainingSelection, ...] = ()
 
     @property
     def greedy(self) -> tuple[ConditionResult, ...]:

@@ -76,15 +76,15 @@ def vote_curve(
     unknown = codes == NO_VALUE
     if not problems or seeds < 2 or (correct & unknown).any():
         return ()
-    ballots = _ballots(codes, correct)
+    ballots = ballots_of(codes, correct)
     rng = np.random.default_rng(20260901)
     ks = sorted({k for k in (4**j for j in range(1, 12)) if k < seeds} | {1, seeds})
     return tuple(_point(ballots, correct, k, kind, level, rng) for k in ks)
 
 
 @dataclass(frozen=True, eq=False)
-class _Ballots:
-    """Values numbered through all problems.
+class Ballots:
+    """Values numbered through all problems, for ``voted``.
 
     Attributes:
         slots: (S, P) int32 the slot of each rollout; a problem's first slot holds its rollouts without a value.
@@ -97,7 +97,8 @@ class _Ballots:
     right: NDArray[np.bool_]
 
 
-def _ballots(codes: NDArray[np.int32], correct: NDArray[np.bool_]) -> _Ballots:
+def ballots_of(codes: NDArray[np.int32], correct: NDArray[np.bool_]) -> Ballots:
+    """The ballots of (P, S) codes of values, as ``vote_curve`` takes them, and their verdicts."""
     slots = np.empty(codes.shape, np.int32)
     first, right = [], []
     used = 0
@@ -111,11 +112,11 @@ def _ballots(codes: NDArray[np.int32], correct: NDArray[np.bool_]) -> _Ballots:
         first.append(used)
         right.append(of_row)
         used += len(known)
-    return _Ballots(np.ascontiguousarray(slots.T), np.array(first), np.concatenate(right))
+    return Ballots(np.ascontiguousarray(slots.T), np.array(first), np.concatenate(right))
 
 
 def _point(
-    ballots: _Ballots,
+    ballots: Ballots,
     correct: NDArray[np.bool_],
     k: int,
     kind: "Kind",
@@ -132,12 +133,12 @@ def _point(
     scores = np.zeros((problems, groups))
     for _ in range(rounds):
         order = rng.permutation(seeds)
-        scores = np.stack([_voted(ballots, order[g * k : g * k + k]) for g in range(groups)], axis=1)
+        scores = np.stack([voted(ballots, order[g * k : g * k + k]) for g in range(groups)], axis=1)
         total += scores.mean(axis=1)
     return _vote_point(scores, total / rounds, k, rounds * groups, kind, level)
 
 
-def _voted(ballots: _Ballots, members: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
+def voted(ballots: Ballots, members: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
     """(P,) share of the commonest values of one group that are right; 0 if no rollout votes."""
     counts = np.bincount(ballots.slots[members].ravel(), minlength=len(ballots.right))
     counts[ballots.first] = 0

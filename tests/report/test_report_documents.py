@@ -19,7 +19,7 @@ def section(text: str, title: str) -> str:
     return text.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
-ANALYSIS = ("verdict", "selection", "against_null", "pairs", "arms", "cost_matched")
+ANALYSIS = ("verdict", "selection", "against_null", "pairs", "arms", "training_selection", "cost_matched")
 
 
 class TestMarkdown:
