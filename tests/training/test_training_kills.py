@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import run_esprobe
-from tests.sampling.kills import descendants
+from tests.sampling.kills import descendants, stored
 from tests.training.material import drawn, iterations, scripted
 
 TRAIN = [
@@ -22,41 +22,42 @@ TRAIN = [
 ]
 
 
-def struck(command: list[object], folder: Path, at_s: float, dice: random.Random) -> tuple[int, bool]:
-    """Run the command and kill it, or one of its workers, after ``at_s``; its exit code, and whether a worker died."""
+def struck(command: list[object], folder: Path, after: int, dice: random.Random) -> tuple[int, bool]:
+    """Run the command and kill it, or one of its workers first, once it has stored ``after`` more rollouts.
+
+    Returns its exit code, and whether a worker was killed.
+    """
     words = [sys.executable, "-m", "esprobe", *map(str, command)]
+    goal = stored(folder / "struck.db") + after
     with subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        until = time.monotonic() + at_s
-        while process.poll() is None and time.monotonic() < until:
+        while process.poll() is None and stored(folder / "struck.db") < goal:
             time.sleep(0.005)
+        time.sleep(dice.uniform(0, 0.3))  # anywhere in the batches and updates that follow
         workers = [pid for pid, line in descendants(process.pid).items() if "spawn_main" in line]
-        if workers and dice.random() < 0.4 and process.poll() is None:
+        of_worker = bool(workers) and dice.random() < 0.6 and process.poll() is None
+        if of_worker:
             os.kill(dice.choice(workers), signal.SIGKILL)
-            time.sleep(dice.uniform(0, 2))
-            process.kill()
-            return process.wait(), True
+            time.sleep(dice.uniform(0, 8))  # it may have been started again, or not yet
         process.kill()
-        return process.wait(), False
+        return process.wait(), of_worker
 
 
-def survive(command: list[object], kills: int, longest_s: float, folder: Path, seed: int) -> tuple[int, int]:
+def survive(command: list[object], kills: int, after: int, folder: Path, seed: int) -> tuple[int, int]:
     """Kill and resume with one and two workers in turn; the database must equal that of a run left in peace.
 
     Returns:
-        Kills, and workers killed before.
+        Kills before the run was complete, and how many of them came after a worker's.
     """
     dice, done, of_workers = random.Random(seed), 0, 0
     while done < kills:
-        workers = dice.choice([1, 2])
-        more = [*command, "--workers", workers, "--db", "struck.db"]
-        code, worker = struck(more, folder, dice.uniform(0, longest_s), dice)
-        assert code in (0, -signal.SIGKILL)
+        more = [*command, "--workers", 1 + done % 2, "--db", "struck.db"]
+        code, worker = struck(more, folder, dice.randint(0, after), dice)
+        assert code == -signal.SIGKILL, f"it was complete after {done} kills: more iterations are needed"
         done += 1
         of_workers += worker
-        if code == 0:
-            break  # it was done before the kill came
     resumed = run_esprobe(folder, *command, "--workers", 2, "--db", "struck.db")
     assert resumed.returncode == 0, resumed.stderr
+    assert "nothing to do" not in resumed.stdout
     assert run_esprobe(folder, *command, "--workers", 1, "--db", "peaceful.db").returncode == 0
     assert iterations(folder / "struck.db") == iterations(folder / "peaceful.db")
     assert [row[1:] for row in drawn(folder / "struck.db")] == [row[1:] for row in drawn(folder / "peaceful.db")]
@@ -67,15 +68,15 @@ def survive(command: list[object], kills: int, longest_s: float, folder: Path, s
 
 @pytest.mark.slow
 def test_a_few_kills(tmp_path: Path) -> None:
-    kills, _ = survive(scripted(tmp_path, "--iterations", 400), 4, 2.5, tmp_path, seed=3)
+    kills, _ = survive(scripted(tmp_path, "--iterations", 800), 4, 2000, tmp_path, seed=3)
     assert kills == 4
 
 
 @pytest.mark.storm
 def test_twenty_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kills, of_workers = survive([*TRAIN[:10], "60", *TRAIN[11:]], 20, 9.0, tmp_path, seed=5)
+    kills, of_workers = survive([*TRAIN[:10], "90", *TRAIN[11:]], 20, 400, tmp_path, seed=5)
     for name in ("struck", "peaceful"):
-        saved = run_esprobe(tmp_path, "save-model", name, "--model", f"{name}.db:1@60")
+        saved = run_esprobe(tmp_path, "save-model", name, "--model", f"{name}.db:1@90")
         assert saved.returncode == 0, saved.stderr
     weights = [
         hashlib.sha256((tmp_path / n / "model.safetensors").read_bytes()[-4_000_000:]) for n in ("struck", "peaceful")
