@@ -11,6 +11,7 @@ from esprobe.analysis.details import value_codes
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.training_material import Load, Material, commands, materials
 from esprobe.analysis.training_spending import Populations
+from esprobe.analysis.training_steps import steps
 from esprobe.records import StoredCondition
 from esprobe.results.training_selection import (
     BestOf,
@@ -91,6 +92,7 @@ def _compared(store: RolloutStore, known: Sequence[StoredCondition], material: M
         base=None if base is None else accuracy(base),
         trained=tuple(models.values()),
         populations=populations.means(),
+        steps=steps(material.runs, material.iterations),
         perturbations=None if candidates is None else candidates.result(budgets.values()),
         budgets=tuple(budgets[number] for number in _shown(list(budgets))),
         judged=judged,

@@ -145,6 +145,8 @@ def _one(made: TrainingSelection) -> list[str]:
     levels = list(_level_rows(made))
     if levels:
         lines += ["Levels on the same test problems:", "", *markdown_table([("level", "solved"), *levels]), ""]
+    if made.steps:
+        lines += [_COURSE, "", *markdown_table(_step_rows(made)), ""]
     lines += [" ".join(notes(made))]
     if made.commands:
         lines += ["", _why_more(made), "", "```sh", *map(plain, made.commands), "```"]
@@ -213,6 +215,22 @@ def _perturbations(made: Perturbations) -> str:
         f"problems have a standard deviation of {100 * made.sd_between:.1f} points, the luck of finitely many problems "
         f"taken out: that is what there is to select."
     )
+
+
+_COURSE = (
+    "The course of training: fitness (mean reward) in the population of an iteration, counted from 0, and the size of all "
+    "updates before it, the norm of what they add to the weights over the norm of the base's weights:"
+)
+
+
+def _step_rows(made: TrainingSelection) -> list[tuple[str, ...]]:
+    groups = list(dict.fromkeys(group for step in made.steps for group, _ in step.update))
+    rows = [("iteration", "mean fitness", "best", "standard deviation", *(f"update, {group}" for group in groups))]
+    for step in made.steps:
+        sizes = dict(step.update)
+        cells = (f"{sizes[group]:.2%}".replace("%", " %") if group in sizes else "" for group in groups)
+        rows.append((count(step.iteration), f"{step.fitness:.4f}", f"{step.best:.4f}", f"{step.spread:.4f}", *cells))
+    return rows
 
 
 def _level_rows(made: TrainingSelection) -> Iterator[tuple[str, str]]:
