@@ -218,8 +218,8 @@ def _perturbations(made: Perturbations) -> str:
 
 
 _COURSE = (
-    "The course of training: fitness (mean reward) in the population of an iteration, counted from 0, and the size of all "
-    "updates before it, the norm of what they add to the weights over the norm of the base's weights:"
+    "The course of training: fitness (mean reward) in the population of an iteration, counted from 0, and the size of "
+    "all updates before it, the norm of what they add to the weights over the norm of the base's weights:"
 )
 
 
