@@ -159,6 +159,7 @@ def coverage(session: nox.Session) -> None:
     session.install("-e", ".")
     session.env["OMP_NUM_THREADS"] = "1"
     session.run("python", "-m", "tests.stats.crossed", *session.posargs)
+    session.run("python", "-m", "tests.stats.crossing_coverage", *session.posargs)
     session.run("python", "-m", "tests.stats.trained", *session.posargs)
 
 

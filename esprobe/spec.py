@@ -54,6 +54,9 @@ class Kind(StrEnum):
         return {Kind.TEMPERATURE: "temperature", Kind.PERTURBATION: "sigma"}.get(self)
 
 
+MADE_FROM = "made_from"
+"""Key of a session's engine record: the fingerprint of the model that a checkpoint says it was made from."""
+
 BASELINE_SEED = 0
 """A greedy baseline has one rollout per problem; its seed names no randomness."""
 

@@ -55,7 +55,7 @@ def load_explorer(database: Path, results: Results, most: int = COMPLETIONS, lon
         ExploredProblem(
             name=f"{one.problem.index} of {digests[next(iter(one.n))][:8]}" if several else str(one.problem.index),
             group=one.problem.group,
-            inputs=_inputs(one.problem.inputs),
+            inputs=shown_inputs(one.problem.inputs),
             n=tuple(one.n.get(id_, 0) for id_ in ids),
             c=tuple(one.c.get(id_, 0) for id_ in ids),
             excerpts=tuple(_excerpt(id_, texts[id_][one.problem.index, seed], longest) for id_, seed in chosen[key]),
@@ -106,7 +106,8 @@ def _excerpt(id_: int, found: StoredRollout, longest: int) -> Excerpt:
     )
 
 
-def _inputs(inputs: Mapping[str, Any]) -> str:
+def shown_inputs(inputs: Mapping[str, Any]) -> str:
+    """What is asked, in a line; long inputs are left out."""
     spelled = ((name, value if isinstance(value, str) else json.dumps(value)) for name, value in inputs.items())
     return "; ".join(f"{name} {value}" for name, value in spelled if len(value) <= LONGEST_INPUT)
 

@@ -15,6 +15,7 @@ from esprobe.errors import StoreError, UsageError
 from esprobe.records import SessionRecord, StoredCondition
 from esprobe.results.labels import distinct_labels
 from esprobe.results.results import ConditionResult, Results
+from esprobe.results.training_gain import Roles
 from esprobe.store import RolloutStore
 from esprobe.store.choice import choose_conditions, listed
 from esprobe.store.database import stored_problems
@@ -31,6 +32,8 @@ def load_results(
     *,
     whole: bool = False,
     workers: int = 1,
+    base: str | None = None,
+    trained: str | None = None,
 ) -> Results:
     """Everything a table or report shows of ``database``.
 
@@ -41,10 +44,13 @@ def load_results(
         whole: True for a report, with comparisons, selection and verdict; False for curves and nulls alone.
         workers: processes that may work on a report of millions of rollouts. More than one only where the program
             that calls this can be loaded again (``if __name__ == "__main__"``).
+        base: for a report, the name of the model that the other one was made from, or a tail of it; None to find it.
+        trained: likewise the model that training made.
 
     Raises:
         StoreError: the file cannot be read, or holds no condition.
-        UsageError: a filter matches nothing, or a k is not between 1 and the rollouts of every problem.
+        UsageError: a filter matches nothing, a k is not between 1 and the rollouts of every problem, or ``base`` or
+            ``trained`` does not name one model.
     """
     with RolloutStore.open(database) as store, store.snapshot():
         known = known_conditions(store, database)
@@ -57,10 +63,15 @@ def load_results(
         with stored_problems(database):
             nulls = known_nulls(loaded)
         conditions = tuple(_result(store, one, ks) for one in loaded)
+        gain = None
         training: tuple[TrainingSelection, ...] = ()
         if whole:
+            from esprobe.analysis.roles import find_roles
+            from esprobe.analysis.training_gain import training_gain
             from esprobe.analysis.whole_report import detailed, training_against_selection  # which passk does not need
 
+            roles = find_roles(store, chosen, base, trained)
+            gain = training_gain(store, loaded, roles, ks) if isinstance(roles, Roles) else roles
             conditions = detailed(store, conditions, loaded, ks, workers)
             if not filters:
                 training = training_against_selection(store, known, loaded)
@@ -73,7 +84,8 @@ def load_results(
     if whole:
         from esprobe.analysis.whole_report import with_comparisons
 
-        results = with_comparisons(replace(results, training_selection=training), loaded, nulls, ks)
+        results = replace(results, training_gain=gain, training_selection=training)
+        results = with_comparisons(results, loaded, nulls, ks)
     return results
 
 

@@ -21,17 +21,23 @@ from esprobe.store import RolloutStore
 def with_comparisons(
     results: Results, loaded: Sequence[Loaded], nulls: Sequence[Null], ks: Sequence[int] | None
 ) -> Results:
-    """The same with all that takes more than one condition; selection and verdict have a k of their own."""
+    """The same with all that takes more than one condition; selection and verdict have a k of their own.
+
+    Where models have roles, selection, verdict and arms are of the base alone.
+    """
     stored = [one for one in loaded if one.outcomes.problems]
     sampled = [one for one in stored if one.kind.is_sampled]
-    field = field_of(stored)
+    judged = stored
+    if (roles := results.roles) is not None:
+        judged = [one for one in stored if one.condition.model_fingerprint == roles.base.fingerprint]
+    field = field_of(judged)
     selection = None if field is None else select(field, results.published)
     against = (compare_null(null, one, ks) for null in nulls for one in sampled)
     return replace(
         results,
         pairs=with_holm(all_pairs(stored, ks)),
         against_null=with_holm([pair for pair in against if pair is not None]),
-        arms=arms_overlap(sampled),
+        arms=arms_overlap([one for one in judged if one.kind.is_sampled]),
         selection=selection,
         verdict=judge(field, selection, nulls),
         cost_matched=_cost_matched(results, sampled),

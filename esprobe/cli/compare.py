@@ -1,4 +1,4 @@
-"""``compare``: two conditions side by side, or one beside random guessing."""
+"""``compare``: two conditions side by side, one beside random guessing, or a trained model beside its base."""
 
 from typing import Annotated
 
@@ -6,19 +6,48 @@ import typer
 
 from esprobe.cli import options
 from esprobe.cli.formats import CurveFormat
+from esprobe.errors import UsageError
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="Id or label of a condition, or 'null' for random guessing.", metavar="A")],
-    b: Annotated[str, typer.Argument(help="Id or label of the condition to compare with it.", metavar="B")],
+    a: Annotated[
+        str | None, typer.Argument(help="Id or label of a condition, or 'null' for random guessing.", metavar="A")
+    ] = None,
+    b: Annotated[
+        str | None, typer.Argument(help="Id or label of the condition to compare with it.", metavar="B")
+    ] = None,
     db: options.DbPath = options.DEFAULT_DB,
     k: options.Ks = None,
+    base: options.BaseModelName = None,
+    trained: options.TrainedModelName = None,
     format: Annotated[CurveFormat, typer.Option("--format", help="Output format.")] = CurveFormat.table,
 ) -> None:
-    """B minus A, paired by problem: the difference in pass@k with intervals, and which problems each one solves."""
-    from esprobe.analysis.compare import compare as compare_in
-    from esprobe.report import compare_json, compare_text
+    """B minus A, paired by problem: the difference in pass@k with intervals, and which problems each one solves.
 
+    Without A and B: what training adds to the base.
+    """
+    from esprobe.analysis.compare import compare as compare_in
+    from esprobe.analysis.compare import compare_models
+    from esprobe.report import compare_json, compare_text, gain_json, gain_text
+
+    if a is None and b is None:
+        gain = compare_models(db, base, trained, k)
+        match format:
+            case CurveFormat.table:
+                text = gain_text.as_table(gain)
+            case CurveFormat.markdown:
+                text = gain_text.as_markdown(gain)
+            case CurveFormat.csv:
+                text = gain_text.as_csv(gain)
+            case CurveFormat.json:
+                text = gain_json.as_json(gain)
+        typer.echo(text, nl=False)
+        return
+    if a is None or b is None or base is not None or trained is not None:
+        raise UsageError(
+            "two conditions are compared by their ids or labels, two models by --base and --trained; type one of the "
+            "two: esprobe compare A B, or esprobe compare --base MODEL --trained MODEL"
+        )
     comparison = compare_in(db, a, b, k)
     match format:
         case CurveFormat.table:

@@ -1,5 +1,6 @@
 """Registers the commands, and turns esprobe's own errors into one line and an exit code."""
 
+import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -9,7 +10,7 @@ import typer
 
 from esprobe import __version__
 from esprobe.cli.stdout import guard_standard_output
-from esprobe.errors import EsprobeError, StoppedError, UsageError
+from esprobe.errors import EsprobeError, PathError, StoppedError, UsageError
 from esprobe.safe_text import plain
 
 COMMANDS = {
@@ -71,10 +72,21 @@ def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
     return app
 
 
+def _check_working_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise PathError(
+            "the working folder was deleted, so no path can be found from it; cd to a folder that exists and run the "
+            "same command again"
+        ) from None
+
+
 def main() -> None:
     """Entry point of the ``esprobe`` script. Only an EsprobeError is caught: any other exception is a bug."""
     try:
         guard_standard_output()
+        _check_working_folder()
         for word in sys.argv[1:]:
             if not word.isascii() and word != word.encode(errors="replace").decode():
                 raise UsageError(f"the argument {word!r} is not UTF-8, so it cannot be recorded; rename the file")

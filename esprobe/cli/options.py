@@ -136,6 +136,19 @@ ConditionFilter = Annotated[
     typer.Option("--condition", help="Only conditions with this id, label (T=0.8) or kind; repeatable."),
 ]
 
+BaseModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        help="The model that the trained one was made from: its name, or the end of it. Default: as recorded.",
+        metavar="MODEL",
+    ),
+]
+TrainedModelName = Annotated[
+    str | None,
+    typer.Option("--trained", help="The trained model, likewise.", metavar="MODEL"),
+]
+
 
 def parse_slice(text: str, option: str = "--problems") -> tuple[int, int]:
     """(first, stop) of ``FIRST:STOP``.

@@ -29,6 +29,8 @@ def report(
     ] = None,
     k: options.Ks = None,
     condition: options.ConditionFilter = None,
+    base: options.BaseModelName = None,
+    trained: options.TrainedModelName = None,
     figures: Annotated[
         bool | None,
         typer.Option(
@@ -48,6 +50,7 @@ def report(
     from esprobe.analysis import load_results
     from esprobe.cli.files import check_target
     from esprobe.report import markdown, report_csv, report_json
+    from esprobe.report.gain_text import gain_notes
     from esprobe.report.notes_text import unavailable_task
     from esprobe.safe_text import plain
 
@@ -56,10 +59,11 @@ def report(
     pictured = format is ReportFormat.markdown and _pictured(output, figures)
     if output is not None:
         check_target(output, db)
-    results = load_results(db, condition or (), k, whole=True, workers=min(os.cpu_count() or 1, 4))
+    workers = min(os.cpu_count() or 1, 4)
+    results = load_results(db, condition or (), k, whole=True, workers=workers, base=base, trained=trained)
     if format in (ReportFormat.csv, ReportFormat.json):  # these formats have no notes
-        for task in results.unavailable_tasks:
-            typer.echo(f"note: {plain(unavailable_task(task))}", err=True)
+        for note in (*map(unavailable_task, results.unavailable_tasks), *gain_notes(results)):
+            typer.echo(f"note: {plain(note)}", err=True)
     beside: dict[str, bytes] = {}
     if format is ReportFormat.json:
         text = report_json.as_report_json(results)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from esprobe.engines.checkpoint import Checkpoint
+from esprobe.engines.tensor_groups import GROUPS, group_of
 from esprobe.noise import standard_normal
 
-GROUPS = ("embedding", "attention", "mlp", "norm", "bias", "other")
 _RUNS, _RUN = 4, 2048  # runs of consecutive elements read from each tensor, and their length
 _SEED = 57
 
@@ -43,19 +43,6 @@ class Sample:
     numel: int
     start: int
     weights: Any
-
-
-def group_of(name: str) -> str:
-    """The class that a tensor's name puts it in."""
-    if name.endswith(".bias"):
-        return "bias"
-    if "norm" in name or ".ln_" in name:
-        return "norm"
-    if any(part in name for part in ("embed", "wte", "wpe", "lm_head")):
-        return "embedding"
-    if "attn" in name or "attention" in name:
-        return "attention"
-    return "mlp" if any(part in name for part in ("mlp", "ffn", "feed_forward", ".fc")) else "other"
 
 
 def samples(checkpoint: Checkpoint, names: Sequence[str], dtype: str) -> Iterator[Sample]:

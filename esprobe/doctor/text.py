@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from esprobe.doctor.diagnosis import Diagnosis
-from esprobe.doctor.rounding import GROUPS
+from esprobe.engines.tensor_groups import GROUPS
 from esprobe.safe_text import plain
 from esprobe.tables import aligned
 

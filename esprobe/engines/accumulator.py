@@ -94,12 +94,22 @@ class Accumulator:
             snapshots: a folder of accumulators, or None.
             write: whether to write there, if this accumulator has all of every tensor.
 
+        If it fails half-way it holds nothing.
+
         Raises:
             PerturbationError: the scope matches no tensor, or there is no memory.
         """
         if not trajectory.updates:
             self.clear()
             return
+        try:
+            self._advance(trajectory, snapshots, write)
+        except BaseException:
+            if self._digest is None:
+                self.clear()  # a part of an update is no model's
+            raise
+
+    def _advance(self, trajectory: Trajectory, snapshots: Path | None, write: bool) -> None:
         needed = 4 * sum(self._weights[index].live.numel() for index in in_scope(self._weights, trajectory.scope))
         with enough_memory(f"training needs 4 bytes more for each weight, {needed / 2**30:.2f} GiB"):
             for first in range(self._begin(trajectory, snapshots), len(trajectory.updates), _TOGETHER):
@@ -157,13 +167,15 @@ class Accumulator:
         return trajectory.digests.index(self._digest) if self._digest in trajectory.digests else None
 
     def _add(self, members: _Members) -> None:
-        on_cpu: list[Span] = []
-        for index, part in self._parts.items():
-            if self._weights[index].live.is_cuda:
-                self._add_on_gpu(members, index, part)
-            else:
-                on_cpu += spans(index, part.numel())
+        on_gpu = [index for index in self._parts if self._weights[index].live.is_cuda]
+        for index in on_gpu:
+            self._add_on_gpu(members, index, self._parts[index])
+        on_cpu = (
+            span for index in self._parts if index not in on_gpu for span in spans(index, self._parts[index].numel())
+        )
         in_threads(self._threads, lambda share: self._add_to_share(members, share), on_cpu)
+        if on_gpu:
+            torch.cuda.synchronize()  # so that the time is known, and errors are these
 
     def _add_to_share(self, members: _Members, share: Sequence[Span]) -> int:
         """Add all members to one share, which stays in the cache meanwhile; returns its elements."""

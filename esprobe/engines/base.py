@@ -173,6 +173,13 @@ class Engine(Protocol):
             PerturbationError: the updates cannot reach all the weights they name, or there is no memory.
         """
 
+    def update_norms(self) -> Mapping[str, tuple[float, float]]:
+        """By class of tensors, the Euclidean norms of the accumulator D and of the loaded weights b that it trains.
+
+        Empty without updates, and of an engine without weights. The classes are those of
+        ``esprobe.engines.tensor_groups``; sums are in float64, and their last digits may differ between devices.
+        """
+
     def settle(self) -> None:
         """Make the evolved weights, rounded to the served dtype, the loaded ones, and free the accumulator's memory.
 

@@ -5,13 +5,11 @@ every start of every worker. The cache only saves time: where it cannot be read 
 """
 
 import hashlib
-import json
-import os
-import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from esprobe.cache import cache_folder, read_entry, write_entry
 
 LEAST_BYTES = 1 << 20
 """Smaller files are hashed each time: that is as fast as looking them up."""
@@ -23,14 +21,14 @@ SETTLED_S = 2.0
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, as hexadecimal digits."""
     before = _state(path)
-    entry = _folder() / f"{hashlib.sha256(before.path.encode()).hexdigest()[:32]}.json"
+    entry = cache_folder() / "checksums" / f"{hashlib.sha256(before.path.encode()).hexdigest()[:32]}.json"
     if before.size >= LEAST_BYTES and (known := _read(entry, before)) is not None:
         return known
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     settled = time.time_ns() - before.mtime_ns > SETTLED_S * 1e9
     if before.size >= LEAST_BYTES and settled and _state(path) == before:
-        _write(entry, before._asdict() | {"sha256": digest})
+        write_entry(entry, before._asdict() | {"sha256": digest})
     return digest
 
 
@@ -43,41 +41,14 @@ class _State(NamedTuple):
     inode: int
 
 
-def _folder() -> Path:
-    """``checksums`` in ``$ESPROBE_CACHE``, else in ``esprobe`` in the user's cache folder."""
-    if chosen := os.environ.get("ESPROBE_CACHE"):
-        return Path(chosen).expanduser() / "checksums"
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    base = Path(xdg) if os.path.isabs(xdg) else Path(os.path.expanduser("~")) / ".cache"
-    return base / "esprobe" / "checksums"
-
-
 def _state(path: Path) -> _State:
     found = path.stat()
     return _State(str(path.resolve()), found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 def _read(entry: Path, state: _State) -> str | None:
-    try:
-        stored = json.loads(entry.read_bytes())
-    except (OSError, ValueError):  # not there, or damaged
-        return None
-    if not isinstance(stored, dict) or any(stored.get(key) != value for key, value in state._asdict().items()):
+    stored = read_entry(entry)
+    if any(stored.get(key) != value for key, value in state._asdict().items()):
         return None
     digest = stored.get("sha256")
     return digest if isinstance(digest, str) and len(digest) == 64 else None
-
-
-def _write(entry: Path, value: dict[str, Any]) -> None:
-    """Write a whole entry or none, also when two workers write it at once."""
-    with suppress(OSError):  # a folder that cannot be written costs time and nothing else
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=entry.parent, prefix=entry.stem)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(value, file)
-            os.replace(draft, entry)
-        except OSError:
-            os.unlink(draft)
-            raise

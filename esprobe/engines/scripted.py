@@ -83,6 +83,9 @@ class ScriptedEngine:
         self._trained = self._trained[: self._settled] + ((trajectory.digest,) if trajectory.updates else ())
         return hashlib.sha256(trajectory.digest.encode()).hexdigest()
 
+    def update_norms(self) -> Mapping[str, tuple[float, float]]:
+        return {}
+
     def settle(self) -> None:
         self._settled = len(self._trained)
 

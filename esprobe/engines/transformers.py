@@ -21,7 +21,7 @@ from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.memory import accumulator_bytes, check_two_copies, host_memory, weight_bytes
 from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.prompt_codec import PromptCodec
-from esprobe.engines.state import state_digest
+from esprobe.engines.state import norms_by_class, state_digest
 from esprobe.engines.token_noise import TokenNoise
 from esprobe.engines.weights import PristineWeights, digest_of_weights, whole_weights
 from esprobe.errors import EngineError, ModelError
@@ -140,6 +140,11 @@ class TransformersEngine:
             return state_digest([])  # the loaded model, as it is
         found = self._weights().evolve(trajectory, snapshots, write=write)
         return state_digest((weight.name, sums) for weight, sums in found)
+
+    def update_norms(self) -> Mapping[str, tuple[float, float]]:
+        if self._pristine is None:
+            return {}
+        return norms_by_class((weight.name, size) for weight, size in self._pristine.sizes())
 
     def settle(self) -> None:
         if self._pristine is not None:

@@ -19,7 +19,7 @@ from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.prompt_codec import PromptCodec
-from esprobe.engines.state import Sums, state_digest
+from esprobe.engines.state import Size, Sums, norms_by_class, state_digest
 from esprobe.engines.vllm_start import first_line, start
 from esprobe.engines.vllm_watch import watch
 from esprobe.errors import EngineError, ModelError, PerturbationError
@@ -123,6 +123,13 @@ class VllmEngine:
         sums = {tuple(found[:-2]): Sums(*found[-2:]) for worker in told for found in worker["sums"]}
         return state_digest((piece[0], found) for piece, found in sums.items())
 
+    def update_norms(self) -> Mapping[str, tuple[float, float]]:
+        if not self._pieces:
+            return {}
+        # By piece: one that several workers hold counts once.
+        sizes = {tuple(found[:-2]): Size(*found[-2:]) for worker in self._call("esp_sizes") for found in worker}
+        return norms_by_class((piece[0], size) for piece, size in sizes.items())
+
     def settle(self) -> None:
         if self._pieces:
             self._call("esp_settle")
@@ -156,7 +163,7 @@ class VllmEngine:
             "kv_cache_block_size": config.cache_config.block_size,
             "cudagraph_capture_size": config.compilation_config.max_cudagraph_capture_size,
             "end_tokens": self._end_tokens,
-            "accumulator": sorted({device for device in self._accumulators if device}) or None,
+            "accumulator": ", ".join(sorted(filter(None, set(self._accumulators)))) or None,
         }
 
     def _submit(self, name: str, request: Request) -> None:

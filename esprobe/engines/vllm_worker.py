@@ -88,6 +88,10 @@ class WeightExtension:
             return {"refused": str(err)}
         return {"sums": [[*_piece_of(p), *sums] for p, sums in found], "device": self.esp_weights.accumulator_device}
 
+    def esp_sizes(self) -> list[list[Any]]:
+        """[name, start, rows, cols, row stride, the two sums of squares] of every trained slice."""
+        return [[*_piece_of(p), *size] for p, size in self.esp_weights.sizes()]
+
     def esp_settle(self) -> None:
         """Make the trained weights the pristine ones."""
         self.esp_weights.settle()

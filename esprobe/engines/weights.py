@@ -1,8 +1,8 @@
-"""Perturbing a torch model's weights in place, from a pristine copy, by checkpoint name.
+"""Perturbing and training a torch model's weights in place, from a pristine copy, by checkpoint name.
 
-Owns the map from checkpoint tensors to live tensors, the pristine copy that weights are restored from, and the count of
-scalars touched. Does not know how text is generated. Weights are never restored by subtracting the noise: because of
-rounding, they would drift.
+Owns the map from checkpoint tensors to live tensors, the pristine copy that weights are made from, the sum of it, the
+accumulator and noise, and the count of scalars touched. Does not know how text is generated. Weights are never restored
+by subtracting the noise: because of rounding, they would drift.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ import torch
 from esprobe.engines.accumulator import BLOCK, Accumulator, enough_memory, in_scope
 from esprobe.engines.checkpoint import Checkpoint
 from esprobe.engines.slices import SPAN, Span, WeightSlice, fill_noise, in_threads, spans
-from esprobe.engines.state import Sums
+from esprobe.engines.state import Size, Sums, size_of
 from esprobe.errors import PerturbationError
 from esprobe.noise import noise_key
 from esprobe.spec import Perturbation
@@ -169,7 +169,7 @@ class PristineWeights:
     ) -> list[tuple[WeightSlice, Sums]]:
         """Train the weights by a trajectory's updates, or take training back if it has none.
 
-        The arguments are those of ``Engine.evolve``.
+        The arguments are those of ``Engine.evolve``. If it fails half-way the weights are the pristine ones.
 
         Returns:
             The trained slices and, for the digest of the state, the sums of their accumulators.
@@ -180,8 +180,17 @@ class PristineWeights:
         try:
             self._accumulator.advance(trajectory, snapshots, write=write)
         finally:
-            self.restore()  # after an interrupt, too, the live weights are what the accumulator says
+            self.restore()
         return self._accumulator.sums()
+
+    def sizes(self) -> list[tuple[WeightSlice, Size]]:
+        """The trained slices, and how large their accumulators are beside their pristine weights."""
+        found = []
+        for index in self._accumulator.indices:
+            part = self._accumulator.part(index)
+            assert part is not None
+            found.append((self._weights[index], size_of(part, self._base[index])))
+        return found
 
     def settle(self) -> None:
         """Make the trained weights, rounded to the served dtype, the pristine ones; the accumulator is freed."""

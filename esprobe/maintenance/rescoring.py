@@ -109,7 +109,7 @@ def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callabl
             current session is unchanged.
 
     Raises:
-        StoreError: the file cannot be read or written, or contains no rollouts that could be scored.
+        StoreError: the file cannot be read or written, is damaged, or contains no rollouts that could be scored.
         UsageError: a task in the file is not installed, or does not have the scorer.
     """
     if write and kind_of(database) == "nothing":
@@ -123,6 +123,8 @@ def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callabl
         judge = Judge(store)
         scorers = {session.id: _target_scorer(store, judge, session, wanted) for session in sessions}
         outdated = [session for session in sessions if scorers[session.id] != session.scorer]
+        if outdated:
+            _refuse_damage(store)
         total = sum(session.rollouts for session in outdated)
         tallies: dict[int, _Tally] = {}
         for session in outdated:
@@ -147,6 +149,19 @@ def _target_scorer(store: VerdictReader, judge: Judge, session: SessionRecord, w
     """The scorer to use for a session; a session has exactly one task, because a command samples one."""
     (scorer,) = {judge.scorer(task, wanted, session.scorer) for task in store.tasks(session.id)}
     return scorer
+
+
+def _refuse_damage(store: VerdictReader) -> None:
+    """Compare all verdicts and texts with what was recorded when they were written.
+
+    New verdicts bring the recorded sums up to date: after that nobody could tell that the old ones had changed.
+
+    Raises:
+        StoreError: they differ, or texts are missing.
+    """
+    rollouts = sum(int(store.correctness(stored.id).stored.sum()) for stored in store.conditions())
+    if (texts := store.check_completions()) < rollouts:  # there may be more: a deleted rollout leaves its text
+        raise StoreError(damaged(store.path, f"it holds {texts:,} completions of {rollouts:,} rollouts"))
 
 
 def _compared(

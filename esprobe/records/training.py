@@ -27,11 +27,14 @@ class Iteration(NamedTuple):
         members: its population, in order.
         trajectory: digest of the training after its update (``esprobe.trajectory``).
         state: digest of the accumulator that its population was drawn around, as all workers reported it.
+        norms: by class of tensors, Euclidean norms of that accumulator and of the base's weights; empty where the
+            accumulator is 0 or the engine has no weights.
     """
 
     members: tuple[Member, ...]
     trajectory: str
     state: str
+    norms: Mapping[str, tuple[float, float]]
 
 
 class TrainingRun(NamedTuple):

@@ -53,7 +53,9 @@ def draw(chart: Chart, title: str, form: Literal["png", "svg"]) -> bytes:
         paint(axes, chart.series)
         for reference in chart.references:
             style: dict[str, Any] = {"color": reference.style.colour or INK, "ls": DASHES[reference.style.dash]}
-            axes.axhline(reference.value, lw=1.3, label=plain(reference.label), **style)
+            axes.axhline(
+                reference.value, lw=2.4 if reference.style.bold else 1.3, label=plain(reference.label), **style
+            )
         _axis(axes, chart.x, "x")
         _axis(axes, chart.y, "y")
         if chart.y.scale == "linear":
@@ -102,7 +104,8 @@ def _lines(axes: "Axes", all_series: tuple[Series, ...]) -> None:
             low = [float("nan") if value is None else value for value in series.low]
             high = [float("nan") if value is None else value for value in series.high]
             axes.fill_between(x, low, high, color=_colour(series), alpha=BAND, lw=0)
-        style: dict[str, Any] = {"color": _colour(series), "ls": DASHES[series.style.dash], "lw": 1.6, "ms": 5}
+        style: dict[str, Any] = {"color": _colour(series), "ls": DASHES[series.style.dash]}
+        style |= {"lw": 3.2, "ms": 9, "zorder": 3} if series.style.bold else {"lw": 1.6, "ms": 5}
         axes.plot(x, series.y, marker=MARKERS.get(series.style.marker), label=plain(series.label), **style)
 
 

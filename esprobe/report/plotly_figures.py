@@ -82,7 +82,8 @@ def _line(chart: Chart, series: Series) -> list[dict[str, Any]]:
         traces += _band(series, x, low, high, BAND)
     look = series.style
     mode = "lines+markers" if look.marker else "lines"
-    made = {"type": "scatter", "mode": mode, "line": {"color": look.colour or INK, "dash": look.dash, "width": 2}}
+    width = 4 if look.bold else 2
+    made = {"type": "scatter", "mode": mode, "line": {"color": look.colour or INK, "dash": look.dash, "width": width}}
     if look.marker:
         made["marker"] = _marker(look)
     return [*traces, _common(series) | made]
@@ -129,7 +130,7 @@ def _faded(colour: str, opacity: float) -> str:
 
 
 def _marker(look: Style) -> dict[str, Any]:
-    return {"symbol": MARKERS.get(look.marker, "circle"), "size": 8, "color": look.colour or INK}
+    return {"symbol": MARKERS.get(look.marker, "circle"), "size": 11 if look.bold else 8, "color": look.colour or INK}
 
 
 def _points(chart: Chart, series: Series) -> list[dict[str, Any]]:
@@ -191,7 +192,7 @@ def _reference(chart: Chart, reference: Reference) -> dict[str, Any]:
         "name": safe(reference.label),
         "x": list(map(_word, places)),
         "y": [reference.value] * len(places),
-        "line": {"color": colour, "dash": reference.style.dash, "width": 1.5},
+        "line": {"color": colour, "dash": reference.style.dash, "width": 3 if reference.style.bold else 1.5},
         "marker": {"symbol": "line-ew", "size": 14, "line": {"color": colour, "width": 1.5}},
         "hovertext": safe(f"{reference.label}: {shown}"),
         "hoverinfo": "text",

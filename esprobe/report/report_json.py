@@ -4,10 +4,12 @@ from dataclasses import asdict
 from typing import Any
 
 from esprobe.report.compare_json import comparison_entry, overlap_entry
+from esprobe.report.gain_json import gain_entry
 from esprobe.report.passk_json import SCHEMA, condition_entry, dump, null_entries, point_entries
 from esprobe.report.training_selection_json import training_selection_entry
 from esprobe.report.verdict_json import selection_entry, verdict_entry
 from esprobe.results.results import ConditionResult, Results
+from esprobe.results.training_gain import TrainingGain
 
 
 def as_report_json(results: Results) -> str:
@@ -48,6 +50,14 @@ def as_report_json(results: Results) -> str:
                 for session in results.sessions
             ],
         }
+        | _gain(results)
+    )
+
+
+def _gain(results: Results) -> dict[str, Any]:
+    """The key of a trained model against its base, in a report that has both."""
+    return (
+        {"training_gain": gain_entry(results.training_gain)} if isinstance(results.training_gain, TrainingGain) else {}
     )
 
 

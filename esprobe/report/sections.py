@@ -7,6 +7,7 @@ from esprobe.report.charts.beyond import extrapolation
 from esprobe.report.charts.choosing import selection
 from esprobe.report.charts.curves import pass_at_k
 from esprobe.report.charts.fates import taxonomy, votes
+from esprobe.report.charts.gain import training_gain
 from esprobe.report.charts.model import Drawn, Figure
 from esprobe.report.charts.pairs import difference, overlap
 from esprobe.report.charts.summary import bars, counts, cover, depth
@@ -20,6 +21,7 @@ from esprobe.report.detail_text import (
     taxonomy_section,
     vote_section,
 )
+from esprobe.report.gain_text import gain_section
 from esprobe.report.run_text import (
     incomplete_section,
     intervals_section,
@@ -41,13 +43,13 @@ class Section:
     Attributes:
         heading: its title.
         text: makes its lines in Markdown; no lines leave the section out.
-        figures: make its figures.
+        figures: make its figures; None leaves one out.
         optional: whether its figures are left out where it has no text; others then say in words why they are empty.
     """
 
     heading: str
     text: Callable[[Results], list[str]]
-    figures: tuple[Callable[[Results], Figure], ...] = ()
+    figures: tuple[Callable[[Results], Figure | None], ...] = ()
     optional: bool = False
 
 
@@ -55,6 +57,7 @@ CURVES = Section("pass@k", curves_section, (pass_at_k, bars))
 
 SECTIONS = (
     Section("Verdict", verdict_section),
+    Section("What training adds to the base", gain_section, (training_gain,), optional=True),
     Section("Setup", setup_section),
     CURVES,
     Section("Training against selection", training_selection_section, (against_selection, against_test), optional=True),
@@ -99,7 +102,8 @@ class Part:
 def figures_by_section(results: Results) -> Drawn:
     """Every figure by the heading of its section; figures without data say so in words."""
     shown = [section for section in SECTIONS if not section.optional or section.text(results)]
-    return {section.heading: tuple(make(results) for make in section.figures) for section in shown}
+    made = {section.heading: [make(results) for make in section.figures] for section in shown}
+    return {heading: [figure for figure in figures if figure is not None] for heading, figures in made.items()}
 
 
 def arranged(results: Results, drawn: Drawn) -> list[Part]:

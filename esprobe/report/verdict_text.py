@@ -30,6 +30,8 @@ def verdict_section(results: Results) -> list[str]:
     if verdict is None:
         return []
     lines = [markdown(summary(verdict)), "", _rule(results)]
+    if results.roles is not None:
+        lines = [f"Of the base, {markdown(results.roles.base.name)}, alone:", "", *lines]
     if results.selection is not None:
         lines += [line for note in results.selection.notes for line in ("", sentence(markdown(selection_note(note))))]
     for title, contrasts in (

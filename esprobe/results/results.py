@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # types of fields only: a table of pass@k needs few of these 
     from esprobe.records import Extent, PublishedPoint, SessionRecord, Totals
     from esprobe.results.detail import Comparison, Detail
     from esprobe.results.notes import MixedScorers, UnavailableTask
+    from esprobe.results.training_gain import NothingInCommon, Roles, TrainingGain, UnclearRoles
     from esprobe.results.training_selection import TrainingSelection
     from esprobe.stats.cost import CostMatched
     from esprobe.stats.curve import Curve, GroupCurve
@@ -104,6 +105,7 @@ class Results:
             conditions; None without both arms.
         selection: the best conditions, judged on held-out problems; None for a table of pass@k.
         verdict: the outcomes of the pre-declared contrasts; None for a table of pass@k.
+        training_gain: what training adds to the base, or why that is not known; None where no two models have roles.
         cost_matched: pass@k at equal tokens, then at equal engine-seconds where they are recorded.
         mixed_scorers: the scorers of each condition, if they differ; else None.
         unavailable_tasks: tasks of the conditions that could not be loaded.
@@ -122,6 +124,7 @@ class Results:
     arms: Overlap | None = None
     selection: Selection | None = None
     verdict: Verdict | None = None
+    training_gain: TrainingGain | NothingInCommon | UnclearRoles | None = None
     cost_matched: tuple[CostMatched, ...] = ()
     mixed_scorers: MixedScorers | None = None
     unavailable_tasks: tuple[UnavailableTask, ...] = ()
@@ -136,6 +139,11 @@ class Results:
     def sampled(self) -> tuple[ConditionResult, ...]:
         """The conditions that have a curve."""
         return tuple(c for c in self.conditions if c.kind.is_sampled)
+
+    @property
+    def roles(self) -> Roles | None:
+        """Which model is the base and which the trained one; None if there are no roles."""
+        return None if self.training_gain is None else self.training_gain.roles
 
     @cached_property
     def labels(self) -> dict[int, str]:

@@ -16,7 +16,7 @@ from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import Condition, Kind, Problem
 from esprobe.store import RolloutStore
 from esprobe.store.layout import bytes_per_rollout, new_database_bytes, page_bytes
-from esprobe.tasks import Task, load_task
+from esprobe.tasks import DataSet, Task, load_task
 from esprobe.workers.start import start_pool
 from esprobe.workers.work import Key, Work
 from esprobe.workers.worker import WorkerFingerprint
@@ -92,10 +92,11 @@ def estimate(
         EsprobeError: the data, or an existing database's model, cannot be used.
     """
     task = load_task(job.task)
-    chosen = job.chosen_problems(task.data_set(job.data))
+    data = task.data_set(job.data)
+    chosen = job.chosen_problems(data)
     problems = len(chosen)
     is_new = kind_of(database) == "nothing"
-    stored = {} if is_new else _stored(job, database)
+    stored = {} if is_new else _stored(job, database, task, data)
     page = page_bytes(database)
     found = []
     for condition, seeds in _drawn(job.drawn_like(_nameless(job)), job.shard):
@@ -212,11 +213,9 @@ def _drawn(
     yield from ((one.condition, seeds[one.condition_id]) for one in planned)
 
 
-def _stored(job: Job, database: Path) -> dict[str, int]:
+def _stored(job: Job, database: Path, task: Task, data: DataSet) -> dict[str, int]:
     """Planned rollouts that the database holds, by label."""
     job = replace(job, engine=engines.resolve(job.engine))
-    task = load_task(job.task)
-    data = task.data_set(job.data)
     indices = {problem.index for problem in job.chosen_problems(data)}
     identity = engines.identify(job.engine, job.model, job.dtype, find_lineage(job.model))
     held = {}

@@ -1,7 +1,8 @@
 """One sampling command from job to summary: find the model, plan, sample, store."""
 
+import gc
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,6 +73,8 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
     if (note := past_the_end(data, *job.problems)) is not None:
         observer.notice(note)
     with ExitStack() as stack:
+        gc.freeze()  # there may be half a million problems, which each garbage collection would look through
+        stack.callback(gc.unfreeze)
         # An existing database is opened first: that it is in use should be known before a model is downloaded. A new
         # one is created last, so that a command that fails leaves no file behind.
         store = stack.enter_context(RolloutWriter.open(database)) if kind_of(database) != "nothing" else None
@@ -222,7 +225,7 @@ class _Sampling:
             job.command,
             self._scorer,
             extents,
-            engines_of(pool),
+            engines_of(pool, job.engine, self._identity),
             provenance.versions(),
             provenance.hardware(),
             shard=None if job.shard == WHOLE else str(job.shard),
@@ -260,10 +263,22 @@ def _announce(store: RolloutWriter, wanted: Sequence[Condition], observer: Obser
     announce_new(wanted, planned, observer)
 
 
-def engines_of(pool: WorkerPool) -> dict[str, Any]:
-    """What a session records of its engines, and how many there are if there are several."""
+def engines_of(pool: WorkerPool, engine: str, identity: ModelIdentity) -> dict[str, Any]:
+    """What a session records of its engines: how many there are if there are several, and where the model came from."""
     workers = {"workers": pool.size} if pool.size > 1 else {}
-    return dict(pool.ready.engine) | workers
+    return {**pool.ready.engine, **workers, **_origin(engine, identity)}
+
+
+def _origin(engine: str, identity: ModelIdentity) -> Mapping[str, str]:
+    """What the model was made from, so that a report knows which of two models is the base; empty if not known."""
+    if identity.lineage is not None:
+        return {"made_from": identity.lineage.base_fingerprint, "made_from_model": identity.lineage.base}
+    if not engines.find_engine(engine).traits.has_weights:
+        return {}
+    from esprobe.engines.checkpoint import find_checkpoint
+    from esprobe.engines.origin import origin
+
+    return origin(find_checkpoint(identity.checkpoint))
 
 
 def raise_set_aside(pool: WorkerPool) -> NoReturn:

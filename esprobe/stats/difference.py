@@ -86,10 +86,11 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class _Paired:
-    """Two sides and the covariances of their means under one target, all (K, K)."""
+    """Two sides, the (K,) differences b - a of their means, and (K, K) covariances of means under one target."""
 
     a: Side
     b: Side
+    differences: NDArray[np.float64]
     of_a: NDArray[np.float64]
     of_b: NDArray[np.float64]
     of_difference: NDArray[np.float64]
@@ -125,11 +126,11 @@ def paired_difference(
         raise ValueError("both sides must have the same problems and the same k")
     note = _missing(a, b, target)
     differences = b.values - a.values
-    means = differences.mean(axis=0)
     # Sign flips treat problems as a random sample.
     flipped = target == "problems like these" and len(differences) > 1
     flips = sign_flip(differences).tolist() if flipped else [None] * len(a.ks)
     pair = _paired(a, b, target, shared_seeds)
+    means = pair.differences
     points = []
     band = _band_critical(pair, level) if note is None else None
     for j, k in enumerate(a.ks):
@@ -151,6 +152,37 @@ def paired_difference(
     adjusted = holm([point.p for point in points])
     adjusted_points = tuple(replace(point, p_holm=p) for point, p in zip(points, adjusted, strict=True))
     return Difference(adjusted_points, target, level, len(differences))
+
+
+def pointwise_intervals(
+    a: Side, b: Side, level: float = 0.95, *, shared_seeds: bool = False
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """The intervals of ``paired_difference`` at each k alone, for new problems, without band and p: for many k.
+
+    Args:
+        a: the first side.
+        b: the second side, with the same problems in the same order, and as many columns.
+        level: the share that should cover.
+        shared_seeds: whether both are perturbations of one noise scheme and scope.
+
+    Returns:
+        (K,) lower and (K,) upper ends of the difference b - a, NaN where nothing varies; None without any interval.
+
+    Raises:
+        ValueError: the sides do not match.
+    """
+    if a.values.shape != b.values.shape:
+        raise ValueError("both sides must have the same problems and as many k")
+    if _missing(a, b, "problems like these") is not None:
+        return None
+    pair = _paired(a, b, "problems like these", shared_seeds)
+    critical = t_quantile((1 + level) / 2, max(pair.clusters - 1, 1))
+    ends = np.full((2, len(a.ks)), np.nan)
+    for j in range(len(a.ks)):
+        found = _recovered(pair, j)(critical)
+        if found is not None:
+            ends[:, j] = found
+    return ends[0], ends[1]
 
 
 def _missing(a: Side, b: Side, target: Target) -> DifferenceNote | None:
@@ -177,16 +209,19 @@ def _paired(a: Side, b: Side, target: Target, shared_seeds: bool) -> _Paired:
         seeds = seeds_a + seeds_b
         # The perturbations' variance already contains that of their rollouts.
         rollouts = rollouts_a * a.shares_noise + rollouts_b * b.shares_noise
-    like = _two_way(_between(b.values - a.values), seeds, rollouts)
+    differences = b.values - a.values
+    means = differences.mean(axis=0)
+    like = _two_way(_between(differences), seeds, rollouts)
     clusters = min(side.clusters for side in (a, b))
     if target == "problems like these":
-        return _Paired(a, b, like_a, like_b, like, clusters, target)
+        return _Paired(a, b, means, like_a, like_b, like, clusters, target)
     within_a, within_b = _within(a, seeds_a, rollouts_a), _within(b, seeds_b, rollouts_b)
     within = seeds if shared_seeds else within_a + within_b
     several = len(a.values) > 1
     return _Paired(
         a,
         b,
+        means,
         _capped(within_a, like_a) if several else within_a,
         _capped(within_b, like_b) if several else within_b,
         _capped(within, like) if several else within,
@@ -234,7 +269,7 @@ def _band_critical(pair: _Paired, level: float) -> float | None:
 
 def _with_intervals(point: DifferencePoint, pair: _Paired, j: int, level: float, band: float | None) -> DifferencePoint:
     df = max(pair.clusters - 1, 1)
-    around = _recovered(point, pair, j)
+    around = _recovered(pair, j)
     critical = t_quantile((1 + level) / 2, df)
     pointwise = around(critical)
     if pointwise is None:
@@ -248,8 +283,10 @@ def _with_intervals(point: DifferencePoint, pair: _Paired, j: int, level: float,
     )
 
 
-def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[float], tuple[float, float] | None]":
+def _recovered(pair: _Paired, j: int) -> "Callable[[float], tuple[float, float] | None]":
     """The interval of one difference as a function of its critical value; None where nothing varies."""
+    mean_a, mean_b = (float(side.values[:, j].mean()) for side in (pair.a, pair.b))
+    estimate = float(pair.differences[j])
     v_a, v_b, v_d = (float(v[j, j]) for v in (pair.of_a, pair.of_b, pair.of_difference))
     # How much less the difference varies than two independent sides would. With a correlation inside the root, as
     # Newcombe has it, intervals of skewed and strongly correlated sides would be too wide.
@@ -261,13 +298,13 @@ def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[floa
     def around(critical: float) -> tuple[float, float] | None:
         # Only the bounds at the ends need it, and it is by far the slowest part.
         extreme = any(
-            p in (0, 1) or f < 1 or s < FEW for p, f, s in zip((point.a, point.b), failures, successes, strict=True)
+            p in (0, 1) or f < 1 or s < FEW for p, f, s in zip((mean_a, mean_b), failures, successes, strict=True)
         )
         alpha = max(two_sided(critical, df), 1e-300) if extreme else math.nan
         ends = []
         for side, p, failing, succeeding, variance in (
-            (pair.a, point.a, failures[0], successes[0], v_a),
-            (pair.b, point.b, failures[1], successes[1], v_b),
+            (pair.a, mean_a, failures[0], successes[0], v_a),
+            (pair.b, mean_b, failures[1], successes[1], v_b),
         ):
             # Nothing varies: a fixed set of problems gives the same answers again, or all problems have one pass@k.
             # A greedy side that solves none of these problems may well solve other problems.
@@ -278,11 +315,11 @@ def _recovered(point: DifferencePoint, pair: _Paired, j: int) -> "Callable[[floa
             assert interval.low is not None and interval.high is not None
             ends.append((interval.low, interval.high))
         (low_a, high_a), (low_b, high_b) = ends
-        down = shrunk * math.hypot(point.b - low_b, high_a - point.a)
-        up = shrunk * math.hypot(high_b - point.b, point.a - low_a)
+        down = shrunk * math.hypot(mean_b - low_b, high_a - mean_a)
+        up = shrunk * math.hypot(high_b - mean_b, mean_a - low_a)
         if down == up == 0:
             return None
-        return max(-1.0, point.estimate - down), min(1.0, point.estimate + up)
+        return max(-1.0, estimate - down), min(1.0, estimate + up)
 
     return around
 

@@ -25,12 +25,15 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
 
     The sampler does not wait: the copy is made in one read transaction, during which the write-ahead log grows.
 
+    The verdicts of that state are compared with their recorded sums. A damaged database is copied nevertheless, for
+    what is whole in it may soon be gone, but never over an older copy; either way the damage is raised.
+
     Raises:
-        StoreError: the database cannot be read, or the copy cannot be written.
+        StoreError: the database cannot be read, or is damaged, or the copy cannot be written.
         UsageError: the target exists and ``overwrite`` is False, is not an older copy, or is the database itself.
     """
     target = check_output(target, "the copy", "name another place")
-    with RolloutStore.open(database) as store:
+    with RolloutStore.open(database) as store, store.snapshot():
         there = kind_of(target) != "nothing"
         if there and not overwrite:
             raise UsageError(f"{target} exists; name another file, or replace it with --overwrite")
@@ -47,9 +50,9 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
                 f"{target} is not an SQLite database, so it is not an older copy, and --overwrite would destroy it; "
                 f"name another file, or remove this one first"
             )
-        if there:  # a damaged copy in place of a good one would be the end of both
-            for stored in store.conditions():
-                store.correctness(stored.id)
+        damage = _damage(store)
+        if there and damage is not None:  # a damaged copy in place of a good one would be the end of both
+            raise damage
         try:
             with replacing(target) as draft:
                 with store.reading() as connection, _blaming(target, draft), closing(sqlite3.connect(draft)) as copy:
@@ -58,7 +61,19 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
                     os.fsync(written.fileno())
         except OSError as err:
             raise StoreError(f"the copy cannot be written to {target} ({err.strerror}); name another place") from err
+    if damage is not None:
+        raise StoreError(f"the copy {target} was made, but keep older ones: {damage}")
     return target.stat().st_size
+
+
+def _damage(store: RolloutStore) -> StoreError | None:
+    """Why no figure from the database can be trusted; None if its verdicts match the sums recorded with them."""
+    try:
+        for stored in store.conditions():
+            store.correctness(stored.id)
+    except StoreError as err:
+        return err
+    return None
 
 
 @contextmanager

@@ -151,7 +151,7 @@ class DamagedFile:
     def _keep(self, row: Row) -> None:
         id_, values = row.rowid, row.values
         if id_ is None:
-            if len(values) == 5 and isinstance(values[1], int):
+            if len(values) == 6 and isinstance(values[1], int):
                 self.iterations.append(values)
             return
         match len(values):

@@ -26,6 +26,10 @@ from esprobe.store.wal import why_foreign
 APPLICATION_ID = 0x65737062  # "espb", so that file(1) and esprobe recognise the database
 BUSY_TIMEOUT_S = 10.0
 
+LOG_BYTES = 8 << 20
+"""Size of the write-ahead log at which it is written into the database. SQLite's own limit is 1,000 pages: 33 MB of the
+page size of new databases, which a reader would have to look through and a full disk would have to hold."""
+
 _SMALL = ("condition", "problem", "scorer", "session", "work")
 """Small tables, which are checked (PRAGMA quick_check) whenever a file is opened; this takes milliseconds."""
 
@@ -96,6 +100,8 @@ class Database:
                 empty_log(self._idle[-1])
             while self._idle:
                 self._close(self._idle.pop())
+            if self._is_lost and self._place is not None and not self._open:
+                self._place.remove_companions()
         if self._place is not None and not self._is_lost and not self._open:
             self._refuse_elsewhere(closed=True)
 
@@ -320,6 +326,7 @@ def _connect(path: Path, mode: Mode, *, new: bool = True) -> Connection:
         if mode == "write":
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # of a file without pages; others keep theirs
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // scalar(connection, 'PRAGMA page_size')}")
         else:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error:

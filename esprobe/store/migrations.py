@@ -189,7 +189,8 @@ _M005 = (
     "started_utc TEXT NOT NULL) STRICT",
     "CREATE TABLE iteration ("
     "training_id INTEGER NOT NULL REFERENCES training (id), iteration INTEGER NOT NULL, members TEXT NOT NULL, "
-    "trajectory TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (training_id, iteration)) STRICT, WITHOUT ROWID",
+    "trajectory TEXT NOT NULL, state TEXT NOT NULL, norms TEXT NOT NULL, "
+    "PRIMARY KEY (training_id, iteration)) STRICT, WITHOUT ROWID",
 )
 
 

@@ -128,6 +128,7 @@ class IterationRow(SQLModel, table=True):
     members: str = Field(sa_type=Text)
     trajectory: str = Field(sa_type=Text)
     state: str = Field(sa_type=Text)
+    norms: str = Field(sa_type=Text)
 
 
 class CompletionRow(SQLModel, table=True):

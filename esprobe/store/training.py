@@ -89,13 +89,14 @@ def population_size(run: TrainingRun) -> int:
     return count
 
 
-def parsed_iteration(members: str, trajectory: str, state: str) -> Iteration:
+def parsed_iteration(members: str, trajectory: str, state: str, norms: str) -> Iteration:
     """An iteration from the columns of its row.
 
     Raises:
         ValueError, TypeError: esprobe has not written them.
     """
-    return Iteration(tuple(Member(*member) for member in json.loads(members)), trajectory, state)
+    sizes = {kind: (change, weights) for kind, (change, weights) in json.loads(norms).items()}
+    return Iteration(tuple(Member(*member) for member in json.loads(members)), trajectory, state, sizes)
 
 
 def snapshots_of(database: Path) -> Path:
@@ -136,10 +137,11 @@ def register_run(store: RolloutWriter, model: str, recipe: Mapping[str, Any]) ->
 def record_iteration(store: RolloutWriter, run_id: int, number: int, iteration: Iteration) -> None:
     """Store what an iteration did, once all of its rollouts are stored."""
     members = json.dumps([list(member) for member in iteration.members])
+    norms = json.dumps(dict(iteration.norms))
     with store.reading() as connection:
         connection.execute(
-            "INSERT INTO iteration VALUES (?, ?, ?, ?, ?)",
-            (run_id, number, members, iteration.trajectory, iteration.state),
+            "INSERT INTO iteration VALUES (?, ?, ?, ?, ?, ?)",
+            (run_id, number, members, iteration.trajectory, iteration.state, norms),
         )
 
 
@@ -156,7 +158,7 @@ def copy_runs(source: RolloutStore, target: RolloutWriter) -> None:
         for number, done in enumerate(theirs.iterations):
             if number >= len(ours.iterations):
                 record_iteration(target, ours.id, number, done)
-            elif done != ours.iterations[number]:
+            elif done[:3] != ours.iterations[number][:3]:  # norms may differ in their last digits
                 raise RolloutConflictError(
                     f"iteration {number} of the training run {theirs.digest[:12]} has one update in {source.path} and "
                     f"another in {target.path}, so its later iterations belong to different models; merge "
@@ -215,11 +217,13 @@ def _run(
         recipe = json.loads(recipe_json)
     if digest_of(recipe) != digest:
         raise StoreError(damaged(store.path, f"training run {id_} does not match its digest"))
-    query = "SELECT iteration, members, trajectory, state FROM iteration WHERE training_id = ? ORDER BY iteration"
+    query = (
+        "SELECT iteration, members, trajectory, state, norms FROM iteration WHERE training_id = ? ORDER BY iteration"
+    )
     found: list[Iteration] = []
-    for number, members, trajectory, state in connection.execute(query, (id_,)):
+    for number, *columns in connection.execute(query, (id_,)):
         if number != len(found):
             raise StoreError(damaged(store.path, f"training run {id_} lacks iteration {len(found)}"))
         with parsed(store.path, f"iteration {number} of training run {id_}"):
-            found.append(parsed_iteration(members, trajectory, state))
+            found.append(parsed_iteration(*columns))
     return TrainingRun(id_, digest, model, recipe, tuple(found))

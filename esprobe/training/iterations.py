@@ -109,12 +109,13 @@ class Iterations:
             found[planned.condition_id] = extent
         return found
 
-    def finish(self, number: int, state: str) -> Iteration:
+    def finish(self, number: int, state: str, norms: Mapping[str, tuple[float, float]]) -> Iteration:
         """Store the update of an iteration whose population is stored; the next one is drawn around its result.
 
         Args:
             number: of the iteration, the first that is not finished.
             state: digest of the weights that its population was drawn around.
+            norms: of the updates that led to them, by class of tensors.
         """
         members = self._members(number, self.trajectory)
         drawn = {
@@ -132,6 +133,7 @@ class Iterations:
             tuple(Member(*draw, *rest) for draw, *rest in zip(draws, fitnesses, factors, strict=True)),
             after.digest,
             state,
+            dict(norms),
         )
         record_iteration(self._store, self.run.id, number, done)
         self.trajectory = after

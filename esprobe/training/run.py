@@ -172,7 +172,12 @@ class _Command:
             self._observer.notice(f"training run {run.id}")
         mixtures.warn_before(self._store, self._earlier[-1:], self._scorer, self._observer)
         self._observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
-        spec = replace(job.worker_spec(identity), snapshots=str(snapshots_of(self._store.path).absolute()))
+        spec = job.worker_spec(identity)
+        spec = replace(
+            spec,
+            options=replace(spec.options, trains=True),
+            snapshots=str(snapshots_of(self._store.path).absolute()),
+        )
         expected = WorkerFingerprint.expected(self._greedy)
         return SameState(start_pool(spec, job.pool, self._task, self._data, identity, expected, self._observer.warning))
 
@@ -186,7 +191,12 @@ class _Command:
         for line in pool.ready.checks:
             self._observer.notice(line)
         session_id = self._store.begin_session(
-            self._job.sampling.command, self._scorer, {}, engines_of(pool), provenance.versions(), provenance.hardware()
+            self._job.sampling.command,
+            self._scorer,
+            {},
+            engines_of(pool, self._job.sampling.engine, self._identity),
+            provenance.versions(),
+            provenance.hardware(),
         )
         stop.defer()
         progress = RunProgress(self._observer, self._job.iterations, self._iterations.rollouts)
@@ -247,7 +257,7 @@ class _Command:
         if (state := pool.states.get(made.trajectory.digest)) is None:
             return False  # stopped before a worker had brought its weights there
         cut_off = made.cut_off(plan)
-        done = made.finish(number, state)
+        done = made.finish(number, state, pool.norms.get(made.trajectory.digest, {}))
         scores = [member.fitness for member in done.members]
         self._observer.notice(
             f"iteration {number + 1:,} of {self._job.iterations:,}: fitness mean {fitness(scores):.4f}, best "

@@ -1,6 +1,6 @@
 """A pool whose workers must hold the same trained weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -15,12 +15,14 @@ class SameState:
     """Passes everything on, and holds the digests of trained weights that workers report against each other.
 
     Attributes:
-        states: the digest of each trajectory that was drawn from, by the trajectory's own digest.
+        states: the digest of the weights of each trajectory that was drawn from, by the trajectory's own digest.
+        norms: the norms of its update, likewise.
     """
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
         self.states: dict[str, str] = {}
+        self.norms: dict[str, Mapping[str, tuple[float, float]]] = {}
 
     @property
     def ready(self) -> Ready:
@@ -61,6 +63,8 @@ class SameState:
         for work, delivery in self._pool.draw(works, stop):
             if delivery.state is not None and work.trajectory is not None:
                 self._check(work, delivery.state)
+                if delivery.norms:
+                    self.norms[work.trajectory.digest] = delivery.norms
             yield work, delivery
 
     def _check(self, work: Work, state: str) -> None:

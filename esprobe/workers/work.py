@@ -1,7 +1,7 @@
 """A unit of work for an engine, and its results."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from esprobe.seeds import sampling_seed
@@ -72,12 +72,14 @@ class Delivery:
     """Completions that finished together, and the seconds they took: generating, and switching weights.
 
     ``state`` is the digest of the trained weights that they were drawn from; None of a model that is not in training.
+    ``norms`` are those of its update (``Engine.update_norms``), from the worker whose work keeps the state.
     """
 
     completions: list[Completion]
     generate_s: float = 0.0
     switch_s: float = 0.0
     state: str | None = None
+    norms: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def requests_of(work: Work, prompts: Mapping[int, Prompt]) -> list[list[Request]]:

@@ -197,11 +197,12 @@ class Worker:
         """
         clock = _Clock()
         perturbation = work.perturbation
-        state = None
+        state, norms = None, {}
         if work.trajectory is not None:
             state = self._engine.evolve(work.trajectory, self._snapshots, write=work.keeps_state)
+            norms = dict(self._engine.update_norms()) if work.keeps_state else {}
         with self._engine.perturbed(perturbation) if perturbation else nullcontext():
-            yield Delivery([], switch_s=clock.lap(), state=state)
+            yield Delivery([], switch_s=clock.lap(), state=state, norms=norms)
             for batch in requests_of(work, self._prompts):
                 unanswered = len(batch)
                 clock.lap()
@@ -230,7 +231,7 @@ def _provenance(engine: Engine, identity: ModelIdentity) -> Mapping[str, Any]:
     said = engine.provenance()
     if identity.lineage is None:
         return said
-    trained = {"trained": identity.model, "trained_fingerprint": identity.fingerprint}
+    trained = {"model": identity.model, "fingerprint": identity.fingerprint, "base": identity.lineage.base}
     return {**said, **trained, "updates": len(identity.lineage.trajectory.updates)}
 
 

@@ -81,7 +81,7 @@ def trained_file(
             seeds = tuple(range(1000 * number, 1000 * number + size))
             made = made.extended(Update(seeds, (0.0,) * size))
             members = tuple(Member(one, 1, float(f), 0.0) for one, f in zip(seeds, fitness, strict=True))
-            record_iteration(store, run.id, number, Iteration(members, made.digest, "0" * 64))
+            record_iteration(store, run.id, number, Iteration(members, made.digest, "0" * 64, {}))
         if seed == 42:
             add(GREEDY, TEST, BASELINE_SEED, base[:, None])
             if perturbed is not None:

@@ -112,3 +112,13 @@ def test_a_full_target_is_not_the_fault_of_the_database(tmp_path: Path) -> None:
         assert not list(small.iterdir())
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+@pytest.mark.parametrize("words", [["passk"], ["backup", "b.db"], ["sample-temp", "--model", "tiny"]])
+def test_a_working_folder_that_was_deleted(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "gone").mkdir()
+    command = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", sys.executable, "-m", "esprobe", *words]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, cwd=tmp_path / "gone", env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert "the working folder was deleted" in done.stderr

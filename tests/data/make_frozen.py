@@ -67,7 +67,7 @@ def make(path: Path) -> None:
         run = register_run(writer, WARM.model, {"sigma": 0.004, "noise": "iid", "scope": None, "seed": 42})
         members = (Member(57, 1, 0.25, 0.125), Member(58, 1, 0.125, -0.125))
         after = Trajectory(run.digest).extended(Update((57, 58), (0.125, -0.125)))
-        record_iteration(writer, run.id, 0, Iteration(members, after.digest, "a-state-digest"))
+        record_iteration(writer, run.id, 0, Iteration(members, after.digest, "a-state-digest", {"mlp": (0.5, 12.0)}))
 
 
 if __name__ == "__main__":

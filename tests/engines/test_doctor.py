@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from esprobe.doctor import Diagnosis, as_json, as_table, check_numbers, diagnose, quick_check, refuse
 from esprobe.doctor.diagnosis import examine
 from esprobe.doctor.liveness import class_of, representatives
-from esprobe.doctor.rounding import group_of, rounding, samples
+from esprobe.doctor.rounding import rounding, samples
 from esprobe.engines import EngineOptions
 from esprobe.engines.checkpoint import find_checkpoint
 from esprobe.engines.probe import ProbedEngine, Reading, distance
 from esprobe.engines.scripted import ScriptedEngine
+from esprobe.engines.tensor_groups import group_of
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.errors import EngineError, ModelError, PerturbationError, UsageError
 from esprobe.noise import standard_normal

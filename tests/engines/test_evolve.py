@@ -132,6 +132,28 @@ def cut(matrix: "torch.Tensor") -> list[WeightSlice]:
     ]
 
 
+@pytest.mark.parametrize("most", [1, 5, 7, 30, 10_000])
+@pytest.mark.parametrize(("rows", "cols", "row_stride"), [(1, 100, 0), (9, 7, 21), (4, 1, 5)])
+def test_blocks_cut_a_piece_without_moving_its_elements(rows: int, cols: int, row_stride: int, most: int) -> None:
+    piece = WeightSlice("w", 1000, 11, torch.zeros(rows * cols), rows, row_stride)
+    expected = [start + i for start, length in piece.runs(0, rows * cols) for i in range(length)]
+    found: list[int] = []
+    for block in piece.blocks(most):
+        assert (block.place.start, block.place.stop) == (len(found), len(found) + block.count)
+        assert block.count <= max(most, cols) and (rows > 1 or block.count <= most)
+        found += [block.start + r * block.row_stride + c for r in range(block.rows) for c in range(block.cols)]
+    assert found == expected
+
+
+def test_sums_of_a_shard_of_many_blocks_are_those_of_its_elements() -> None:
+    whole = torch.randn(3000, 1500, generator=torch.Generator().manual_seed(0))
+    shard = whole[:, 400:1400].contiguous().view(-1)
+    words = shard.numpy().view(np.uint32).astype(np.uint64).reshape(3000, 1000)
+    index = np.arange(3000, dtype=np.uint64)[:, None] * np.uint64(1500) + np.arange(401, 1401, dtype=np.uint64)
+    found = sums_of(shard, WeightSlice("w", whole.numel(), 400, shard, 3000, 1500))
+    assert found == (int(words.sum()), int((words * index).sum()))  # numpy's unsigned integers wrap around
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_pieces_are_pieces_of_the_whole(dtype: str) -> None:
     matrix = torch.randn(700, 1001, generator=torch.Generator().manual_seed(0)).to(getattr(torch, dtype)) * 0.02
@@ -186,6 +208,7 @@ def test_an_interrupt_leaves_no_half_made_state(after: float) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    assert torch.equal(live, base)
     weights.evolve(trained(2))
     assert torch.equal(live, torch.from_numpy(evolved(base.numpy(), accumulator_of(trained(2), "w", live.numel()))))
 

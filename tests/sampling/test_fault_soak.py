@@ -10,7 +10,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,14 @@ from tests.conftest import REPOSITORY
 from tests.sampling.material import ANSWER, rows, write_data, write_script
 
 ROUNDS = int(os.environ.get("ESPROBE_SOAK_ROUNDS", "200"))
-PROBLEMS, SAMPLES = 60, 250
+SEED = int(os.environ.get("ESPROBE_SOAK_SEED", "7"))  # read here: a fixture clears the environment of tests
+PROBLEMS, SAMPLES = 60, 400
 NOBODY = 65534
 USER = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
 
 
 class Disk:
-    """A file system of 40 MB, and the folder of one round on it."""
+    """A file system of 64 MB, and the folder of one round on it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -52,7 +54,7 @@ class Disk:
 def disk() -> Iterator[Disk]:
     root = Path(tempfile.mkdtemp(prefix="esprobe-soak-"))
     root.chmod(0o777)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m,mode=777", "tmpfs", root], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=777", "tmpfs", root], check=False).returncode:
         pytest.skip("no file system can be mounted here")
     try:
         yield Disk(root)
@@ -82,12 +84,22 @@ def truncate(disk: Disk, db: Path, dice: random.Random) -> None:
 
 
 def overwrite_page(disk: Disk, db: Path, dice: random.Random) -> None:
-    with db.open("r+b") as file:
-        header = file.read(100)
-        size = int.from_bytes(header[16:18], "big")
-        size = 65536 if size == 1 else max(size, 512)
-        file.seek(dice.randrange(max(db.stat().st_size // size, 1)) * size)
-        file.write(dice.randbytes(size))
+    """A page that SQLite reads from the file, or if there is none one of the log: it reads those of the log first."""
+    with db.open("r+b") as file, db.with_name("x.db-wal").open("r+b") as log:
+        size = int.from_bytes(file.read(18)[16:], "big")
+        logged = log_frames(log.read(), size)
+        pages = sorted(set(range(2, db.stat().st_size // size + 1)) - logged.keys())
+        target, at = (file, (dice.choice(pages) - 1) * size) if pages else (log, dice.choice([*logged.values()]))
+        target.seek(at)
+        target.write(dice.randbytes(size))
+
+
+def log_frames(log: bytes, size: int) -> dict[int, int]:
+    """By page number, where a write-ahead log has the newest copy (https://www.sqlite.org/fileformat2.html#walformat)."""
+    salts = log[16:24]
+    starts = range(32, len(log) - size - 23, 24 + size)
+    valid = takewhile(lambda at: log[at + 8 : at + 16] == salts, starts)  # what follows is of an earlier log
+    return {int.from_bytes(log[at : at + 4], "big"): at + 24 for at in valid}
 
 
 def fill_disk(disk: Disk, db: Path, dice: random.Random) -> None:
@@ -113,6 +125,25 @@ def esprobe(*words: object) -> list[str]:
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent"}
 
 
+@contextmanager
+def started(command: list[object], db: Path, work: Path) -> "Iterator[subprocess.Popen[str]]":
+    """A sampler whose database has its tables, in the log at least."""
+    words = esprobe(*command, "--db", db)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, cwd=work, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True) as process:
+        until = time.monotonic() + 60
+        while process.poll() is None and not logged_bytes(db):
+            assert time.monotonic() < until
+            time.sleep(0.005)
+        yield process
+
+
+def logged_bytes(db: Path) -> int:
+    with suppress(FileNotFoundError):
+        return db.with_name("x.db-wal").stat().st_size
+    return 0
+
+
 def run(*words: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(esprobe(*words), cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
@@ -125,20 +156,16 @@ def test_faults_under_a_run(disk: Disk, tmp_path_factory: pytest.TempPathFactory
     script = write_script(work / "script.json", ANSWER, " 3", " so many words" * 8, "long \u2713 " * 300)
     command = ["sample-temp", "--engine", "scripted", "--model", script, "--data", data, "--problems", f"0:{PROBLEMS}"]
     command += ["-t", "1", "--max-tokens", "12", "--samples", str(SAMPLES)]
-    assert run(*command, "--db", work / "undisturbed.db", cwd=work).returncode == 0
-    expected = rows(work / "undisturbed.db")
-    dice, outcomes = random.Random(int(os.environ.get("ESPROBE_SOAK_SEED", "7"))), dict[tuple[str, str], int]()
+    with started(command, disk.fresh(), work) as process:
+        begun = time.monotonic()
+        assert process.wait(timeout=60) == 0
+    sampling_s = time.monotonic() - begun
+    expected = rows(disk.folder / "x.db")
+    dice, outcomes = random.Random(SEED), dict[tuple[str, str], int]()
     for number in range(ROUNDS):
         fault, db = FAULTS[number % len(FAULTS)], disk.fresh()
-        with subprocess.Popen(
-            esprobe(*command, "--db", db), cwd=work, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True,
-        ) as process:  # fmt: skip
-            until = time.monotonic() + 60
-            while not db.with_name("x.db-wal").exists() and process.poll() is None:
-                assert time.monotonic() < until
-                time.sleep(0.01)
-            time.sleep(dice.uniform(0, 1.5))
+        with started(command, db, work) as process:
+            time.sleep(dice.uniform(0, 0.85 * sampling_s))
             ended = process.poll() is not None
             if not ended:
                 with suppress(FileNotFoundError):  # it ends in this moment, and its log is gone
@@ -162,6 +189,8 @@ def test_faults_under_a_run(disk: Disk, tmp_path_factory: pytest.TempPathFactory
         outcomes[key] = outcomes.get(key, 0) + 1
         for saved in work.glob("*.rescued-*"):
             saved.unlink()
+    ended_before = sum(count for (_, what), count in outcomes.items() if what.startswith("ended before"))
+    print(f"\n{ROUNDS - ended_before} of {ROUNDS} faults came before the run's end, which took {sampling_s:.1f} s")
     for (name, what), count in sorted(outcomes.items()):
         print(f"{name:15} {count:4}  {what}")
     shutil.rmtree(work)

@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import Run, run_process
 from tests.sampling.kills import descendants, running, stored
 from tests.sampling.material import query, rows
+from tests.training.material import iterations
 
 pytestmark = pytest.mark.ray
 
@@ -101,6 +102,24 @@ def test_of_two_nodes_one_is_killed_and_the_other_draws_the_rest(
         assert rows(db) == alone("weight space", 96)
     finally:
         cluster.shutdown()
+
+
+def test_a_lost_actor_of_a_training_run_changes_no_bit_of_the_model(tmp_path: Path) -> None:
+    command: list[object] = [
+        *("train-es", "--model", "tiny", "--problems", "0:32", "--eval-problems", "200:232", "--population", 4),
+        *("--iterations", 6, "--eval-every", 6, "--sigma", 0.004, "--alpha", 0.006, "--max-tokens", 32),
+    ]
+    db, undisturbed = tmp_path / "e.db", tmp_path / "undisturbed.db"
+    with running([*command, "--ray", "local", "--workers", "2"], db, 150) as process:
+        while not (drawing := descendants_called(process, "ray::Actor.draw")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.kill(drawing[0], signal.SIGKILL)
+        _, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    assert "it is restarted" in err, err
+    assert run_process(tmp_path, *command, "--db", undisturbed).returncode == 0
+    assert iterations(db) == iterations(undisturbed)
 
 
 def test_what_is_no_address_is_an_error_for_people(process: Run, script: Path) -> None:

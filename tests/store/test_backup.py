@@ -1,0 +1,54 @@
+"""``backup`` when something goes wrong: a damaged source is told, and a folder that vanishes is not blamed on it."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from esprobe.store import RolloutStore
+from tests.sampling.material import invoke
+from tests.store.material import fill, shell
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE totals SET checksum = checksum + 1",
+        "UPDATE totals SET rollouts = rollouts - 1",
+        "UPDATE problem SET problem_group = '7 numbers' WHERE problem_index = 3",
+    ],
+)
+def test_a_copy_of_a_damaged_database_is_made_and_told(tmp_path: Path, change: str) -> None:
+    path, copy = fill(tmp_path / "x.db"), tmp_path / "copy.db"
+    shell(path, change)
+    done = invoke("backup", copy, "--db", path)
+    assert (done.code, done.stdout) == (1, "")
+    assert f"the copy {copy} was made" in done.stderr and f"{path} is damaged" in done.stderr
+    with RolloutStore.open(copy) as store:
+        assert [condition.id for condition in store.conditions()] == [1]
+
+
+def test_a_target_folder_that_vanishes_is_what_is_blamed(tmp_path: Path) -> None:
+    path = fill(tmp_path / "x.db", 2000, "a long text " * 4000)  # 96 MB, whose copy takes a moment
+    for _ in range(20):
+        done = backed_up_into_a_vanishing_folder(path, tmp_path / "folder")
+        if done.returncode:  # else the copy was complete before its folder was gone
+            break
+    assert (done.returncode, done.stdout) == (1, ""), done
+    assert "the copy cannot be written to" in done.stderr and "damaged" not in done.stderr
+    with RolloutStore.open(path) as store:
+        assert store.correctness(1).stored.sum() == 2000
+
+
+def backed_up_into_a_vanishing_folder(path: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+    folder.mkdir()
+    words = [sys.executable, "-m", "esprobe", "backup", folder / "copy.db", "--db", path]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not any(folder.iterdir()):
+            time.sleep(0.001)
+        shutil.rmtree(folder)
+        out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)

@@ -294,6 +294,29 @@ def test_no_cut_changes_a_figure(sound: Path, tmp_path: Path) -> None:
         assert compare(sound, path, expected), f"{length:,} of {size:,} bytes were taken for the whole file"
 
 
+@pytest.mark.parametrize("write", [[], ["--write"]], ids=["compare", "write"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE totals SET checksum = checksum + 1 WHERE condition_id = 2",
+        "UPDATE totals SET rollouts = rollouts - 1",
+        "UPDATE completion SET text = text || '.' WHERE id = 30",
+        "DELETE FROM completion WHERE id = 30",
+    ],
+)
+def test_no_new_verdict_is_given_in_a_damaged_file(sound: Path, tmp_path: Path, change: str, write: list[str]) -> None:
+    """Storing it would bring the recorded sums up to date with the damage."""
+    path = tmp_path / "damaged.db"
+    shutil.copy(sound, path)
+    shell(path, change)
+    kept = "SELECT * FROM rollout", "SELECT * FROM totals", "SELECT * FROM session"
+    before = [query(path, table) for table in kept]
+    done = invoke("rescore", "--scorer", "strict", *write, "--db", path)
+    assert (done.code, done.stdout) == (1, "") and "is damaged" in done.stderr
+    assert [query(path, table) for table in kept] == before
+    assert invoke("verify", "--db", path).code == 1
+
+
 @pytest.mark.parametrize(
     "change",
     ["UPDATE totals SET checksum = checksum + 1 WHERE condition_id = 2", "UPDATE totals SET rollouts = rollouts - 1"],

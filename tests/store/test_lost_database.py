@@ -15,7 +15,7 @@ from esprobe.store import RolloutStore, RolloutWriter
 from tests.conftest import run_process
 from tests.sampling.kills import stored
 from tests.sampling.material import query, rows
-from tests.store.material import WARM, begin, fill, problems, rollout
+from tests.store.material import NOISY, WARM, begin, fill, problems, rollout
 
 
 def delete(path: Path) -> None:
@@ -88,6 +88,43 @@ def test_what_was_committed_is_saved_and_named(
         assert store.totals(condition).rollouts == 20
         assert store.correctness(condition).stored.sum() == 20
     assert not [log for log in tmp_path.glob("**/*-wal") if log.stat().st_size]  # for another database to take up
+    if not path.exists():
+        assert [left.name for left in tmp_path.glob("folder/x.db*")] in ([], ["x.db.lock"])
+
+
+def test_the_working_folder_is_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path that was typed still leads to the file, and that of its log does not."""
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path / "folder")
+    with RolloutWriter.open("x.db") as writer:
+        writer.register_condition(WARM)
+        (tmp_path / "folder").rename(tmp_path / "elsewhere")
+        with pytest.raises(DatabaseLostError, match=f"its folder {tmp_path / 'folder'} was") as caught:
+            writer.register_condition(NOISY)
+    assert f"It is {tmp_path / 'elsewhere' / 'x.db'} now" in str(caught.value)
+    with RolloutStore.open("x.db") as store:
+        assert [stored.condition for stored in store.conditions()] == [WARM, NOISY]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_the_file_system_is_unmounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        with RolloutWriter.open(disk / "x.db") as writer:
+            writer.register_condition(WARM)
+            subprocess.run(["umount", "--lazy", disk], check=True)
+            with pytest.raises(DatabaseLostError, match=f"is no longer mounted at {disk}") as caught:
+                writer.register_condition(NOISY)
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=False, capture_output=True)
+    (saved,) = disk.glob("x.rescued-*.db")
+    assert str(saved) in str(caught.value)
+    with RolloutStore.open(saved) as store:
+        assert [stored.condition for stored in store.conditions()] == [WARM, NOISY]
 
 
 def test_a_link_that_comes_to_lead_elsewhere(tmp_path: Path) -> None:

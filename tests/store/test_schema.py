@@ -13,7 +13,10 @@ from esprobe.store import RolloutWriter
 from esprobe.store import schema as _schema  # noqa: F401 - fills SQLModel's metadata
 from tests.store.material import fill
 
-TABLES = ("migration", "condition", "problem", "scorer", "session", "work", "completion", "rollout", "totals")
+TABLES = (
+    *("migration", "condition", "problem", "scorer", "session", "work", "completion", "rollout", "totals"),
+    *("training", "iteration"),
+)
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def test_models_and_migrations_describe_the_same_columns(
 
 def test_every_table_is_strict_and_the_wide_keys_have_no_rowid(migrated: sqlite3.Connection) -> None:
     assert {name: flags[1:] for name, flags in tables(migrated).items()} == {
-        name: (int(name in ("work", "rollout")), 1) for name in TABLES
+        name: (int(name in ("work", "rollout", "iteration")), 1) for name in TABLES
     }
 
 

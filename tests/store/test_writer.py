@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from esprobe.errors import RolloutConflictError
 from esprobe.records import Extent, Totals
 from esprobe.store import NewRollout, RolloutStore, RolloutWriter
+from esprobe.store.database import LOG_BYTES
 from esprobe.store.writer import EngineTime
 from tests.store.material import GREEDY, NOISY, WARM, begin, problems, rollout
 
@@ -269,3 +270,17 @@ def test_a_session_that_failed_before_its_first_rollout_plans_nothing(tmp_path: 
         writer.add(session, [rollout(other, ids[0], 42)], {})
         writer.end_session(session, "failed")
         assert writer.extents(other) == [Extent(0, 10, 42, 4, 10)]
+
+
+def test_the_log_stays_small_whatever_the_size_of_pages(tmp_path: Path) -> None:
+    """SQLite's own limit is a number of pages: 33 MB of those of new databases."""
+    path, most = tmp_path / "e.db", 0
+    with RolloutWriter.open(path) as writer:
+        condition = writer.register_condition(WARM)
+        ids = list(writer.register_problems("countdown", "t", problems(*range(100))).values())
+        session = begin(writer, condition)
+        for seed in range(100):
+            writer.add(session, [rollout(condition, id_, seed, "x" * 4000) for id_ in ids], {})
+            most = max(most, path.with_name("e.db-wal").stat().st_size)
+    assert path.stat().st_size > 40_000_000
+    assert most < 1.25 * LOG_BYTES

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from esprobe.cache import cache_folder
 from esprobe.errors import DataError
 from esprobe.tasks import DataSet, load_task
 from esprobe.tasks.countdown.data import read_rows
-from esprobe.tasks.countdown.download import ES_PAPER_SHA256, ES_PAPER_URLS, cache_folder, fetch
+from esprobe.tasks.countdown.download import ES_PAPER_SHA256, ES_PAPER_URLS, fetch
 from esprobe.tasks.countdown.generate import candidates, distinct, generated_rows
 from esprobe.tasks.countdown.rows import Row, key_of
 from esprobe.tasks.countdown.trees import flat

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esprobe.errors import DataError
-from esprobe.spec import digest_of
+from esprobe.spec import Problem, Prompt, digest_of
 from esprobe.tasks import DataSet, load_task
+from esprobe.tasks.countdown import CountdownTask
 from esprobe.tasks.countdown.data import row_of
 from esprobe.tasks.countdown.problems import Problems
 from esprobe.tasks.countdown.quick_rows import quick_rows
 from esprobe.tasks.countdown.rows import Row
-from esprobe.tasks.prompts_digest import prompts_digest
+from esprobe.tasks.prompts_digest import LEAST_REMEMBERED, prompts_digest
 
 VALUES = st.one_of(
     st.none(),
@@ -100,11 +102,45 @@ def test_problems_are_a_sequence():
         problems[2]
 
 
-def test_reading_and_digesting_takes_little_longer_than_parsing(tmp_path: Path):
+@pytest.fixture
+def remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ESPROBE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "prompts"
+
+
+class OtherWording(CountdownTask):
+    def prompt(self, problem: Problem, style: str) -> Prompt:
+        return replace(super().prompt(problem, style), assistant_prefix="Well,")
+
+
+def test_the_digest_of_many_prompts_is_remembered(remembered: Path):
+    rows = [Row((n, 2), str(n), None) for n in range(LEAST_REMEMBERED)]
+    task, data = load_task("countdown"), DataSet("rows", "d", Problems(rows))
+    expected = digest_of([task.prompt(problem, "chat").digest for problem in data.problems])
+    assert prompts_digest(task, data, "chat") == prompts_digest(task, data, "chat") == expected
+    (entry,) = remembered.iterdir()
+    sound = entry.read_text()
+    for damage in ("", "[]", sound.replace(expected, "0" * 64), sound[:40]):
+        entry.write_text(damage)
+        assert prompts_digest(task, data, "chat") == expected
+        assert entry.read_text() == sound
+    for other_task, other_data in ((OtherWording(), data), (task, DataSet("rows", "e", data.problems))):
+        before = len(list(remembered.iterdir()))
+        prompts_digest(other_task, other_data, "chat")
+        assert len(list(remembered.iterdir())) == before + 1
+
+
+def test_the_digest_of_few_prompts_is_not_remembered(remembered: Path):
+    prompts_digest(load_task("countdown"), DataSet("rows", "d", Problems([Row((1, 2), "3", None)])), "chat")
+    assert not remembered.exists()
+
+
+def test_reading_and_digesting_takes_little_longer_than_parsing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "rows.json"
     path.write_text(json.dumps([{"numbers": [n, n + 1, 7], "target": str(n % 99)} for n in range(50_000)]))
     task, ratios = load_task("countdown"), []
-    for _ in range(3):  # the best of three: other programs may take the CPU's caches
+    for attempt in range(3):  # the best of three: other programs may take the CPU's caches
+        monkeypatch.setenv("ESPROBE_CACHE", str(tmp_path / str(attempt)))  # none remembers what another has digested
         started = time.process_time()
         json.loads(path.read_text())
         parsed = time.process_time()

@@ -115,7 +115,7 @@ class TestRun:
 
 class TestReading:
     def test_status_has_the_run_and_not_its_iterations(self, trained: Path) -> None:
-        shown = run_esprobe(trained.parent, "status", "--db", "es.db").stdout
+        shown = " ".join(run_esprobe(trained.parent, "status", "--db", "es.db").stdout.split())
         assert "training run 1" in shown and "5 iterations" in shown and "iteration 3" not in shown
         document = json.loads(run_esprobe(trained.parent, "status", "--db", "es.db", "--format", "json").stdout)
         assert document["rollouts"] == len(drawn(trained))

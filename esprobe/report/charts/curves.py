@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from esprobe.report.charts.model import Axis, Chart, Choice, Figure, Reference, Series, Style
-from esprobe.report.charts.style import GREEDY, NULL, PUBLISHED, styles
+from esprobe.report.charts.style import NULL, PUBLISHED, styles
 from esprobe.report.text import count, percent, within
 from esprobe.results.results import ConditionResult, NullResult, Results
 from esprobe.stats.cost import CostPoint
@@ -57,9 +57,10 @@ def line(label: str, curve: Curve, style: Style, *, condition: int | None = None
 
 def references(results: Results, group: str | None = None) -> Iterator[Reference]:
     """The greedy baselines; for all problems also the published figures of models that this report has."""
+    looks = styles(results)
     for r in results.greedy:
         if points := _of(r, group).points:
-            yield Reference(results.labels[r.id], points[0].estimate, GREEDY, r.id)
+            yield Reference(results.labels[r.id], points[0].estimate, looks[r.id], r.id)
     here = {r.condition.model for r in results.conditions}
     for point in results.published:
         if point.model in here and group is None:

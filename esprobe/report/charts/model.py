@@ -20,11 +20,13 @@ class Style:
         colour: "#rrggbb", or "" for that of the text.
         dash: of lines; names that both libraries know.
         marker: a name of ``style.MARKERS``; "" draws none.
+        bold: whether it is drawn thick: what a figure is about.
     """
 
     colour: str
     dash: Dash = "solid"
     marker: str = ""
+    bold: bool = False
 
 
 @dataclass(frozen=True)

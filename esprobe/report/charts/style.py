@@ -6,6 +6,7 @@ ones, and within an arm each condition has a marker of its own.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from esprobe.report.charts.model import Dash, Style
 from esprobe.results.results import Results
@@ -22,11 +23,14 @@ PARTS = tuple(Style(colour, HATCHED[place % 4]) for place, colour in enumerate(_
 MARKERS = ("circle", "square", "triangle", "cross", "diamond", "star", "pentagon", "hexagon")
 NULL = Style("", "dot")
 GREEDY = Style(GREY, "dashdot", "circle")
+GREEDY_DASHES: tuple[Dash, ...] = (GREEDY.dash, "dash", "solid")
+"""Of the first model's baselines, the second one's, the third one's."""
+TRAINED_GREEDY = Style("", "dashdot", "star", bold=True)
 PUBLISHED = Style(GREY, "dot")
 
 
 def styles(results: Results) -> Mapping[int, Style]:
-    """The style of every condition, by id."""
+    """The style of every condition, by id; those of a trained model are bold."""
     found: dict[int, Style] = {}
     arms: tuple[tuple[Kind, tuple[str, ...], Dash, int], ...] = (
         (Kind.TEMPERATURE, COOL, "solid", 0),
@@ -39,6 +43,13 @@ def styles(results: Results) -> Mapping[int, Style]:
             # Colours come again after four conditions, with other markers.
             marker = MARKERS[(offset + place + place // len(colours)) % len(MARKERS)]
             found[result.id] = Style(colours[place % len(colours)], dash, marker)
+    trained = None if results.roles is None else results.roles.trained.fingerprint
+    models = list(dict.fromkeys(result.condition.model_fingerprint for result in results.greedy))
     for result in results.greedy:
-        found[result.id] = GREEDY
+        model = result.condition.model_fingerprint
+        of_model = replace(GREEDY, dash=GREEDY_DASHES[models.index(model) % len(GREEDY_DASHES)])
+        found[result.id] = TRAINED_GREEDY if model == trained else of_model
+    for result in results.sampled:
+        if result.condition.model_fingerprint == trained:
+            found[result.id] = replace(found[result.id], bold=True)
     return found

@@ -1,6 +1,6 @@
 """The published data set, fetched once and checked.
 
-Owns the cache and the checksum. Does not know what the file holds. The file is not shipped: its licence allows
+Owns the checksum. Does not know what the file holds. The file is not shipped: its licence allows
 academic use only.
 """
 
@@ -28,16 +28,6 @@ ES_PAPER_FILE = "es-paper-countdown.json"
 
 TIMEOUT_S = 30.0
 MOST_BYTES = 1 << 26
-
-
-def cache_folder() -> Path:
-    """``$ESPROBE_CACHE``, else ``esprobe`` in the user's cache folder."""
-    if chosen := os.environ.get("ESPROBE_CACHE"):
-        return Path(chosen).expanduser()
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    base = Path(xdg) if os.path.isabs(xdg) else Path("~/.cache").expanduser()
-    return base / "esprobe"
 
 
 def fetch(urls: Sequence[str], sha256: str, destination: Path, timeout_s: float = TIMEOUT_S) -> Path:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from esprobe.cache import cache_folder
 from esprobe.errors import DataError
 from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
@@ -62,7 +63,6 @@ class CountdownTask:
                 ES_PAPER_FILE,
                 ES_PAPER_SHA256,
                 ES_PAPER_URLS,
-                cache_folder,
                 fetch,
             )
 

@@ -1,0 +1,146 @@
+"""Which model of a database is the base and which the trained one: as named, or as recorded in the file."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from esprobe.errors import UsageError
+from esprobe.records import StoredCondition
+from esprobe.results.training_gain import Model, Roles, UnclearRoles
+from esprobe.spec import MADE_FROM
+from esprobe.store import RolloutStore
+from esprobe.store.training import trained_models, training_runs
+
+FEWEST_DIGITS = 8
+"""Digits of a fingerprint that name a model."""
+
+
+def made_from(store: RolloutStore) -> Mapping[str, str]:
+    """The fingerprint of each model that is recorded as made from another one, and that of the other one.
+
+    Sessions record what a checkpoint says of itself; training runs say it of every model that they lead to.
+    """
+    bases = {run.id: str(run.recipe["base"]["model_fingerprint"]) for run in training_runs(store)}
+    trained = {fingerprint: bases[run] for fingerprint, (run, _) in trained_models(store).items()}
+    records = [session.engine for session in store.sessions()]
+    return trained | {
+        str(record["fingerprint"]): str(record[MADE_FROM])
+        for record in records
+        if MADE_FROM in record and "fingerprint" in record
+    }
+
+
+def find_roles(
+    store: RolloutStore, chosen: Sequence[StoredCondition], base: str | None, trained: str | None
+) -> Roles | UnclearRoles | None:
+    """The roles of the models of some conditions; None where there is nothing to tell apart.
+
+    Imported rollouts have no role: their model is known by name only.
+
+    Args:
+        store: the database.
+        chosen: its conditions of interest.
+        base: the name of a model, or a tail of it; None to find it.
+        trained: likewise.
+
+    Raises:
+        UsageError: a name fits no model or several, or both mean the same, or the other one is not clear.
+    """
+    models = models_of(chosen)
+    if base is not None or trained is not None:
+        return _named(models, base, trained)
+    recorded = made_from(store)
+    if (found := _of_a_run(store, chosen, models, recorded)) is not None:
+        return found
+    if len(models) == 2:
+        for one, other in (models, models[::-1]):
+            if recorded.get(other.fingerprint) == one.fingerprint:
+                return Roles(one, other)
+    return _unclear(store, models)
+
+
+def _of_a_run(
+    store: RolloutStore, chosen: Sequence[StoredCondition], models: Sequence[Model], recorded: Mapping[str, str]
+) -> Roles | None:
+    """A base and the last model of the one training run that all other models come from; None if that is not so.
+
+    The last one from which rollouts were sampled, or if there is none, the last one.
+    """
+    run_of = trained_models(store)
+    trained = [model for model in models if model.fingerprint in run_of]
+    bases = [model for model in models if model.fingerprint not in run_of]
+    if len(bases) != 1 or len({run_of[model.fingerprint][0] for model in trained}) != 1:
+        return None
+    sampled = {one.condition.model_fingerprint for one in chosen if one.condition.kind.is_sampled}
+    candidates = [model for model in trained if model.fingerprint in sampled] or trained
+    last = max(candidates, key=lambda model: run_of[model.fingerprint][1])
+    return Roles(bases[0], last) if recorded[last.fingerprint] == bases[0].fingerprint else None
+
+
+def models_of(conditions: Sequence[StoredCondition]) -> list[Model]:
+    """The models of sampled conditions, each once, under the name that it had first."""
+    found: dict[str, Model] = {}
+    for stored in conditions:
+        c = stored.condition
+        if c.source is None and c.kind.is_listed:
+            found.setdefault(c.model_fingerprint, Model(c.model, c.model_fingerprint))
+    return list(found.values())
+
+
+def _unclear(store: RolloutStore, models: Sequence[Model]) -> UnclearRoles | None:
+    """The models that share an architecture with another one, if there are any."""
+    if len(models) < 2:
+        return None
+    by_architecture: dict[str, list[Model]] = {}
+    engines = {str(session.engine.get("fingerprint")): session.engine for session in store.sessions()}
+    for model in models:
+        if architecture := engines.get(model.fingerprint, {}).get("architecture"):
+            by_architecture.setdefault(str(architecture), []).append(model)
+    alike = [model for group in by_architecture.values() if len(group) > 1 for model in group]
+    return UnclearRoles(tuple(alike)) if alike else None
+
+
+def _named(models: Sequence[Model], base: str | None, trained: str | None) -> Roles:
+    first = None if base is None else _model(models, "--base", base)
+    second = None if trained is None else _model(models, "--trained", trained)
+    if first is None or second is None:
+        given, missing = ("--trained", "--base") if first is None else ("--base", "--trained")
+        others = [model for model in models if model not in (first, second)]
+        if len(others) != 1:
+            raise UsageError(
+                f"with {given} alone it is clear which model has the other role only where there are two models; add "
+                f"{missing}: {listed(others)}"
+            )
+        first, second = first or others[0], second or others[0]
+    if first == second:
+        raise UsageError(
+            f"--base and --trained both mean {first.name}, and a model gains nothing over itself; name two of: "
+            f"{listed(models)}"
+        )
+    return Roles(first, second)
+
+
+def _model(models: Sequence[Model], option: str, name: str) -> Model:
+    """The one model of a name, of a tail of one, or of the first digits of a fingerprint."""
+    wanted = _parts(name)
+    matching = [model for model in models if model.name == name]
+    matching = matching or [model for model in models if wanted and _parts(model.name)[-len(wanted) :] == wanted]
+    if not matching and len(name) >= FEWEST_DIGITS:
+        matching = [model for model in models if model.fingerprint.startswith(name)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise UsageError(
+            f"{option} {name} fits several models; give more of the name, or the first {FEWEST_DIGITS} digits of the "
+            f"fingerprint: {listed(matching)}"
+        )
+    raise UsageError(f"{option} {name} is no model of these conditions, so it has no role; there are: {listed(models)}")
+
+
+def _parts(name: str) -> list[str]:
+    """The components of a path or hub id."""
+    return [part for part in re.split(r"[/\\]", name) if part not in ("", ".")]
+
+
+def listed(models: Sequence[Model]) -> str:
+    """Names of models with the first digits of their fingerprints, for an error."""
+    return ", ".join(f"{model.name} ({model.fingerprint[:FEWEST_DIGITS]})" for model in models) or "none"
