@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from esprobe.analysis.training_material import Material
 from esprobe.records import StoredCondition
@@ -13,21 +14,21 @@ from esprobe.store import RolloutStore, tallies
 from esprobe.store.training import population_size, seed_totals
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Populations:
     """The iterations that every run of one recipe has finished, mean of the runs.
 
     Attributes:
         cumulative: what was spent before iteration 0, 1, ..., and after the last one.
         accuracies: share of correct rollouts of each iteration's population; None if they are missing.
-        fitnesses: its mean reward.
+        fitnesses: (R, N) fitness of each member, for each iteration.
         first: accuracy of each member of the first pass through the training problems.
         last: of the last pass; both empty if there are not two.
     """
 
     cumulative: tuple[Spent, ...]
     accuracies: tuple[float | None, ...]
-    fitnesses: tuple[float, ...]
+    fitnesses: tuple[NDArray[np.float64], ...]
     first: tuple[float, ...]
     last: tuple[float, ...]
 
@@ -52,7 +53,7 @@ class Populations:
             step, accuracy = _spent(store, by_iteration.get(number, ()), population_size(material.runs[0]))
             cumulative.append(_sum(cumulative[-1], step))
             accuracies.append(accuracy)
-        members = [[member.fitness for run in material.runs for member in run.iterations[i].members] for i in numbers]
+        fitnesses = [[[one.fitness for one in run.iterations[i].members] for run in material.runs] for i in numbers]
         passes = -(-len(material.training) // material.runs[0].recipe["problems_per_iteration"])
 
         def accuracies_in(some: range) -> tuple[float, ...]:
@@ -63,7 +64,7 @@ class Populations:
         return cls(
             cumulative=tuple(cumulative),
             accuracies=tuple(accuracies),
-            fitnesses=tuple(float(np.mean(one)) for one in members),
+            fitnesses=tuple(map(np.array, fitnesses)),
             first=accuracies_in(numbers[:passes]) if several else (),
             last=accuracies_in(numbers[-passes:]) if several else (),
         )
@@ -76,8 +77,15 @@ class Populations:
         """Each iteration's population, if it is stored."""
         found = zip(self.cumulative[1:], self.accuracies, self.fitnesses, strict=True)
         return tuple(
-            PopulationMean(number, spent, accuracy, fitness)
-            for number, (spent, accuracy, fitness) in enumerate(found)
+            PopulationMean(
+                number,
+                spent,
+                accuracy,
+                fitness=float(members.mean()),
+                spread=float(members.std(axis=1).mean()),
+                best=float(members.max(axis=1).mean()),
+            )
+            for number, (spent, accuracy, members) in enumerate(found)
             if accuracy is not None
         )
 

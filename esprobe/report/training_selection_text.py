@@ -8,6 +8,7 @@ from esprobe.results.results import Results
 from esprobe.results.training_selection import Budget, Level, Perturbations, TrainingSelection
 from esprobe.safe_text import markdown, plain
 from esprobe.stats.training_contrast import Estimate, Fit, Outcome
+from esprobe.stats.verdict import MARGIN
 
 _OUTCOMES: dict[Outcome, str] = {
     "training adds more": "Training adds more than selection at equal cost",
@@ -53,8 +54,12 @@ def _outcome(made: TrainingSelection) -> str | None:
         f"{plural(made.training_problems, 'training problem')}) the trained model solves "
         f"{_rate(budget.trained.accuracy)} of {plural(made.test_problems, 'test problem')}, and the best of "
         f"{_n(budget.best.n)} perturbations {_rate(budget.best.accuracy)}; training minus selection is "
-        f"{_gap(budget.difference)}"
+        f"{_gap(budget.difference)}{_margin(made.outcome)}"
     )
+
+
+def _margin(outcome: Outcome) -> str:
+    return f", less than the margin of {100 * MARGIN:g} points" if outcome == "selection suffices" else ""
 
 
 def _vote(made: TrainingSelection) -> str | None:
@@ -71,6 +76,7 @@ def _vote(made: TrainingSelection) -> str | None:
     return (
         f"{heads[last.outcome]}: of {count(last.vote.n)} perturbations, with {last.vote.voters} rollouts for each "
         f"answer, it solves {_rate(last.vote.accuracy)}; training minus the vote is {_gap(last.difference)}"
+        f"{_margin(last.outcome)}"
     )
 
 
@@ -142,6 +148,8 @@ def _one(made: TrainingSelection) -> list[str]:
         lines += ["The K best of n voting, which takes K rollouts for each answer:", "", *markdown_table(votes), ""]
     if made.perturbations is not None:
         lines += [_perturbations(made.perturbations), ""]
+    if made.populations:
+        lines += ["Populations on their training problems:", "", *markdown_table(_population_rows(made)), ""]
     levels = list(_level_rows(made))
     if levels:
         lines += ["Levels on the same test problems:", "", *markdown_table([("level", "solved"), *levels]), ""]
@@ -205,6 +213,17 @@ def _vote_rows(made: TrainingSelection) -> list[tuple[str, ...]]:
             cells += ["", ""] if one is None else [_rate(one.vote.accuracy), _gap(one.difference)]
         if by_voters:
             rows.append((count(budget.trained.iteration), count(budget.votes[0].vote.n), *cells))
+    return rows
+
+
+def _population_rows(made: TrainingSelection) -> list[tuple[str, ...]]:
+    """The first population, those at powers of two, and the last."""
+    last = made.populations[-1].iteration
+    rows: list[tuple[str, ...]] = [("population of iteration", "correct", "mean fitness", "standard deviation", "best")]
+    for one in made.populations:
+        if one.iteration in (0, last) or one.iteration.bit_count() == 1:
+            fitness = (f"{value:.4f}" for value in (one.fitness, one.spread, one.best))
+            rows.append((count(one.iteration), rate(one.accuracy), *fitness))
     return rows
 
 

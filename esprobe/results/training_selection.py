@@ -48,12 +48,16 @@ class PopulationMean:
         spent: up to and with this population.
         accuracy: share of its rollouts that are correct.
         fitness: its mean reward.
+        spread: standard deviation of its members' fitnesses.
+        best: the largest of them.
     """
 
     iteration: int
     spent: Spent
     accuracy: float
     fitness: float
+    spread: float
+    best: float
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,9 @@ class TestFigures:
         assert [one.spent.rollouts for one in made.trained] == [120, 240]
         assert [one.spent.tokens for one in made.trained] == [360, 720]  # three of each rollout
         assert [one.accuracy for one in made.populations] == [one.mean() for one in material["populations"]]
+        fitnesses = [0.1 + one.mean(axis=0) for one in material["populations"]]
+        assert [one.spread for one in made.populations] == pytest.approx([one.std() for one in fitnesses])
+        assert [one.best for one in made.populations] == pytest.approx([one.max() for one in fitnesses])
         assert made.perturbations is not None
         assert [one.spent.rollouts for one in made.perturbations.best_of] == [20 * n for n in range(1, 13)]
         assert made.test_problems == 100 and made.base is not None and made.base.estimate == 0.2
@@ -128,6 +131,7 @@ class TestSentences:
         assert made.judged is not None and made.judged.best is not None and made.judged.difference is not None
         text = as_report(results)
         assert expected in text
+        assert ("less than the margin of 2 points" in text) == ("suffices" in expected)
         assert f"the best of 12 perturbations {100 * made.judged.best.accuracy.estimate:.1f} % [" in text
         assert f"training minus selection is {100 * made.judged.difference.estimate:+.1f} points [" in text
         (entry,) = json.loads(as_report_json(results))["training_selection"]
@@ -148,6 +152,15 @@ class TestSentences:
         changes = {"populations": populations(0.2, last), "trained": {4: share(trained)}}
         results = load_results(trained_file(tmp_path / "es.db", **material | changes), whole=True)
         assert expected in as_report(results)
+
+    def test_the_vote_has_a_sentence_of_its_own(self, tmp_path: Path, material: dict[str, Any]) -> None:
+        results = load_results(trained_file(tmp_path / "es.db", **material), whole=True)
+        (made,) = results.training_selection
+        assert made.judged is not None
+        (vote,) = made.judged.votes
+        text = as_report(results)
+        assert "**Training adds more than a vote of the 5 best**: of 12 perturbations, with 5 rollouts for each" in text
+        assert f"training minus the vote is {100 * vote.difference.estimate:+.1f} points [" in text
 
     def test_training_that_gains_nothing_is_told_so(self, tmp_path: Path, material: dict[str, Any]) -> None:
         material["trained"] = {4: share(21)}
