@@ -61,19 +61,19 @@ def find_roles(
 def _of_a_run(
     store: RolloutStore, chosen: Sequence[StoredCondition], models: Sequence[Model], recorded: Mapping[str, str]
 ) -> Roles | None:
-    """A base and the last model of the one training run that all other models come from; None if that is not so.
+    """The base of a training run and its last model, if all trained models are of one run; None if that is not so.
 
     The last one from which rollouts were sampled, or if there is none, the last one.
     """
     run_of = trained_models(store)
     trained = [model for model in models if model.fingerprint in run_of]
-    bases = [model for model in models if model.fingerprint not in run_of]
-    if len(bases) != 1 or len({run_of[model.fingerprint][0] for model in trained}) != 1:
+    if len({run_of[model.fingerprint][0] for model in trained}) != 1:
         return None
     sampled = {one.condition.model_fingerprint for one in chosen if one.condition.kind.is_sampled}
     candidates = [model for model in trained if model.fingerprint in sampled] or trained
     last = max(candidates, key=lambda model: run_of[model.fingerprint][1])
-    return Roles(bases[0], last) if recorded[last.fingerprint] == bases[0].fingerprint else None
+    base = next((model for model in models if model.fingerprint == recorded[last.fingerprint]), None)
+    return None if base is None else Roles(base, last)
 
 
 def models_of(conditions: Sequence[StoredCondition]) -> list[Model]:
