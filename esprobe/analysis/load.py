@@ -15,7 +15,6 @@ from esprobe.errors import StoreError, UsageError
 from esprobe.records import SessionRecord, StoredCondition
 from esprobe.results.labels import distinct_labels
 from esprobe.results.results import ConditionResult, Results
-from esprobe.results.training_gain import Roles
 from esprobe.store import RolloutStore
 from esprobe.store.choice import choose_conditions, listed
 from esprobe.store.database import stored_problems
@@ -69,6 +68,7 @@ def load_results(
             from esprobe.analysis.roles import find_roles
             from esprobe.analysis.training_gain import training_gain
             from esprobe.analysis.whole_report import detailed, training_against_selection  # which passk does not need
+            from esprobe.results.training_gain import Roles
 
             roles = find_roles(store, chosen, base, trained)
             gain = training_gain(store, loaded, roles, ks) if isinstance(roles, Roles) else roles

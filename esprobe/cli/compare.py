@@ -1,5 +1,6 @@
 """``compare``: two conditions side by side, one beside random guessing, or a trained model beside its base."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,28 +27,17 @@ def compare(
 
     Without A and B: what training adds to the base.
     """
-    from esprobe.analysis.compare import compare as compare_in
-    from esprobe.analysis.compare import compare_models
-    from esprobe.report import compare_json, compare_text, gain_json, gain_text
-
     if a is None and b is None:
-        gain = compare_models(db, base, trained, k)
-        match format:
-            case CurveFormat.table:
-                text = gain_text.as_table(gain)
-            case CurveFormat.markdown:
-                text = gain_text.as_markdown(gain)
-            case CurveFormat.csv:
-                text = gain_text.as_csv(gain)
-            case CurveFormat.json:
-                text = gain_json.as_json(gain)
-        typer.echo(text, nl=False)
+        typer.echo(_models(db, k, base, trained, format), nl=False)
         return
     if a is None or b is None or base is not None or trained is not None:
         raise UsageError(
             "two conditions are compared by their ids or labels, two models by --base and --trained; type one of the "
             "two: esprobe compare A B, or esprobe compare --base MODEL --trained MODEL"
         )
+    from esprobe.analysis.compare import compare as compare_in
+    from esprobe.report import compare_json, compare_text
+
     comparison = compare_in(db, a, b, k)
     match format:
         case CurveFormat.table:
@@ -59,3 +49,20 @@ def compare(
         case CurveFormat.json:
             text = compare_json.as_json(comparison)
     typer.echo(text, nl=False)
+
+
+def _models(db: Path, k: list[int] | None, base: str | None, trained: str | None, format: CurveFormat) -> str:
+    """What training adds to the base."""
+    from esprobe.analysis.compare_models import compare_models
+    from esprobe.report import gain_json, gain_text
+
+    gain = compare_models(db, base, trained, k)
+    match format:
+        case CurveFormat.table:
+            return gain_text.as_table(gain)
+        case CurveFormat.markdown:
+            return gain_text.as_markdown(gain)
+        case CurveFormat.csv:
+            return gain_text.as_csv(gain)
+        case CurveFormat.json:
+            return gain_json.as_json(gain)

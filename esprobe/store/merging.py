@@ -19,7 +19,7 @@ from esprobe.store.database import Mode, damaged, scalar, scalars, translated
 from esprobe.store.reader import RolloutStore
 from esprobe.store.sessions import session_column
 from esprobe.store.texts import PROBLEM, checksum_column, has_changed, sound_problems
-from esprobe.store.training import copy_runs
+from esprobe.store.training_writer import copy_runs
 from esprobe.store.writer import RolloutWriter
 
 BATCH = 4096

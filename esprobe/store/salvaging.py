@@ -11,14 +11,8 @@ from esprobe.store.damaged_file import DamagedFile, FoundRollout
 from esprobe.store.database import translated
 from esprobe.store.session_verdicts import VerdictWriter
 from esprobe.store.texts import PROBLEM
-from esprobe.store.training import (
-    parsed_iteration,
-    population_size,
-    record_iteration,
-    training_runs,
-    trajectory_of,
-    update_of,
-)
+from esprobe.store.training import parsed_iteration, population_size, training_runs, trajectory_of, update_of
+from esprobe.store.training_writer import record_iteration
 
 _SESSION = (
     "id, command, scorer_id, started_utc, updated_utc, ended_utc, outcome, host, pid, rollouts, tokens, engine, "

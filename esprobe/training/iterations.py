@@ -11,7 +11,8 @@ from esprobe.records.training import Iteration, Member, TrainingRun
 from esprobe.sampling.plan import Plan, Planned
 from esprobe.spec import BASELINE_SEED, Condition
 from esprobe.store import RolloutWriter
-from esprobe.store.training import record_iteration, rewards, trajectory_of
+from esprobe.store.training import rewards, trajectory_of
+from esprobe.store.training_writer import record_iteration
 from esprobe.training.job import TrainingJob
 from esprobe.training.plan import IterationPlan, Members
 from esprobe.trajectory import Trajectory, Update

@@ -18,7 +18,8 @@ from esprobe.sampling.run import check_stop_loops, check_stored, engines_of, ide
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, Problem, digest_of
 from esprobe.store import RolloutWriter
-from esprobe.store.training import add_to_session, register_run, snapshots_of, training_runs
+from esprobe.store.training import snapshots_of, training_runs
+from esprobe.store.training_writer import add_to_session, register_run
 from esprobe.tasks import DataSet, Task, load_task
 from esprobe.tasks.selection import past_the_end, select_problems
 from esprobe.training.health import Health

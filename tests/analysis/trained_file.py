@@ -10,7 +10,7 @@ from esprobe.records import Extent
 from esprobe.records.training import Iteration, Member
 from esprobe.spec import BASELINE_SEED, Condition, Problem, Prompt, Score
 from esprobe.store import NewRollout, RolloutWriter
-from esprobe.store.training import record_iteration, register_run
+from esprobe.store.training_writer import record_iteration, register_run
 from esprobe.trajectory import Trajectory, Update
 from tests.store.material import GREEDY, rollout
 

@@ -11,7 +11,7 @@ from esprobe.records import Extent
 from esprobe.records.training import Iteration, Member
 from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score
 from esprobe.store import NewRollout, RolloutWriter
-from esprobe.store.training import record_iteration, register_run
+from esprobe.store.training_writer import record_iteration, register_run
 from esprobe.store.writer import EngineTime
 from esprobe.trajectory import Trajectory, Update
 
