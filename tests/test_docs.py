@@ -168,7 +168,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_every_page_is_in_the_index() -> None:
-    assert set(re.findall(r"\]\((\w+\.md)\)", read("index.md"))) == set(PAGES) - {"index.md"}
+    assert set(re.findall(r"\]\(([\w-]+\.md)\)", read("index.md"))) == set(PAGES) - {"index.md"}
 
 
 # --- commands
