@@ -1,7 +1,8 @@
 """Training runs against selection among random perturbations, at equal rollouts on training problems."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +12,6 @@ from esprobe.analysis.details import value_codes
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.training_material import Load, Material, commands, materials
 from esprobe.analysis.training_spending import Populations
-from esprobe.analysis.training_steps import steps
 from esprobe.records import StoredCondition
 from esprobe.results.training_selection import (
     BestOf,
@@ -91,8 +91,7 @@ def _compared(store: RolloutStore, known: Sequence[StoredCondition], material: M
         test_problems=len(material.test),
         base=None if base is None else accuracy(base),
         trained=tuple(models.values()),
-        populations=populations.means(),
-        steps=steps(material.runs, material.iterations),
+        populations=tuple(replace(one, update=_update(material, one.iteration)) for one in populations.means()),
         perturbations=None if candidates is None else candidates.result(budgets.values()),
         budgets=tuple(budgets[number] for number in _shown(list(budgets))),
         judged=judged,
@@ -110,6 +109,13 @@ def _compared(store: RolloutStore, known: Sequence[StoredCondition], material: M
 
 def _trained(several: Sequence[Loaded], test: NDArray[np.int64]) -> Arm:
     return trained_arm(np.stack([one.solved(test) for one in several], axis=1))
+
+
+def _update(material: Material, iteration: int) -> tuple[tuple[str, float], ...]:
+    """By group of tensors, the relative size of the updates before an iteration, the mean of the runs."""
+    norms = [run.iterations[iteration].norms for run in material.runs]
+    groups = [group for group in norms[0] if all(one.get(group, (0.0, 0.0))[1] > 0 for one in norms)]
+    return tuple((group, math.fsum(one[group][0] / one[group][1] for one in norms) / len(norms)) for group in groups)
 
 
 def _n_of(material: Material, iteration: int) -> float:

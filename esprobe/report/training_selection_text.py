@@ -149,12 +149,10 @@ def _one(made: TrainingSelection) -> list[str]:
     if made.perturbations is not None:
         lines += [_perturbations(made.perturbations), ""]
     if made.populations:
-        lines += ["Populations on their training problems:", "", *markdown_table(_population_rows(made)), ""]
+        lines += [_POPULATIONS, "", *markdown_table(_population_rows(made)), ""]
     levels = list(_level_rows(made))
     if levels:
         lines += ["Levels on the same test problems:", "", *markdown_table([("level", "solved"), *levels]), ""]
-    if made.steps:
-        lines += [_COURSE, "", *markdown_table(_step_rows(made)), ""]
     lines += [" ".join(notes(made))]
     if made.commands:
         lines += ["", _why_more(made), "", "```sh", *map(plain, made.commands), "```"]
@@ -216,14 +214,25 @@ def _vote_rows(made: TrainingSelection) -> list[tuple[str, ...]]:
     return rows
 
 
+_POPULATIONS = (
+    "Populations on their training problems, iterations counted from 0, with the mean, the standard deviation and the "
+    "largest of their members' fitness (mean reward). An update is the norm of all that training has added to the "
+    "weights before it, over the norm of the base's weights:"
+)
+
+
 def _population_rows(made: TrainingSelection) -> list[tuple[str, ...]]:
     """The first population, those at powers of two, and the last."""
     last = made.populations[-1].iteration
-    rows: list[tuple[str, ...]] = [("population of iteration", "correct", "mean fitness", "standard deviation", "best")]
+    groups = list(dict.fromkeys(group for one in made.populations for group, _ in one.update))
+    updates = [f"update, {group}" for group in groups]
+    rows: list[tuple[str, ...]] = [("iteration", "correct", "fitness", "standard deviation", "best", *updates)]
     for one in made.populations:
         if one.iteration in (0, last) or one.iteration.bit_count() == 1:
             fitness = (f"{value:.4f}" for value in (one.fitness, one.spread, one.best))
-            rows.append((count(one.iteration), rate(one.accuracy), *fitness))
+            sizes = dict(one.update)
+            relative = (f"{100 * sizes[group]:.2f} %" if group in sizes else "" for group in groups)
+            rows.append((count(one.iteration), rate(one.accuracy), *fitness, *relative))
     return rows
 
 
@@ -234,22 +243,6 @@ def _perturbations(made: Perturbations) -> str:
         f"problems have a standard deviation of {100 * made.sd_between:.1f} points, the luck of finitely many problems "
         f"taken out: that is what there is to select."
     )
-
-
-_COURSE = (
-    "The course of training: fitness (mean reward) in the population of an iteration, counted from 0, and the size of "
-    "all updates before it, the norm of what they add to the weights over the norm of the base's weights:"
-)
-
-
-def _step_rows(made: TrainingSelection) -> list[tuple[str, ...]]:
-    groups = list(dict.fromkeys(group for step in made.steps for group, _ in step.update))
-    rows = [("iteration", "mean fitness", "best", "standard deviation", *(f"update, {group}" for group in groups))]
-    for step in made.steps:
-        sizes = dict(step.update)
-        cells = (f"{sizes[group]:.2%}".replace("%", " %") if group in sizes else "" for group in groups)
-        rows.append((count(step.iteration), f"{step.fitness:.4f}", f"{step.best:.4f}", f"{step.spread:.4f}", *cells))
-    return rows
 
 
 def _level_rows(made: TrainingSelection) -> Iterator[tuple[str, str]]:

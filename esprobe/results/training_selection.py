@@ -50,6 +50,8 @@ class PopulationMean:
         fitness: its mean reward.
         spread: standard deviation of its members' fitnesses.
         best: the largest of them.
+        update: by group of tensors, the norm of all updates before it over that of the base's weights; empty where that
+            is not recorded.
     """
 
     iteration: int
@@ -58,26 +60,7 @@ class PopulationMean:
     fitness: float
     spread: float
     best: float
-
-
-@dataclass(frozen=True)
-class Step:
-    """One iteration: how its population's fitness spread, and how large the updates before it were; mean of the runs.
-
-    Attributes:
-        iteration: from 0.
-        fitness: mean of the population.
-        best: highest fitness.
-        spread: standard deviation of fitness in the population.
-        update: by group of tensors, the norm of all updates so far over that of the base's weights; empty where that is
-            not recorded.
-    """
-
-    iteration: int
-    fitness: float
-    best: float
-    spread: float
-    update: tuple[tuple[str, float], ...]
+    update: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,7 +196,6 @@ class TrainingSelection:
         base: the base's greedy accuracy on the test problems; None if it is not stored.
         trained: evaluated models, by iteration.
         populations: by iteration.
-        steps: iterations 0, 1, 2, 4, ... and the last.
         perturbations: None if there are too few.
         budgets: powers of two of iterations, or the next evaluated ones, and the last.
         judged: the last evaluated iteration that both reached; None without one.
@@ -240,7 +222,6 @@ class TrainingSelection:
     base: Estimate | None
     trained: tuple[TrainedModel, ...]
     populations: tuple[PopulationMean, ...]
-    steps: tuple[Step, ...]
     perturbations: Perturbations | None
     budgets: tuple[Budget, ...]
     judged: Budget | None
