@@ -85,8 +85,11 @@ def _gain(made: TrainingSelection) -> str | None:
     budget = made.judged or (made.budgets[-1] if made.budgets else None)
     if budget is None or budget.gain is None or made.base is None:
         return None
-    gained = budget.gain.ci_low is not None and budget.gain.ci_low > 0
-    head = "Training gains accuracy on the test problems" if gained else "Training itself has not been shown to gain"
+    head = "Training itself has not been shown to gain"
+    if budget.gain.ci_low is not None and budget.gain.ci_low > 0:
+        head = "Training gains accuracy on the test problems"
+    elif budget.gain.ci_high is not None and budget.gain.ci_high < 0:
+        head = "Training loses accuracy on the test problems"
     return (
         f"{head}: from {_rate(made.base)} of the base, decoded greedily, to {_rate(budget.trained.accuracy)} after "
         f"{plural(budget.trained.iteration, 'iteration')}, {_gap(budget.gain)}"
