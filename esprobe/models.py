@@ -53,5 +53,6 @@ def find_lineage(model: str) -> Lineage | None:
         base_fingerprint=base["model_fingerprint"],
         dtype=base["dtype"],
         trajectory=trajectory_of(run, path).upto(iteration),
+        state=run.iterations[iteration].state if iteration < len(run.iterations) else None,
         snapshots=str(snapshots_of(path).absolute()),
     )

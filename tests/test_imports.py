@@ -21,8 +21,8 @@ ROOMS: dict[str, set[str]] = {
     "analysis": {"results", "stats", "store", "tasks", "records", "spec", "errors"},
     "results": {"stats", "records", "spec"},
     "training": {
-        *("sampling", "workers", "models", "store", "engines", "tasks", "es", "trajectory", "records", "spec"),
-        *("errors", "paths"),
+        *("sampling", "maintenance", "workers", "models", "store", "engines", "tasks", "es", "trajectory"),
+        *("records", "spec", "errors", "paths"),
     },
     "sampling": {
         *("workers", "models", "engines", "tasks", "store", "noise", "records", "spec", "errors", "paths", "defaults"),

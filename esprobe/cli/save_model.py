@@ -1,6 +1,7 @@
 """``save-model``: one perturbed or trained model as an ordinary checkpoint folder."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,7 @@ def save_model(
     from esprobe.doctor import refuse
     from esprobe.engines import TRANSFORMERS, identify
     from esprobe.engines.checkpoint import find_checkpoint
+    from esprobe.engines.lineage import check_state
     from esprobe.models import find_lineage
 
     lineage = find_lineage(model)
@@ -47,7 +49,10 @@ def save_model(
         touched, what = save_perturbed(checkpoint, perturbation, identity.dtype, out), "perturbed"
     else:
         snapshots = Path(lineage.snapshots)
-        touched, state = save_trained(checkpoint, lineage.trajectory, identity.dtype, out, snapshots, perturbation)
+        check = partial(check_state, model, lineage)
+        touched, state = save_trained(
+            checkpoint, lineage.trajectory, identity.dtype, out, snapshots, perturbation, check
+        )
         what = f"trained, digest of the update {state[:12]}"
     typer.echo(f"{model}{noised} ({identity.dtype}) written to {out}: {touched:,} scalars {what}")
 

@@ -27,6 +27,7 @@ class Lineage:
         base_fingerprint: its fingerprint.
         dtype: the dtype that it was trained in.
         trajectory: its training.
+        state: the digest of the accumulator that the file has for it; None if it has none.
         snapshots: folder of snapshots of the training, which may not exist.
     """
 
@@ -34,6 +35,7 @@ class Lineage:
     base_fingerprint: str
     dtype: str
     trajectory: Trajectory
+    state: str | None
     snapshots: str
 
 

@@ -41,6 +41,20 @@ def identify(engine: str, model: str, dtype: str, lineage: Lineage | None = None
     return replace(base, model=model, fingerprint=lineage.trajectory.fingerprint, lineage=lineage)
 
 
+def check_state(model: str, lineage: Lineage, state: str) -> None:
+    """Hold the weights of a trained model against what its training recorded of them.
+
+    Raises:
+        ModelError: they are others.
+    """
+    if lineage.state not in (None, state):
+        raise ModelError(
+            f"the updates of {model} lead to other weights here than in its training (digest {state[:12]}, recorded "
+            f"{str(lineage.state)[:12]}), so it would be another model; check the database with esprobe verify, and "
+            f"the files of {lineage.base}"
+        )
+
+
 def load(engine: str, identity: ModelIdentity, options: EngineOptions) -> Engine:
     """Load what ``identify`` found; a trained model has the weights of a checkpoint of it.
 
@@ -52,6 +66,7 @@ def load(engine: str, identity: ModelIdentity, options: EngineOptions) -> Engine
         return engine_class(engine).load(identity, options)
     base = ModelIdentity(lineage.base, lineage.base_fingerprint, identity.dtype)
     loaded = engine_class(engine).load(base, options)
-    loaded.evolve(lineage.trajectory, Path(lineage.snapshots), write=True)
+    state = loaded.evolve(lineage.trajectory, Path(lineage.snapshots), write=True)
+    check_state(identity.model, lineage, state)
     loaded.settle()
     return loaded

@@ -63,6 +63,7 @@ def save_trained(
     out: Path,
     snapshots: Path | None = None,
     perturbation: Perturbation | None = None,
+    check: Callable[[str], None] = lambda state: None,
 ) -> tuple[int, str]:
     """Write the model after a trajectory's updates, round_dtype(b + D), to the folder ``out``, all of it or nothing.
 
@@ -73,6 +74,7 @@ def save_trained(
         out: a folder that does not exist, or is empty.
         snapshots: a folder of accumulators to start from, as in ``Engine.evolve``.
         perturbation: noise to be added to the trained weights in the served dtype; None for none.
+        check: called with the digest of the state before the folder appears; what it raises is raised.
 
     Returns:
         Scalars trained or perturbed, tied copies not counted, and the digest of the state that ``Engine.evolve`` gives.
@@ -98,7 +100,8 @@ def save_trained(
             **({"perturbation": asdict(perturbation)} if perturbation else {}),
         }
         _write(checkpoint, dtype, folder, origin, change)
-    return _scalars(checkpoint, trained | noisy), state_digest(sums.items())
+        check(state := state_digest(sums.items()))
+    return _scalars(checkpoint, trained | noisy), state
 
 
 @contextmanager

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from esprobe.errors import StoreError
 from esprobe.es import Draw, coefficients, fitness, population, problems_of
 from esprobe.records.training import Iteration, TrainingRun
 from esprobe.store.reader import RolloutStore
-from esprobe.store.training import rewards, training_runs, trajectory_of
+from esprobe.store.training import rewards, training_runs
 
 Populations = dict[tuple[str, int], dict[bool, int]]
 """(run's digest, iteration) -> whether mirrored -> condition id."""
@@ -26,10 +25,11 @@ def rescored_runs(store: RolloutStore) -> dict[int, str]:
     return found
 
 
-def training(store: RolloutStore) -> Iterator[str]:
-    """Where a run's seeds, fitness, coefficients or digests differ from what recipe and rewards say, a sentence each.
+def training(store: RolloutStore, one_run: TrainingRun | None = None) -> Iterator[str]:
+    """Where a run's seeds, fitness or coefficients differ from what recipe and rewards say, a sentence each.
 
-    Runs whose rollouts have been scored by another scorer are left out, see ``rescored_runs``.
+    Of ``one_run`` or of all. Digests are held against updates whenever runs are read. Runs whose rollouts have been
+    scored by another scorer are left out, see ``rescored_runs``.
 
     Raises:
         StoreError: the tables of training runs cannot be read.
@@ -40,13 +40,9 @@ def training(store: RolloutStore) -> Iterator[str]:
         one = stored.condition
         if one.run is not None and one.iteration is not None:
             conditions.setdefault((one.run, one.iteration), {})[bool(one.mirrored)] = stored.id
-    for run in training_runs(store):
+    for run in training_runs(store) if one_run is None else (one_run,):
         for number, done in enumerate(run.iterations if run.id not in rescored else ()):
             yield from _iteration(store, run, number, done, conditions.get((run.digest, number), {}))
-        try:
-            trajectory_of(run, store.path)
-        except StoreError as err:
-            yield str(err)
 
 
 def _iteration(

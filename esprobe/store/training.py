@@ -159,4 +159,6 @@ def _run(
             raise StoreError(damaged(store.path, f"training run {id_} lacks iteration {len(found)}"))
         with parsed(store.path, f"iteration {number} of training run {id_}"):
             found.append(parsed_iteration(*columns))
-    return TrainingRun(id_, digest, model, recipe, tuple(found))
+    run = TrainingRun(id_, digest, model, recipe, tuple(found))
+    trajectory_of(run, store.path)  # raises if an update is not what its digest says
+    return run

@@ -57,6 +57,11 @@ class Iterations:
         self._evaluation = evaluation
 
     @property
+    def states(self) -> dict[str, str]:
+        """The digests of weights that earlier sessions recorded, by the digest of the trajectory that led to them."""
+        return {digest: done.state for digest, done in zip(self.trajectory.digests, self.run.iterations, strict=False)}
+
+    @property
     def finished(self) -> int:
         """Iterations whose update is stored."""
         return len(self.trajectory.updates)

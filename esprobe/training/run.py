@@ -27,7 +27,7 @@ from esprobe.training.iterations import Iterations
 from esprobe.training.job import TrainingJob, greedy_condition
 from esprobe.training.progress import RunProgress
 from esprobe.training.same_state import SameState
-from esprobe.training.stored_run import check_recipe, check_scorers
+from esprobe.training.stored_run import check_recipe, check_scorers, check_updates
 from esprobe.workers import provenance
 from esprobe.workers.start import start_pool
 from esprobe.workers.worker import WorkerFingerprint
@@ -146,6 +146,7 @@ class _Command:
         self._iterations = Iterations(job, run, greedy, store, training, evaluation)
         self._earlier = [one.id for one in store.conditions() if one.condition.run == run.digest]
         check_scorers(store, run, self._earlier)
+        check_updates(store, run)
         self._health = Health()
         for done in run.iterations[: job.iterations]:
             self._health.add(done.members, 0.0, job.sampling.max_tokens)
@@ -180,7 +181,8 @@ class _Command:
             snapshots=str(snapshots_of(self._store.path).absolute()),
         )
         expected = WorkerFingerprint.expected(self._greedy)
-        return SameState(start_pool(spec, job.pool, self._task, self._data, identity, expected, self._observer.warning))
+        pool = start_pool(spec, job.pool, self._task, self._data, identity, expected, self._observer.warning)
+        return SameState(pool, self._iterations.states)
 
     def draw(self, pool: SameState, stop: StopSignals) -> TrainingSummary:
         """Iterate, as one session, until the run is done or stopped.

@@ -19,9 +19,10 @@ class SameState:
         norms: the norms of its update, likewise.
     """
 
-    def __init__(self, pool: WorkerPool) -> None:
+    def __init__(self, pool: WorkerPool, states: Mapping[str, str]) -> None:
+        """Watch ``pool``; ``states`` are those that are known already, from earlier sessions."""
         self._pool = pool
-        self.states: dict[str, str] = {}
+        self.states = dict(states)
         self.norms: dict[str, Mapping[str, tuple[float, float]]] = {}
 
     @property

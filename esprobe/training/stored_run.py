@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from esprobe.errors import StoreError, UsageError
+from esprobe.maintenance.training_checks import training
 from esprobe.records.training import TrainingRun
 from esprobe.store import RolloutStore
+from esprobe.store.database import damaged
 
 
 def check_recipe(recipe: Mapping[str, Any], runs: Sequence[TrainingRun]) -> str | None:
@@ -30,6 +32,17 @@ def check_recipe(recipe: Mapping[str, Any], runs: Sequence[TrainingRun]) -> str 
         if closest is None or len(differing) < closest[0]:
             closest = len(differing), f"this is a new training run; it differs from run {run.id} in {words}"
     return closest[1] if closest is not None else None
+
+
+def check_updates(store: RolloutStore, run: TrainingRun) -> None:
+    """Refuse to go on where a stored update does not follow from the stored rewards.
+
+    Raises:
+        StoreError: the file is damaged, or was edited.
+    """
+    first = next(training(store, run), None)
+    if first is not None:
+        raise StoreError(damaged(store.path, first))
 
 
 def check_scorers(store: RolloutStore, run: TrainingRun, conditions: Sequence[int]) -> None:

@@ -175,6 +175,21 @@ class TestVerify:
         training = done.stdout[done.stdout.index("training:") : done.stdout.index("verdicts:")]
         assert done.returncode == 1 and found in training
 
+    def test_edited_rewards_are_never_gone_on_from(self, trained: Path) -> None:
+        with sqlite3.connect(trained) as connection:
+            connection.execute("UPDATE rollout SET reward = 1.1 WHERE seed = (SELECT max(seed) FROM rollout)")
+        done = run_esprobe(trained.parent, *scripted(trained.parent, "--iterations", 7, "--db", "es.db"))
+        assert done.returncode == 1 and "rewards give fitness" in done.stderr
+        assert len(iterations(trained)) == 5
+
+    def test_no_reader_takes_a_changed_update(self, trained: Path) -> None:
+        with sqlite3.connect(trained) as connection:
+            connection.execute("UPDATE iteration SET trajectory = 'x' || trajectory WHERE iteration = 3")
+        for command in (["passk"], ["report", "--output", "r.md"], ["status"], ["merge", "es.db", "--into", "m.db"]):
+            where = [] if command[0] == "merge" else ["--db", "es.db"]
+            done = run_esprobe(trained.parent, *command, *where)
+            assert done.returncode == 1 and "iteration 3" in done.stderr, command
+
     def test_a_changed_update_is_never_gone_on_from(self, trained: Path) -> None:
         with sqlite3.connect(trained) as connection:
             connection.execute("UPDATE iteration SET members = replace(members, '0.', '0.0') WHERE iteration = 2")

@@ -1,6 +1,8 @@
 """Models that a run leads to, in every command that takes a model: the bundled model on the transformers engine."""
 
 import hashlib
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,19 @@ def test_a_damaged_snapshot_changes_nothing(folder: Path) -> None:
     assert run_esprobe(folder, "save-model", "clean", "--model", "es.db:1").returncode == 0
     assert run_esprobe(folder, "save-model", "again", "--model", "es.db:1@3").returncode == 0
     assert weights(folder / "clean") == weights(folder / "again")
+
+
+def test_other_weights_than_those_of_the_training_are_refused(folder: Path) -> None:
+    """What is recorded of iteration 1's weights is changed, as if they had been others in the training."""
+    shutil.copy(folder / "es.db", folder / "other.db")
+    with sqlite3.connect(folder / "other.db") as connection:
+        connection.execute("UPDATE iteration SET state = 'f' || substr(state, 2) WHERE iteration = 1")
+    connection.close()
+    for command in (["save-model", "x"], ["doctor"]):
+        done = run_esprobe(folder, *command, "--model", "other.db:1@1")
+        assert done.returncode == 1 and "other weights" in done.stderr
+    assert not (folder / "x").exists()
+    assert run_esprobe(folder, "save-model", "y", "--model", "other.db:1@2").returncode == 0
 
 
 @pytest.mark.parametrize(
