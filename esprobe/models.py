@@ -11,6 +11,16 @@ from esprobe.store.training import snapshots_of, training_runs, trajectory_of
 _TRAINED = re.compile(r"(?P<database>.+):(?P<run>[0-9]{1,9}|[0-9a-f]{8,64})(?:@(?P<iteration>[0-9]{1,9}))?")
 
 
+_FEWEST_DIGITS = 8
+"""Digits of a run's digest that name it; fewer are its number."""
+
+
+def _beside(database: Path, base: str) -> str:
+    """The base's name; a folder that is not below the current one is looked for beside the database."""
+    there = database.parent / base
+    return str(there) if not Path(base).exists() and there.is_dir() else base
+
+
 def find_lineage(model: str) -> Lineage | None:
     """How the model called ``model`` was trained; None if the name is not that of a trained model.
 
@@ -24,6 +34,8 @@ def find_lineage(model: str) -> Lineage | None:
     """
     named = _TRAINED.fullmatch(model)
     if named is None or Path(model).exists():
+        if ".db:" in model and not Path(model).exists():
+            raise UsageError(f"--model {model} is not FILE:RUN@ITERATION with a run's number, such as es.db:1@500")
         return None
     path = Path(named["database"])
     if not path.is_file():
@@ -36,7 +48,8 @@ def find_lineage(model: str) -> Lineage | None:
     with RolloutStore.open(path) as store:
         runs = training_runs(store)
     matching = [run for run in runs if str(run.id) == named["run"]]
-    matching = matching or [run for run in runs if run.digest.startswith(named["run"])]
+    if not matching and len(named["run"]) >= _FEWEST_DIGITS:
+        matching = [run for run in runs if run.digest.startswith(named["run"])]
     if len(matching) != 1:
         known = ", ".join(f"{run.id} ({len(run.iterations):,} iterations)" for run in runs) or "none"
         raise ModelError(f"{path} has no training run {named['run']}; it has: {known}")
@@ -49,7 +62,8 @@ def find_lineage(model: str) -> Lineage | None:
         )
     base = run.recipe["base"]
     return Lineage(
-        base=run.model,
+        name=f"{path.name}:{run.id}@{iteration}",
+        base=_beside(path, run.model),
         base_fingerprint=base["model_fingerprint"],
         dtype=base["dtype"],
         trajectory=trajectory_of(run, path).upto(iteration),

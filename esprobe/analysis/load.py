@@ -141,6 +141,9 @@ def load(store: RolloutStore, chosen: Sequence[StoredCondition]) -> list[Loaded]
 
 def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> ConditionResult:
     plan = planned_extent(store.extents(one.id), one.correctness)
+    if plan is not None and not one.kind.is_listed:  # seeds of a population are hashed, so its extent is a number only
+        planned = plan.extent.problems * plan.extent.samples
+        plan = replace(plan, planned=planned, missing=max(planned - store.totals(one.id).rollouts, 0))
     if ks is not None and one.outcomes.problems:
         check_ks(ks, one)
     totals = store.totals(one.id)

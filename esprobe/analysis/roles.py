@@ -1,7 +1,7 @@
 """Which model of a database is the base and which the trained one: as named, or as recorded in the file."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from esprobe.errors import UsageError
 from esprobe.records import StoredCondition
@@ -47,7 +47,7 @@ def find_roles(
     """
     models = models_of(chosen)
     if base is not None or trained is not None:
-        return _named(models, base, trained)
+        return _named(store, models, base, trained)
     recorded = made_from(store)
     if (found := _of_a_run(store, chosen, models, recorded)) is not None:
         return found
@@ -61,19 +61,30 @@ def find_roles(
 def _of_a_run(
     store: RolloutStore, chosen: Sequence[StoredCondition], models: Sequence[Model], recorded: Mapping[str, str]
 ) -> Roles | None:
-    """The base of a training run and its last model, if all trained models are of one run; None if that is not so.
+    """The base of a training run and its last model; None without a run, or with runs of several recipes.
 
-    The last one from which rollouts were sampled, or if there is none, the last one.
+    The last one from which rollouts were sampled, or if there is none, the last one. Of runs that differ in the seed
+    alone the first counts.
     """
     run_of = trained_models(store)
     trained = [model for model in models if model.fingerprint in run_of]
-    if len({run_of[model.fingerprint][0] for model in trained}) != 1:
+    if not trained:
         return None
+    first = min(run_of[model.fingerprint][0] for model in trained)
+    if not _are_replicates(store, {run_of[model.fingerprint][0] for model in trained}):
+        return None
+    trained = [model for model in trained if run_of[model.fingerprint][0] == first]
     sampled = {one.condition.model_fingerprint for one in chosen if one.condition.kind.is_sampled}
     candidates = [model for model in trained if model.fingerprint in sampled] or trained
     last = max(candidates, key=lambda model: run_of[model.fingerprint][1])
     base = next((model for model in models if model.fingerprint == recorded[last.fingerprint]), None)
     return None if base is None else Roles(base, last)
+
+
+def _are_replicates(store: RolloutStore, ids: Collection[int]) -> bool:
+    """Whether training runs differ in the seed alone."""
+    recipes = [{k: v for k, v in run.recipe.items() if k != "seed"} for run in training_runs(store) if run.id in ids]
+    return all(recipe == recipes[0] for recipe in recipes)
 
 
 def models_of(conditions: Sequence[StoredCondition]) -> list[Model]:
@@ -96,15 +107,25 @@ def _unclear(store: RolloutStore, models: Sequence[Model]) -> UnclearRoles | Non
         if architecture := engines.get(model.fingerprint, {}).get("architecture"):
             by_architecture.setdefault(str(architecture), []).append(model)
     alike = [model for group in by_architecture.values() if len(group) > 1 for model in group]
+    if not alike and any(model.fingerprint in trained_models(store) for model in models):
+        alike = list(models)
     return UnclearRoles(tuple(alike)) if alike else None
 
 
-def _named(models: Sequence[Model], base: str | None, trained: str | None) -> Roles:
-    first = None if base is None else _model(models, "--base", base)
-    second = None if trained is None else _model(models, "--trained", trained)
+def _named(store: RolloutStore, models: Sequence[Model], base: str | None, trained: str | None) -> Roles:
+    first = None if base is None else _model(store, models, "--base", base)
+    second = None if trained is None else _model(store, models, "--trained", trained)
     if first is None or second is None:
         given, missing = ("--trained", "--base") if first is None else ("--base", "--trained")
         others = [model for model in models if model not in (first, second)]
+        recorded = made_from(store)
+        related = [
+            model
+            for model in others
+            if (first is None and second is not None and recorded.get(second.fingerprint) == model.fingerprint)
+            or (first is not None and recorded.get(model.fingerprint) == first.fingerprint)
+        ]
+        others = related if len(related) == 1 else others
         if len(others) != 1:
             raise UsageError(
                 f"with {given} alone it is clear which model has the other role only where there are two models; add "
@@ -119,11 +140,13 @@ def _named(models: Sequence[Model], base: str | None, trained: str | None) -> Ro
     return Roles(first, second)
 
 
-def _model(models: Sequence[Model], option: str, name: str) -> Model:
+def _model(store: RolloutStore, models: Sequence[Model], option: str, name: str) -> Model:
     """The one model of a name, of a tail of one, or of the first digits of a fingerprint."""
     wanted = _parts(name)
     matching = [model for model in models if model.name == name]
     matching = matching or [model for model in models if wanted and _parts(model.name)[-len(wanted) :] == wanted]
+    if not matching and (fingerprint := _of_run(store, name)) is not None:
+        matching = [model for model in models if model.fingerprint == fingerprint]
     if not matching and len(name) >= FEWEST_DIGITS:
         matching = [model for model in models if model.fingerprint.startswith(name)]
     if len(matching) == 1:
@@ -134,6 +157,16 @@ def _model(models: Sequence[Model], option: str, name: str) -> Model:
             f"fingerprint: {listed(matching)}"
         )
     raise UsageError(f"{option} {name} is no model of these conditions, so it has no role; there are: {listed(models)}")
+
+
+def _of_run(store: RolloutStore, name: str) -> str | None:
+    """The fingerprint of ``FILE:RUN@ITERATION`` in this file, whatever it is called; None if it is no such name."""
+    named = re.fullmatch(r".+:(\d+)(?:@(\d+))?", name)
+    if named is None:
+        return None
+    places = {place: fingerprint for fingerprint, place in trained_models(store).items() if place[0] == int(named[1])}
+    last = max(places, default=None)
+    return places.get(last if named[2] is None or last is None else (last[0], int(named[2]))) if last else None
 
 
 def _parts(name: str) -> list[str]:

@@ -13,6 +13,7 @@ from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.training_material import Load, Material, commands, materials
 from esprobe.analysis.training_spending import Populations
 from esprobe.records import StoredCondition
+from esprobe.results.recipe_words import recipe_words
 from esprobe.results.training_selection import (
     BestOf,
     Budget,
@@ -86,7 +87,9 @@ def _compared(store: RolloutStore, known: Sequence[StoredCondition], material: M
         alpha=recipe["alpha"],
         population=recipe["population"],
         problems_per_iteration=recipe["problems_per_iteration"],
+        parameters=recipe_words(recipe, seed=False),
         iterations=material.iterations,
+        longest=max(len(run.iterations) for run in material.runs),
         training_problems=len(material.training),
         test_problems=len(material.test),
         base=None if base is None else accuracy(base),

@@ -215,12 +215,13 @@ def as_table(document: dict[str, Any], columns: int) -> str:
 
 
 def _training_line(run: dict[str, Any]) -> str:
+    from esprobe.results.recipe_words import recipe_words
     from esprobe.safe_text import plain
 
     recipe, means = run["recipe"], run["mean_fitness"]
     line = (
-        f"training run {run['id']} of {plain(run['model'])} (sigma {recipe['sigma']:g}, alpha {recipe['alpha']:g}, "
-        f"population {recipe['population']:,}, seed {recipe['seed']}): {run['iterations']:,} iterations"
+        f"training run {run['id']} of {plain(run['model'])} ({recipe_words(recipe)}): "
+        f"{run['iterations']:,} iteration{'s' * (run['iterations'] != 1)}"
     )
     if run["begun"]:
         line += f" and {run['begun']:,} of {run['rollouts_per_iteration']:,} rollouts of the next"

@@ -23,6 +23,7 @@ class Lineage:
     """How a trained model came from another one.
 
     Attributes:
+        name: how people name the trained model.
         base: name of the model that was trained.
         base_fingerprint: its fingerprint.
         dtype: the dtype that it was trained in.
@@ -31,6 +32,7 @@ class Lineage:
         snapshots: folder of snapshots of the training, which may not exist.
     """
 
+    name: str
     base: str
     base_fingerprint: str
     dtype: str

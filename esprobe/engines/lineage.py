@@ -31,14 +31,20 @@ def identify(engine: str, model: str, dtype: str, lineage: Lineage | None = None
             f"{model} was trained in {lineage.dtype}, and its updates give another model in {dtype}; leave --dtype "
             f"out, or use --dtype {lineage.dtype}"
         )
-    base = found.identify(lineage.base, lineage.dtype)
+    try:
+        base = found.identify(lineage.base, lineage.dtype)
+    except ModelError as err:
+        raise ModelError(
+            f"{model} was trained from {lineage.base!r}, which cannot be found or used here: {err}. A relative folder "
+            f"is looked for from the current folder, then beside the database"
+        ) from err
     if base.fingerprint != lineage.base_fingerprint:
         raise ModelError(
             f"{model} was trained from {lineage.base}, whose files have changed since (fingerprint "
             f"{lineage.base_fingerprint[:12]} then, {base.fingerprint[:12]} now), so the same updates would give "
             f"another model; restore the files of {lineage.base}"
         )
-    return replace(base, model=model, fingerprint=lineage.trajectory.fingerprint, lineage=lineage)
+    return replace(base, model=lineage.name, fingerprint=lineage.trajectory.fingerprint, lineage=lineage)
 
 
 def check_state(model: str, lineage: Lineage, state: str) -> None:

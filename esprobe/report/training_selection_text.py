@@ -119,6 +119,11 @@ def notes(made: TrainingSelection) -> Iterator[str]:
     else:
         runs = f"{len(made.runs)} runs that differ in --seed alone"
         yield f"Accuracies of training are means of {runs}, and intervals count their spread."
+    if made.longest > made.iterations:
+        yield (
+            f"The runs are shown up to iteration {count(made.iterations)}, which all have finished; the longest has "
+            f"{count(made.longest)}."
+        )
     if made.perturbations is not None and made.perturbations.sigma != made.sigma:
         yield (
             f"The perturbations have sigma {made.perturbations.sigma:g}, and the populations {made.sigma:g}, of which "
@@ -165,7 +170,7 @@ def _one(made: TrainingSelection) -> list[str]:
 def _what_ran(made: TrainingSelection) -> str:
     return (
         f"ES on {markdown(made.model)}: {plural(made.iterations, 'iteration')} of {count(made.population)} members on "
-        f"{plural(made.problems_per_iteration, 'problem')} each, sigma {made.sigma:g}, alpha {made.alpha:g}."
+        f"{plural(made.problems_per_iteration, 'problem')} each ({markdown(made.parameters)})."
     )
 
 

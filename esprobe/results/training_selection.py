@@ -190,7 +190,9 @@ class TrainingSelection:
         alpha: the learning rate.
         population: members of an iteration.
         problems_per_iteration: training problems of an iteration.
+        parameters: of the recipe, in words, without the seed.
         iterations: finished by every run.
+        longest: finished by the run that has most.
         training_problems: how many there are.
         test_problems: how many; 0 if no trained model was evaluated on any.
         base: the base's greedy accuracy on the test problems; None if it is not stored.
@@ -216,7 +218,9 @@ class TrainingSelection:
     alpha: float
     population: int
     problems_per_iteration: int
+    parameters: str
     iterations: int
+    longest: int
     training_problems: int
     test_problems: int
     base: Estimate | None

@@ -33,12 +33,12 @@ class Health:
             cut_off: share of its completions that were cut off.
             max_tokens: where.
         """
-        number = len(self.means)
+        number = len(self.means) + 1
         self.means.append(fitness([member.fitness for member in members]))
         found = {}
         if len({member.fitness for member in members}) == 1:
             found["spread"] = (
-                f"all {len(members)} members of iteration {number} have the same fitness "
+                f"all {len(members)} members of iteration {number:,} have the same fitness "
                 f"({self.means[-1]:.4g}), so its update is zero: the noise is too weak to change any answer, or so "
                 f"strong that no answer is right; try a larger --sigma or more --problems-per-iteration in the first "
                 f"case, a smaller --sigma in the second"

@@ -161,12 +161,13 @@ class _Command:
     def summary(self, outcome: Outcome, drawn: int) -> TrainingSummary:
         """The command's result after it has drawn ``drawn`` rollouts."""
         made = self._iterations
-        return TrainingSummary(outcome, made.run.id, made.finished, self._job.iterations, drawn)
+        finished = min(made.finished, self._job.iterations)
+        return TrainingSummary(outcome, made.run.id, finished, self._job.iterations, drawn)
 
     def start_pool(self) -> SameState:
         """The worker pool, which the caller has to enter."""
         job, identity, run = self._job.sampling, self._identity, self._iterations.run
-        if finished := self._iterations.finished:
+        if finished := min(self._iterations.finished, self._job.iterations):
             self._observer.notice(
                 f"resuming training run {run.id}: {finished:,} of {self._job.iterations:,} iterations stored"
             )
@@ -227,7 +228,8 @@ class _Command:
     ) -> Loop | None:
         """The sampling loop over what an iteration lacks; None if it lacks nothing."""
         plan = self._iterations.plan(number)
-        progress.begin(number, plan.stored + (self._iterations.population if number < self._iterations.finished else 0))
+        drawn_before = number < min(self._iterations.finished, self._job.iterations)
+        progress.begin(number, plan.stored + (self._iterations.population if drawn_before else 0))
         if not plan.has_work:
             return None
         add_to_session(self._store, session_id, self._iterations.extents(number, plan))
@@ -252,10 +254,10 @@ class _Command:
             return False
         evaluated = ""
         if plan.is_evaluated:
-            evaluated = f"; {made.accuracy(number):.1%} of {len(self._problems.evaluation):,} evaluation problems"
+            evaluated = f"{made.accuracy(number):.1%} of {len(self._problems.evaluation):,} evaluation problems"
         if number < made.finished or number == self._job.iterations:
             if evaluated and plan.condition_ids & set(self.conditions):
-                self._observer.notice(f"after {number:,} iterations{evaluated}")
+                self._observer.notice(f"after {number:,} iteration{'s' * (number != 1)} the model solves {evaluated}")
             return True
         if (state := pool.states.get(made.trajectory.digest)) is None:
             return False  # stopped before a worker had brought its weights there
@@ -264,7 +266,8 @@ class _Command:
         scores = [member.fitness for member in done.members]
         self._observer.notice(
             f"iteration {number + 1:,} of {self._job.iterations:,}: fitness mean {fitness(scores):.4f}, best "
-            f"{max(scores):.4f}, sd {statistics.pstdev(scores):.4f}{evaluated}"
+            f"{max(scores):.4f}, sd {statistics.pstdev(scores):.4f}"
+            + (f"; the model before it solves {evaluated}" if evaluated else "")
         )
         for warning in self._health.add(done.members, cut_off, self._job.sampling.max_tokens):
             self._observer.warning(warning)

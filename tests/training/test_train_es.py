@@ -70,6 +70,13 @@ class TestRun:
         assert {f"es.db:1@{number}" for number in (1, 2, 3, 4, 5)} < models
         assert len(iterations(trained)) == 5
 
+    def test_fewer_iterations_than_there_are(self, trained: Path) -> None:
+        command = scripted(trained.parent, "--iterations", 3, "--db", "es.db")
+        command[command.index("--eval-every") + 1] = 1
+        done = run_esprobe(trained.parent, *command)
+        assert done.returncode == 0 and "3 of 3 iterations stored" in done.stdout
+        assert "3 of 3 iterations stored" in done.stderr and "(125" not in done.stderr
+
     def test_antithetic_pairs(self, tmp_path: Path) -> None:
         assert (
             run_esprobe(tmp_path, *scripted(tmp_path, "--iterations", 2, "--antithetic", "--db", "a.db")).returncode
@@ -127,6 +134,26 @@ class TestReading:
         assert "es.db:1@5" in shown and "es.db:1@4" not in shown and "iteration" not in shown
         asked = run_esprobe(trained.parent, "passk", "--db", "es.db", "--condition", "training").stdout
         assert "iteration 4" in asked
+        (missing,) = {line.split("|")[2].strip() for line in asked.splitlines() if line.startswith("|  missing")}
+        assert missing == "0"
+
+    def test_of_replicates_the_first_is_the_trained_model(self, trained: Path) -> None:
+        folder = trained.parent
+        assert run_esprobe(folder, *scripted(folder, "--iterations", 5, "--seed", 43, "--db", "es.db")).returncode == 0
+        compared = run_esprobe(folder, "compare", "--db", "es.db")
+        assert compared.returncode == 0 and "the trained model es.db:1@5" in compared.stdout, compared.stderr
+        copy = run_esprobe(folder, "backup", "other.db", "--db", "es.db")
+        assert copy.returncode == 0, copy.stderr
+        named = run_esprobe(folder, "compare", "--db", "other.db", "--trained", "other.db:2@5")
+        assert named.returncode == 0 and "the trained model es.db:2@5" in named.stdout, named.stderr
+
+    def test_runs_of_several_recipes_need_names(self, trained: Path) -> None:
+        folder = trained.parent
+        more = scripted(folder, "--iterations", 1, "--shaping", "rank", "--db", "es.db")
+        assert run_esprobe(folder, *more).returncode == 0
+        done = run_esprobe(folder, "compare", "--db", "es.db")
+        assert done.returncode == 2 and "--base" in done.stderr
+        assert "shaping rank" in " ".join(run_esprobe(folder, "status", "--db", "es.db").stdout.split())
 
     def test_a_file_with_populations_alone(self, tmp_path: Path) -> None:
         command = scripted(tmp_path, "--iterations", 1, "--db", "p.db")

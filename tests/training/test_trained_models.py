@@ -111,6 +111,8 @@ def test_other_weights_than_those_of_the_training_are_refused(folder: Path) -> N
     [
         ("es.db:1@4", "has 3 iterations"),
         ("es.db:2", "no training run 2; it has: 1"),
+        *((f"es.db:{digit}@1", f"no training run {digit}") for digit in range(2, 10)),
+        ("es.db:1@x", "FILE:RUN@ITERATION"),
         ("gone.db:1@2", "there is no such file"),
     ],
 )
@@ -119,6 +121,17 @@ def test_names_that_lead_nowhere(folder: Path, name: str, message: str) -> None:
         done = run_esprobe(folder, *command, "--model", name)
         assert done.returncode in (1, 2) and message in done.stderr
     assert not (folder / "x.db").exists()
+
+
+def test_a_base_beside_the_database_is_found_from_anywhere(folder: Path, tmp_path: Path) -> None:
+    assert run_esprobe(folder, "save-model", "near", "--model", "tiny", "--sigma", 0.001, "--seed", 1).returncode == 0
+    few = [*TRAIN[3:9], "--population", 2, "--iterations", 1, "--eval-every", 0, "--max-tokens", 8]
+    assert run_esprobe(folder, "train-es", "--model", "near", *few, "--db", "near.db").returncode == 0
+    saved = run_esprobe(tmp_path, "save-model", "out", "--model", f"{folder}/near.db:1")
+    assert saved.returncode == 0, saved.stderr
+    (folder / "near").rename(folder / "moved")
+    lost = run_esprobe(folder, "save-model", "lost", "--model", "near.db:1")
+    assert lost.returncode == 1 and "near.db:1 was trained from" in lost.stderr
 
 
 def test_another_dtype_is_another_model(folder: Path) -> None:
