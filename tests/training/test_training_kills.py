@@ -22,7 +22,7 @@ TRAIN = [
 ]
 
 
-def struck(command: list[object], folder: Path, after: int, dice: random.Random) -> tuple[int, bool]:
+def struck(command: list[object], folder: Path, after: int, pause_s: float, dice: random.Random) -> tuple[int, bool]:
     """Run the command and kill it, or one of its workers first, once it has stored ``after`` more rollouts.
 
     Returns its exit code, and whether a worker was killed.
@@ -37,12 +37,12 @@ def struck(command: list[object], folder: Path, after: int, dice: random.Random)
         of_worker = bool(workers) and dice.random() < 0.6 and process.poll() is None
         if of_worker:
             os.kill(dice.choice(workers), signal.SIGKILL)
-            time.sleep(dice.uniform(0, 8))  # it may have been started again, or not yet
+            time.sleep(dice.uniform(0, pause_s))  # it may have been started again, or not yet
         process.kill()
         return process.wait(), of_worker
 
 
-def survive(command: list[object], kills: int, after: int, folder: Path, seed: int) -> tuple[int, int]:
+def survive(command: list[object], kills: int, after: int, pause_s: float, folder: Path, seed: int) -> tuple[int, int]:
     """Kill and resume with one and two workers in turn; the database must equal that of a run left in peace.
 
     Returns:
@@ -51,7 +51,7 @@ def survive(command: list[object], kills: int, after: int, folder: Path, seed: i
     dice, done, of_workers = random.Random(seed), 0, 0
     while done < kills:
         more = [*command, "--workers", 1 + done % 2, "--db", "struck.db"]
-        code, worker = struck(more, folder, dice.randint(0, after), dice)
+        code, worker = struck(more, folder, dice.randint(0, after), pause_s, dice)
         assert code == -signal.SIGKILL, f"it was complete after {done} kills: more iterations are needed"
         done += 1
         of_workers += worker
@@ -68,13 +68,13 @@ def survive(command: list[object], kills: int, after: int, folder: Path, seed: i
 
 @pytest.mark.slow
 def test_a_few_kills(tmp_path: Path) -> None:
-    kills, _ = survive(scripted(tmp_path, "--iterations", 800), 4, 2000, tmp_path, seed=3)
+    kills, _ = survive(scripted(tmp_path, "--iterations", 1500), 4, 2000, 0.3, tmp_path, seed=3)
     assert kills == 4
 
 
 @pytest.mark.storm
 def test_twenty_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kills, of_workers = survive([*TRAIN[:10], "90", *TRAIN[11:]], 20, 400, tmp_path, seed=5)
+    kills, of_workers = survive([*TRAIN[:10], "90", *TRAIN[11:]], 20, 400, 8.0, tmp_path, seed=5)
     for name in ("struck", "peaceful"):
         saved = run_esprobe(tmp_path, "save-model", name, "--model", f"{name}.db:1@90")
         assert saved.returncode == 0, saved.stderr
