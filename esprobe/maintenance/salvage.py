@@ -35,6 +35,8 @@ class SalvagedCondition:
         kept: rollouts in the new database.
         recorded: rollouts that the damaged file had, by its own count; None if that is lost.
         corrected: rollouts whose stored verdict was not the one that their scorer gives their text.
+        recorded_tokens: their tokens, by its own count; None if that is lost.
+        kept_tokens: tokens of the rollouts in the new database.
         is_whole: whether the kept rollouts match the sums recorded before the damage, so that none is missing or wrong.
     """
 
@@ -42,7 +44,18 @@ class SalvagedCondition:
     kept: int
     recorded: int | None
     corrected: int
+    recorded_tokens: int | None
+    kept_tokens: int
     is_whole: bool
+
+    @property
+    def has_wrong_tokens(self) -> bool:
+        """Whether the lost rollouts cannot make up for the difference in tokens: a count, or the sum, has changed."""
+        if self.recorded is None or self.recorded_tokens is None:
+            return False
+        lost, missing = max(self.recorded - self.kept, 0), self.recorded_tokens - self.kept_tokens
+        most = self.condition.condition.max_tokens  # 0 if imported: not known
+        return missing < 0 or (not lost and missing > 0) or (most > 0 and missing > lost * most)
 
 
 @dataclass(frozen=True)
@@ -170,6 +183,8 @@ class _Salvage:
             kept=totals.rollouts,
             recorded=None if recorded is None else recorded.rollouts,
             corrected=self._corrected[stored.id],
+            recorded_tokens=None if recorded is None else recorded.tokens,
+            kept_tokens=totals.tokens,
             is_whole=recorded is not None and _sums(recorded) == _sums(totals),
         )
 

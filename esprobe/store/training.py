@@ -126,14 +126,30 @@ def rewards(store: RolloutStore, condition_id: int) -> list[Reward]:
 def seed_totals(
     store: RolloutStore, condition_id: int, problem_ids: Collection[int] | None = None
 ) -> dict[int, SeedTotals]:
-    """Sums over a condition's rollouts by seed, which names one model; with ``problem_ids`` over those problems."""
+    """Sums over a condition's rollouts by seed, which names one model; with ``problem_ids`` over those problems.
+
+    Raises:
+        StoreError: counts or tokens of the condition differ from the recorded ones: the file is damaged.
+    """
     query = (
         "SELECT seed, count(*), sum(reward), sum(correct), sum(token_count) FROM rollout WHERE condition_id = ?1 "
         "AND (?2 IS NULL OR problem_id IN (SELECT value FROM json_each(?2))) GROUP BY seed"
     )
     chosen = None if problem_ids is None else json.dumps(list(problem_ids))
-    with store.reading() as connection:
+    with store.snapshot(), store.reading() as connection:
+        _check_sums(store, connection, condition_id)
         return {seed: SeedTotals(*row) for seed, *row in connection.execute(query, (condition_id, chosen))}
+
+
+def _check_sums(store: RolloutStore, connection: Connection, condition_id: int) -> None:
+    query = (
+        "SELECT count(*), coalesce(sum(correct), 0), coalesce(sum(token_count), 0) FROM rollout WHERE condition_id = ?"
+    )
+    recorded = store.totals(condition_id)
+    found = connection.execute(query, (condition_id,)).fetchone()
+    if found != (recorded.rollouts, recorded.correct, recorded.tokens):
+        reason = f"the rollouts of condition {condition_id} do not match their recorded totals"
+        raise StoreError(damaged(store.path, reason))
 
 
 def stored_keys(store: RolloutStore, condition_id: int, seeds: Collection[int]) -> set[tuple[int, int]]:

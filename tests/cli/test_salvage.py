@@ -18,6 +18,7 @@ from esprobe.store import RolloutStore
 from tests.conftest import Run, run_process
 from tests.sampling.kills import hear_hangups, running, stored
 from tests.sampling.material import ANSWER, invoke, query, rows, write_data, write_script
+from tests.store.material import shell
 
 PROBLEMS = 60
 
@@ -89,6 +90,26 @@ def test_what_lies_on_whole_pages_is_kept_and_the_rest_is_owed(sound: Path, tmp_
     for arm in ARMS:
         assert invoke(*arm, *sampling(sound.parent), "--db", new).code == 0
     assert rows(new) == rows(sound)
+
+
+@pytest.mark.parametrize("broken", [0, 2])
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("DROP TRIGGER rollout_changed", "UPDATE rollout SET token_count = 99999 WHERE completion_id = 30"),
+        ("UPDATE totals SET tokens = tokens + 99999 WHERE condition_id = 2",),
+    ],
+    ids=["a count", "the sum"],
+)
+def test_changed_tokens_are_told(sound: Path, tmp_path: Path, change: tuple[str, ...], broken: int) -> None:
+    path = Path(shutil.copy(sound, tmp_path / "x.db"))
+    shell(path, *change)
+    overwrite(path, pages(path, "completion")[-1 : -1 - broken : -1])
+    _, err = salvaged(path, tmp_path / "new.db")
+    assert err.count("do not trust the token figures") == 1
+    before, quiet = Path(shutil.copy(sound, tmp_path / "y.db")), tmp_path / "quiet.db"
+    overwrite(before, pages(before, "completion")[-1 : -1 - broken : -1])
+    assert "token" not in salvaged(before, quiet)[1]
 
 
 def lost_with(path: Path, broken: set[int]) -> int:
