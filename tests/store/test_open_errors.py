@@ -89,6 +89,30 @@ def test_a_file_of_another_kind_is_left_untouched(tmp_path: Path, access: Access
 
 @either
 @pytest.mark.parametrize(
+    ("first", "content"),
+    [(0, bytes(4096)), (3, b"?"), (16, b"\x13"), (47, b"\xff"), (103, b"\0\0"), (100, bytes(28_000))],
+    ids=["no beginning", "name", "page size", "format", "no rows", "no list of tables"],
+)
+def test_a_database_whose_beginning_is_damaged_is_sent_to_salvage(
+    tmp_path: Path, access: Access, first: int, content: bytes
+) -> None:
+    path = tmp_path / "x.db"
+    script, data = write_script(tmp_path / "s.json", " no", "a long text " * 20), write_data(tmp_path / "d.json", 10)
+    words = ["--engine", "scripted", "--model", script, "--data", data, "--problems", "0:10", "--samples", 20]
+    assert invoke("sample-temp", "-t", 1, *words, "--db", path).code == 0
+    expected = rows(path)
+    with path.open("r+b") as file:
+        file.seek(first)
+        file.write(content)
+    before = path.read_bytes()
+    assert f"esprobe salvage {path} --into" in refusal(access, path)
+    assert path.read_bytes() == before
+    assert invoke("salvage", path, "--into", tmp_path / "new.db").code == 0
+    assert rows(tmp_path / "new.db") == expected
+
+
+@either
+@pytest.mark.parametrize(
     "statements",
     [
         ["CREATE TABLE rollout (id)"],
