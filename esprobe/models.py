@@ -5,6 +5,7 @@ from pathlib import Path
 
 from esprobe.engines import Lineage
 from esprobe.errors import ModelError, UsageError
+from esprobe.paths import kind_of
 from esprobe.store import RolloutStore
 from esprobe.store.training import snapshots_of, training_runs, trajectory_of
 
@@ -19,14 +20,15 @@ def find_lineage(model: str) -> Lineage | None:
 
     Raises:
         ModelError: the file has no such run or iteration.
+        PathError: a folder on the way to the file may not be entered.
         StoreError: the file cannot be read.
         UsageError: the name has that form, and there is no such file.
     """
     named = _TRAINED.fullmatch(model)
-    if named is None or Path(model).exists():
+    if named is None or kind_of(Path(model)) != "nothing":
         return None
     path = Path(named["database"])
-    if not path.is_file():
+    if kind_of(path) != "file":
         if path.suffix != ".db":
             return None  # a colon may be part of other names
         raise UsageError(

@@ -1,10 +1,10 @@
 """Training runs in a database: their recipes, and what each iteration did."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from sqlite3 import Connection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from esprobe.errors import StoreError
 from esprobe.records.training import Iteration, Member, TrainingRun
@@ -15,6 +15,15 @@ from esprobe.store.reader import RolloutStore
 from esprobe.trajectory import Trajectory, Update, fingerprint_of
 
 _MIGRATION = "m005_training"
+
+_RECIPE = {
+    *("algorithm", "base", "scorer", "problems", "problems_per_iteration", "sigma", "alpha", "population", "shaping"),
+    *("antithetic", "noise", "scope", "seed"),
+}
+"""Keys of a recipe."""
+
+_BASE = {"model_fingerprint", "dtype", "task", "data_digest", "prompt"}
+"""Those of its base model that are read."""
 
 
 class Reward(NamedTuple):
@@ -45,13 +54,19 @@ def training_runs(store: RolloutStore) -> list[TrainingRun]:
     """Every training run, in the order of registration; empty for a file that is older than training.
 
     Raises:
-        StoreError: a recipe does not match its digest, or iterations are missing or malformed: the file is damaged.
+        StoreError: a recipe lacks a key or does not match its digest, or iterations are missing or malformed: the file
+            is damaged.
     """
     with store.reading() as connection:
         if _MIGRATION not in migrations.applied(connection):
             return []
         rows = connection.execute("SELECT id, digest, model, recipe FROM training ORDER BY id").fetchall()
         return [_run(store, connection, *row) for row in rows]
+
+
+def lacking_keys(recipe: Mapping[str, Any]) -> list[str]:
+    """The keys that a recipe lacks, sorted; empty if it is whole."""
+    return sorted((_RECIPE - recipe.keys()) or (_BASE - recipe["base"].keys()))
 
 
 def trajectory_of(run: TrainingRun, path: Path) -> Trajectory:
@@ -164,8 +179,12 @@ def _run(
 ) -> TrainingRun:
     with parsed(store.path, f"training run {id_}"):
         recipe = json.loads(recipe_json)
+        lacking = lacking_keys(recipe)
     if digest_of(recipe) != digest:
         raise StoreError(damaged(store.path, f"training run {id_} does not match its digest"))
+    if lacking:
+        reason = f"the recipe of training run {id_} lacks {', '.join(lacking)}"
+        raise StoreError(damaged(store.path, reason))
     query = (
         "SELECT iteration, members, trajectory, state, norms FROM iteration WHERE training_id = ? ORDER BY iteration"
     )
