@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn
 
 from esprobe import engines
 from esprobe.engines import ModelIdentity
-from esprobe.errors import SetAsideError, StoreError, UsageError
+from esprobe.errors import SetAsideError, StoppedError, StoreBusyError, StoreError, UsageError
 from esprobe.models import find_lineage
 from esprobe.paths import kind_of
 from esprobe.records import Extent
@@ -209,7 +209,7 @@ class _Sampling:
             stop=stop,
         )
         stop.defer()
-        outcome: Outcome | Literal["failed"] = "failed"
+        outcome: Outcome
         try:
             loop.run()
             # A signal that arrives with the last rollout has stopped nothing.
@@ -219,8 +219,17 @@ class _Sampling:
                 outcome = "stopped"
             else:
                 raise_set_aside(pool)
-        finally:
+        except StoppedError:  # what is locked would keep the outcome out, too
+            raise
+        except BaseException:
+            self._store.end_session(session_id, "failed")
+            raise
+        try:
             self._store.end_session(session_id, outcome)
+        except StoreBusyError as err:
+            if outcome != "stopped":
+                raise
+            raise stop.while_locked(self._store.path, "the end of the run") from err
         return self.summary(outcome, loop.rollouts)
 
     def _make_plan(self) -> Plan:
