@@ -4,6 +4,9 @@ Owns which verdicts are computed again, and the account of what was kept. Does n
 file, or written.
 """
 
+import errno
+import sqlite3
+import tempfile
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -102,14 +105,54 @@ def salvage(database: Path, into: Path, command: str) -> Salvaged:
                     f"none of the {source.page_count:,} pages of {database} and its log holds a whole condition, so "
                     f"nobody can say of what its rollouts are; look for a backup"
                 )
-            with replacing(target) as draft, SalvageWriter.open(draft) as writer:
-                salvaged = _Salvage(source, writer, command).run()
-            return salvaged
+            return _written(source, target, command)
     except OSError as err:
         raise StoreError(
-            f"{database} cannot be read, or {into} not written ({err.strerror}); copy the one from a disk that can be "
-            f"read, or name another file with --into"
+            f"{database} cannot be read ({err.strerror}); copy it to another disk as far as it can be read, and "
+            f"salvage the copy"
         ) from err
+
+
+def _written(source: DamagedFile, target: Path, command: str) -> Salvaged:
+    """Write the new database.
+
+    Raises:
+        OSError: the damaged file cannot be read.
+        StoreError: the new database cannot be written; the message does not name the draft that it is written under.
+    """
+    try:
+        with replacing(target) as draft:
+            try:
+                with SalvageWriter.open(draft) as writer:
+                    return _Salvage(source, writer, command).run()
+            except StoreError as err:
+                if str(draft) not in str(err):
+                    raise
+                full = getattr(err.__cause__, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+                known = "the disk is full" if full else None if draft.exists() else "it was deleted"
+                if known is None:  # of what was copied as it was found, if it is not SQLite's
+                    named = target if isinstance(err.__cause__, sqlite3.Error) else source.path
+                    raise StoreError(str(err).replace(str(draft), str(named))) from err
+                _remove_rescued(draft)
+                raise _unwritten(target, known) from err
+    except OSError as err:
+        if err.errno == errno.EIO:
+            raise
+        raise _unwritten(target, str(err.strerror)) from err
+
+
+def _remove_rescued(draft: Path) -> None:
+    """Remove what the writer saved of a draft that was deleted under it: the damaged file still has it all."""
+    for folder in (draft.parent, Path.cwd(), Path(tempfile.gettempdir())):
+        for left in folder.glob(f"{draft.stem}.rescued-*"):  # no other file has the draft's random name
+            left.unlink()
+
+
+def _unwritten(target: Path, reason: str) -> StoreError:
+    return StoreError(
+        f"the new database cannot be written to {target} ({reason}), and nothing of it was kept; the damaged one is "
+        f"unchanged. Free some space or name another place with --into"
+    )
 
 
 class _Salvage:

@@ -281,3 +281,22 @@ def test_a_salvage_that_is_killed_leaves_nothing_at_the_name(sound: Path, tmp_pa
             assert not list(tmp_path.glob(".esprobe-*"))
     salvaged(sound, tmp_path / "new.db")
     assert rows(tmp_path / "new.db") == rows(sound)
+
+
+def test_a_target_folder_that_vanishes_is_what_is_told(tmp_path: Path) -> None:
+    script, data = write_script(tmp_path / "s.json", "long " * 200), write_data(tmp_path / "d.json", PROBLEMS)
+    words = ["--engine", "scripted", "--model", script, "--data", data, "--problems", f"0:{PROBLEMS}"]
+    assert invoke("sample-temp", "-t", 1, *words, "--samples", 400, "--db", tmp_path / "x.db").code == 0
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    command = [sys.executable, "-m", "esprobe", "salvage", tmp_path / "x.db", "--into", folder / "s.db"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 60
+        while not any(path.stat().st_size > 100_000 for path in folder.glob("*-wal")) and process.poll() is None:
+            assert time.monotonic() < until
+            time.sleep(0.005)
+        shutil.rmtree(folder)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    assert f"cannot be written to {folder / 's.db'} (it was deleted)" in err and ".part" not in err
+    assert not list(tmp_path.glob(".esprobe-*"))

@@ -239,3 +239,13 @@ def test_a_disk_without_room_for_a_new_database_is_full(small_disk: Path) -> Non
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "filler").write_bytes(b"x" * 5_000_000)
     assert "is full" in refusal(RolloutWriter, small_disk / "e.db")
+
+
+def test_a_full_disk_is_what_salvage_names(small_disk: Path, tmp_path: Path) -> None:
+    script, data = write_script(tmp_path / "s.json", "a long text " * 2000), write_data(tmp_path / "d.json", 20)
+    words = ["--engine", "scripted", "--model", script, "--data", data, "--problems", "0:20", "--samples", 80]
+    assert invoke("sample-temp", "-t", 1, *words, "--db", tmp_path / "x.db").code == 0
+    done = invoke("salvage", tmp_path / "x.db", "--into", small_disk / "new.db")
+    assert (done.code, done.stdout) == (1, "")
+    assert f"cannot be written to {small_disk / 'new.db'} (the disk is full)" in done.stderr
+    assert ".part" not in done.stderr and not list(small_disk.iterdir())
