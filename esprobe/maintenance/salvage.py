@@ -5,7 +5,6 @@ file, or written.
 """
 
 import errno
-import sqlite3
 import tempfile
 from collections import Counter
 from contextlib import suppress
@@ -19,7 +18,7 @@ from esprobe.maintenance.rescoring import Judge
 from esprobe.paths import check_output, kind_of
 from esprobe.records import GIVEN, StoredCondition, Totals
 from esprobe.store.damaged_file import DamagedFile, FoundRollout
-from esprobe.store.database import check_path
+from esprobe.store.database import cause_of, check_path
 from esprobe.store.lock import writer_of
 from esprobe.store.salvaging import SalvageWriter
 from esprobe.store.session_verdicts import ScoredText
@@ -128,10 +127,10 @@ def _written(source: DamagedFile, target: Path, command: str) -> Salvaged:
             except StoreError as err:
                 if str(draft) not in str(err):
                     raise
-                full = getattr(err.__cause__, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
-                known = "the disk is full" if full else None if draft.exists() else "it was deleted"
+                cause = cause_of(err)
+                known = "the disk is full" if cause == "full disk" else None if draft.exists() else "it was deleted"
                 if known is None:  # of what was copied as it was found, if it is not SQLite's
-                    named = target if isinstance(err.__cause__, sqlite3.Error) else source.path
+                    named = target if cause == "SQLite" else source.path
                     raise StoreError(str(err).replace(str(draft), str(named))) from err
                 _remove_rescued(draft)
                 raise _unwritten(target, known) from err

@@ -193,6 +193,13 @@ def translated(path: Path) -> Iterator[None]:
         raise kind(_message(path, err)) from err
 
 
+def cause_of(error: StoreError) -> Literal["full disk", "SQLite"] | None:
+    """What ``translated`` made an error of; None if it was made of no error of SQLite's."""
+    if not isinstance(error.__cause__, sqlite3.Error):
+        return None
+    return "full disk" if getattr(error.__cause__, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL else "SQLite"
+
+
 def _message(path: Path, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, below the extended one
     match code:
