@@ -93,6 +93,7 @@ def backed_up_into_a_vanishing_folder(path: Path, folder: Path) -> "subprocess.C
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not any(folder.iterdir()):
             time.sleep(0.001)
-        shutil.rmtree(folder)
+        while folder.exists():  # the command may make a file in it meanwhile
+            shutil.rmtree(folder, ignore_errors=True)
         out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(words, process.returncode, out, err)
