@@ -5,6 +5,7 @@ from pathlib import Path
 
 from esprobe.engines import Lineage
 from esprobe.errors import ModelError, UsageError
+from esprobe.paths import kind_of
 from esprobe.store import RolloutStore
 from esprobe.store.training import snapshots_of, training_runs, trajectory_of
 
@@ -18,7 +19,7 @@ _FEWEST_DIGITS = 8
 def _beside(database: Path, base: str) -> str:
     """The base's name; a folder that is not below the current one is looked for beside the database."""
     there = database.parent / base
-    return str(there) if not Path(base).exists() and there.is_dir() else base
+    return str(there) if kind_of(Path(base)) == "nothing" and kind_of(there) == "folder" else base
 
 
 def find_lineage(model: str) -> Lineage | None:
@@ -29,16 +30,17 @@ def find_lineage(model: str) -> Lineage | None:
 
     Raises:
         ModelError: the file has no such run or iteration.
+        PathError: a folder on the way to the file may not be entered.
         StoreError: the file cannot be read.
         UsageError: the name has that form, and there is no such file.
     """
     named = _TRAINED.fullmatch(model)
-    if named is None or Path(model).exists():
-        if ".db:" in model and not Path(model).exists():
+    if named is None or kind_of(Path(model)) != "nothing":
+        if ".db:" in model and kind_of(Path(model)) == "nothing":
             raise UsageError(f"--model {model} is not FILE:RUN@ITERATION with a run's number, such as es.db:1@500")
         return None
     path = Path(named["database"])
-    if not path.is_file():
+    if kind_of(path) != "file":
         if path.suffix != ".db":
             return None  # a colon may be part of other names
         raise UsageError(

@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "scan": {"store", "records", "spec", "errors", "paths", "tables", "safe_text"},
     "maintenance": {"store", "tasks", "noise", "es", "records", "spec", "errors", "paths", "atomic_file", ""},
-    "models": {"engines", "store", "errors"},
+    "models": {"engines", "store", "errors", "paths"},
     "workers": {"doctor", "engines", "tasks", "trajectory", "records", "spec", "seeds", "errors", "defaults", ""},
     "doctor": {"engines", "noise", "spec", "errors", "tables", "safe_text"},
     "stats": {"records", "spec"},

@@ -35,7 +35,7 @@ def import_(
         Trust | None,
         typer.Option(
             "--trust",
-            help="Whose verdicts to store with --task. Default: the task's, if at most 1 % of the file's differ.",
+            help="Whose verdicts to store with --task. Default: the task's, if few of the file's differ.",
         ),
     ] = None,
 ) -> None:

@@ -47,6 +47,13 @@ def _notes(done: "Salvaged") -> "list[str]":
         f"dropped: {count:,} rollouts of {'lost conditions' if id_ is None else labels[id_]}: {why}"
         for (id_, why), count in done.dropped.items()
     ]
+    notes += [
+        f"warning: the {one.kept:,} rollouts kept of {labels[one.condition.id]} have {one.kept_tokens:,} tokens, but "
+        f"{one.recorded_tokens:,} were recorded for {one.recorded:,}: a token count or the recorded sum has "
+        f"changed, and nothing tells which, so do not trust the token figures of this condition"
+        for one in done.conditions
+        if one.has_wrong_tokens
+    ]
     if done.foreign_log is not None:
         notes.append(
             f"the write-ahead log beside the file was not read, because it is another file's: {done.foreign_log}"

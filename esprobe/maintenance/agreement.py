@@ -12,6 +12,12 @@ from esprobe.tasks import Task
 MOST_DIFFERING = 100
 """One row in so many may differ: rounding or another edition of a scorer does that, other data do more."""
 
+MOST_DIFFERING_CORRECT = 10
+"""The same of the rows that either side calls correct: where hardly anything is, any other data agree on the rest."""
+
+_LEAST_CORRECT = 20
+"""Fewer such rows tell too little."""
+
 _SHOWN = 3
 
 
@@ -40,8 +46,14 @@ class Tally:
 
     @property
     def is_close(self) -> bool:
-        """Whether at most one row in ``MOST_DIFFERING`` differs."""
-        return self.differing * MOST_DIFFERING <= self.rows
+        """Whether few enough rows differ: of all, and of those that either side calls correct."""
+        few = self.differing * MOST_DIFFERING <= self.rows
+        return few and (self.told < _LEAST_CORRECT or self.differing * MOST_DIFFERING_CORRECT <= self.told)
+
+    @property
+    def told(self) -> int:
+        """Rows that either side calls correct; every row that differs is one of them."""
+        return self.confirmed + self.differing
 
     def explains(self, rows: int) -> bool:
         """Whether it is close on most of ``rows``, and on what the file calls correct.
@@ -87,16 +99,17 @@ class Agreement:
             rows: its rows once more, to find the cause.
 
         Raises:
-            DataError: more than one row in ``MOST_DIFFERING`` differs.
+            DataError: more rows differ than may.
         """
         if self.tally.is_close:
             return
-        count, differing = self.tally.rows, self.tally.differing
+        count, differing, told = self.tally.rows, self.tally.differing, self.tally.told
         raise DataError(
             f"the verdicts of {path} and those of task {self.task.name} ({self.scorer}) differ on {differing:,} of "
-            f"{count:,} rows ({100 * differing / count:.1f} %, and at most 1 % may), so nothing was imported: "
-            f"{'; '.join(self.first)}. Likely cause: {self._cause(rows)}. Otherwise store the file's verdicts "
-            f"with --trust file, or the task's with --trust task"
+            f"{count:,} rows ({100 * differing / count:.1f} %, and at most 1 % may), and on as many of the {told:,} "
+            f"that either calls correct ({100 * differing / told:.0f} %, and at most 10 % may), so nothing was "
+            f"imported: {'; '.join(self.first)}. Likely cause: {self._cause(rows)}. Otherwise store the file's "
+            f"verdicts with --trust file, or the task's with --trust task"
         )
 
     def _cause(self, rows: Iterable[ImportedRow]) -> str:

@@ -1,6 +1,7 @@
 """Which names a condition of imported rollouts may have: those that name nothing else."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 from esprobe.errors import UsageError
 from esprobe.records import StoredCondition
@@ -10,16 +11,22 @@ _WORDS = {*Kind, "null", "none", "true", "false"}
 """Words that commands and files give another meaning."""
 
 
-def check_label(label: str, guessing: str | None) -> None:
+_TRAINED = re.compile(r".+\.db:\w+|.+:\w+@[0-9]+", re.IGNORECASE)
+"""The model that a training run leads to, as ``--model`` names it."""
+
+_ITERATION = re.compile(r"iteration\s+[0-9,]+(\s*\(mirrored\))?", re.IGNORECASE)
+
+
+def check_label(label: str, guessing: Collection[str]) -> None:
     """Refuse a label that is another name already, whatever the database holds.
 
     Args:
         label: as typed.
-        guessing: what tables call the task's curve of guessing, if it has one.
+        guessing: what tables call the curves of guessing of tasks.
 
     Raises:
-        UsageError: it is empty, a number, one of ``_WORDS`` in any case, or the name of a sampled condition or of the
-            curve of guessing.
+        UsageError: it is empty, a number, one of ``_WORDS`` in any case, or the name of a sampled condition, of an
+            iteration or trained model, or of a curve of guessing.
     """
     plain = label.strip()
     name, _, value = (part.strip() for part in plain.partition("="))
@@ -31,7 +38,11 @@ def check_label(label: str, guessing: str | None) -> None:
         reason = "this word has another meaning in commands and files"
     elif name.casefold() in ("t", "sigma") and _is_number(value):
         reason = "conditions that esprobe samples are called so"
-    elif guessing is not None and plain.casefold() == guessing.casefold():
+    elif _ITERATION.fullmatch(plain):
+        reason = "the iterations of a training run are called so"
+    elif _TRAINED.fullmatch(plain):
+        reason = "models of training runs are called so"
+    elif plain.casefold() in {name.casefold() for name in guessing}:
         reason = "the curve of guessing is called so"
     else:
         return

@@ -21,7 +21,7 @@ from esprobe.records import GIVEN, Extent
 from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score, digest_of
 from esprobe.store import NewRollout, RolloutWriter
 from esprobe.store.storable import storable
-from esprobe.tasks import Guessable, load_task
+from esprobe.tasks import BUILT_IN, Guessable, load_task
 
 BATCH = 4096
 """Rollouts committed together."""
@@ -103,8 +103,8 @@ def import_rollouts(source: Source, database: Path) -> Imported:
         UsageError: there is no such task, the label names something else, or options contradict each other.
         StoreError: the database cannot be written.
     """
-    task = None if source.task is None else load_task(source.task)
-    check_label(source.label, task.null_label if isinstance(task, Guessable) else None)
+    tasks = [load_task(name) for name in {*BUILT_IN, *([] if source.task is None else [source.task])}]
+    check_label(source.label, [task.null_label for task in tasks if isinstance(task, Guessable)])
     if source.trust is not None and source.task is None:
         raise UsageError(
             f"--trust {source.trust} decides between the file's verdicts and a task's, but no task is given; "

@@ -16,6 +16,7 @@ from esprobe.records import SessionRecord, StoredCondition, VerdictChanges
 from esprobe.spec import Score
 from esprobe.store.database import damaged, stored_problems
 from esprobe.store.session_verdicts import ScoredText, VerdictReader, VerdictWriter
+from esprobe.store.soundness import check_content
 from esprobe.tasks import Task, load_task
 
 Change = tuple[ScoredText, Score]
@@ -124,7 +125,8 @@ def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callabl
         scorers = {session.id: _target_scorer(store, judge, session, wanted) for session in sessions}
         outdated = [session for session in sessions if scorers[session.id] != session.scorer]
         if outdated:
-            _refuse_damage(store)
+            # New verdicts bring the recorded sums up to date: after that nobody could tell that old ones had changed.
+            check_content(store)
         total = sum(session.rollouts for session in outdated)
         tallies: dict[int, _Tally] = {}
         for session in outdated:
@@ -147,21 +149,12 @@ def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callabl
 
 def _target_scorer(store: VerdictReader, judge: Judge, session: SessionRecord, wanted: str | None) -> str:
     """The scorer to use for a session; a session has exactly one task, because a command samples one."""
-    (scorer,) = {judge.scorer(task, wanted, session.scorer) for task in store.tasks(session.id)}
+    tasks = store.tasks(session.id)
+    if not tasks:
+        reason = f"session {session.id} has {session.rollouts:,} rollouts, and nothing says of which condition"
+        raise StoreError(damaged(store.path, reason))
+    (scorer,) = {judge.scorer(task, wanted, session.scorer) for task in tasks}
     return scorer
-
-
-def _refuse_damage(store: VerdictReader) -> None:
-    """Compare all verdicts and texts with what was recorded when they were written.
-
-    New verdicts bring the recorded sums up to date: after that nobody could tell that the old ones had changed.
-
-    Raises:
-        StoreError: they differ, or texts are missing.
-    """
-    rollouts = sum(int(store.correctness(stored.id).stored.sum()) for stored in store.conditions())
-    if (texts := store.check_completions()) < rollouts:  # there may be more: a deleted rollout leaves its text
-        raise StoreError(damaged(store.path, f"it holds {texts:,} completions of {rollouts:,} rollouts"))
 
 
 def _compared(

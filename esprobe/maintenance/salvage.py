@@ -4,6 +4,8 @@ Owns which verdicts are computed again, and the account of what was kept. Does n
 file, or written.
 """
 
+import errno
+import tempfile
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from esprobe.maintenance.rescoring import Judge
 from esprobe.paths import check_output, kind_of
 from esprobe.records import GIVEN, StoredCondition, Totals
 from esprobe.store.damaged_file import DamagedFile, FoundRollout
-from esprobe.store.database import check_path
+from esprobe.store.database import cause_of, check_path
 from esprobe.store.lock import writer_of
 from esprobe.store.salvaging import SalvageWriter
 from esprobe.store.session_verdicts import ScoredText
@@ -35,6 +37,8 @@ class SalvagedCondition:
         kept: rollouts in the new database.
         recorded: rollouts that the damaged file had, by its own count; None if that is lost.
         corrected: rollouts whose stored verdict was not the one that their scorer gives their text.
+        recorded_tokens: their tokens, by its own count; None if that is lost.
+        kept_tokens: tokens of the rollouts in the new database.
         is_whole: whether the kept rollouts match the sums recorded before the damage, so that none is missing or wrong.
     """
 
@@ -42,7 +46,18 @@ class SalvagedCondition:
     kept: int
     recorded: int | None
     corrected: int
+    recorded_tokens: int | None
+    kept_tokens: int
     is_whole: bool
+
+    @property
+    def has_wrong_tokens(self) -> bool:
+        """Whether the lost rollouts cannot make up for the difference in tokens: a count, or the sum, has changed."""
+        if self.recorded is None or self.recorded_tokens is None:
+            return False
+        lost, missing = max(self.recorded - self.kept, 0), self.recorded_tokens - self.kept_tokens
+        most = self.condition.condition.max_tokens  # 0 if imported: not known
+        return missing < 0 or (not lost and missing > 0) or (most > 0 and missing > lost * most)
 
 
 @dataclass(frozen=True)
@@ -89,14 +104,54 @@ def salvage(database: Path, into: Path, command: str) -> Salvaged:
                     f"none of the {source.page_count:,} pages of {database} and its log holds a whole condition, so "
                     f"nobody can say of what its rollouts are; look for a backup"
                 )
-            with replacing(target) as draft, SalvageWriter.open(draft) as writer:
-                salvaged = _Salvage(source, writer, command).run()
-            return salvaged
+            return _written(source, target, command)
     except OSError as err:
         raise StoreError(
-            f"{database} cannot be read, or {into} not written ({err.strerror}); copy the one from a disk that can be "
-            f"read, or name another file with --into"
+            f"{database} cannot be read ({err.strerror}); copy it to another disk as far as it can be read, and "
+            f"salvage the copy"
         ) from err
+
+
+def _written(source: DamagedFile, target: Path, command: str) -> Salvaged:
+    """Write the new database.
+
+    Raises:
+        OSError: the damaged file cannot be read.
+        StoreError: the new database cannot be written; the message does not name the draft that it is written under.
+    """
+    try:
+        with replacing(target) as draft:
+            try:
+                with SalvageWriter.open(draft) as writer:
+                    return _Salvage(source, writer, command).run()
+            except StoreError as err:
+                if str(draft) not in str(err):
+                    raise
+                cause = cause_of(err)
+                known = "the disk is full" if cause == "full disk" else None if draft.exists() else "it was deleted"
+                if known is None:  # of what was copied as it was found, if it is not SQLite's
+                    named = target if cause == "SQLite" else source.path
+                    raise StoreError(str(err).replace(str(draft), str(named))) from err
+                _remove_rescued(draft)
+                raise _unwritten(target, known) from err
+    except OSError as err:
+        if err.errno == errno.EIO:
+            raise
+        raise _unwritten(target, str(err.strerror)) from err
+
+
+def _remove_rescued(draft: Path) -> None:
+    """Remove what the writer saved of a draft that was deleted under it: the damaged file still has it all."""
+    for folder in (draft.parent, Path.cwd(), Path(tempfile.gettempdir())):
+        for left in folder.glob(f"{draft.stem}.rescued-*"):  # no other file has the draft's random name
+            left.unlink()
+
+
+def _unwritten(target: Path, reason: str) -> StoreError:
+    return StoreError(
+        f"the new database cannot be written to {target} ({reason}), and nothing of it was kept; the damaged one is "
+        f"unchanged. Free some space or name another place with --into"
+    )
 
 
 class _Salvage:
@@ -170,6 +225,8 @@ class _Salvage:
             kept=totals.rollouts,
             recorded=None if recorded is None else recorded.rollouts,
             corrected=self._corrected[stored.id],
+            recorded_tokens=None if recorded is None else recorded.tokens,
+            kept_tokens=totals.tokens,
             is_whole=recorded is not None and _sums(recorded) == _sums(totals),
         )
 

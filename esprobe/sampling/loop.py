@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from esprobe.errors import DatabaseLostError, StoreBusyError
+from esprobe.errors import DatabaseLostError, StoppedError, StoreBusyError
 from esprobe.sampling.observer import Observer, Progress
 from esprobe.sampling.plan import SamplingPlan
 from esprobe.sampling.stop import StopSignals
@@ -129,15 +129,22 @@ class Loop:
             except DatabaseLostError:
                 self._pending, self._costs = [], {}  # committed and saved as the error says, or owed again
                 raise
-            except StoreBusyError:
+            except StoreBusyError as err:
                 if self._locked_at is None:
                     self._locked_at = time.monotonic()
                     self._observer.notice(f"waiting: another program has locked {self._store.path}")
-                if time.monotonic() - self._locked_at > LOCKED_SECONDS or self._stop():
+                if self._stop():
+                    raise self._stopped_by_lock() from err
+                if time.monotonic() - self._locked_at > LOCKED_SECONDS:
                     raise
         self._locked_at = None
         self._pending, self._costs = [], {}
         self._committed_at = time.monotonic()
+
+    def _stopped_by_lock(self) -> StoppedError:
+        """Give up what is not stored: who stopped the run does not wait for the other program."""
+        unstored, self._pending, self._costs = len(self._pending), [], {}
+        return self._stop.while_locked(self._store.path, f"{unstored:,} rollouts")
 
     def _record_workers(self) -> None:
         """Record in the session the workers that joined since the last call; some join while others already sample."""

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import Condition
-from esprobe.store import RolloutWriter
+from esprobe.store import RolloutStore, RolloutWriter
 from esprobe.workers.work import Key, Work
 
 Item = TypeVar("Item")
@@ -91,12 +91,9 @@ class Plan:
         self._store = store
         self.conditions = conditions
         self._problems = problems
-        counts = {
-            c.condition_id: store.stored_by_seed(c.condition_id, problems, c.first_seed, c.samples) for c in conditions
-        }
+        self._units = list(units_of(conditions, shard))
         self._units = [
-            replace(unit, stored=sum(counts[unit.planned.condition_id].get(seed, 0) for seed in unit.seeds))
-            for unit in units_of(conditions, shard)
+            replace(unit, stored=stored) for unit, stored in zip(self._units, self._counts(store), strict=True)
         ]
 
     @property
@@ -108,6 +105,10 @@ class Plan:
     def stored(self) -> int:
         """Planned rollouts that the database held when the plan was made."""
         return sum(unit.stored for unit in self._units)
+
+    def count(self, store: RolloutStore) -> int:
+        """Planned rollouts that the database holds now."""
+        return sum(self._counts(store))
 
     def units(self) -> Iterator[Unit]:
         """Units with missing rollouts: the first block of every condition, then the second of every one, ..."""
@@ -151,6 +152,15 @@ class Plan:
         owed = set(self._store.owed(unit.planned.condition_id, self._problems, unit.first_seed, unit.samples))
         batches = [[key for key in batch if (key.problem_id, key.seed) in owed] for batch in planned]
         return [batch for batch in batches if batch]
+
+    def _counts(self, store: RolloutStore) -> Iterator[int]:
+        """For each unit, its rollouts that the database holds."""
+        by_seed = {
+            c.condition_id: store.stored_by_seed(c.condition_id, self._problems, c.first_seed, c.samples)
+            for c in self.conditions
+        }
+        for unit in self._units:
+            yield sum(by_seed[unit.planned.condition_id].get(seed, 0) for seed in unit.seeds)
 
 
 def units_of(conditions: Sequence[Planned], shard: Shard) -> Iterator[Unit]:

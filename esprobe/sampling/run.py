@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn
 
 from esprobe import engines
 from esprobe.engines import ModelIdentity
-from esprobe.errors import SetAsideError, StoreError, UsageError
+from esprobe.errors import SetAsideError, StoppedError, StoreBusyError, StoreError, UsageError
 from esprobe.models import find_lineage
 from esprobe.paths import kind_of
 from esprobe.records import Extent
@@ -24,7 +24,7 @@ from esprobe.sampling.shard import WHOLE
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, Problem, digest_of
 from esprobe.store import RolloutStore, RolloutWriter
-from esprobe.store.database import damaged
+from esprobe.store.soundness import check_content
 from esprobe.tasks import DataSet, Task, load_task
 from esprobe.tasks.selection import past_the_end
 from esprobe.workers import provenance
@@ -91,7 +91,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
             summary = sampling.draw(pool, stop)
     if summary.outcome == "done":
         check_stored(database, summary.conditions, observer)
-    return summary
+    return sampling.recounted(summary)
 
 
 class _Sampling:
@@ -153,6 +153,25 @@ class _Sampling:
             problems=len(self._problems),
         )
 
+    def recounted(self, summary: Summary) -> Summary:
+        """The result with what the closed file holds, which another program may have changed in the meantime.
+
+        Raises:
+            StoreError: rollouts are missing although all were committed.
+        """
+        database = self._store.path
+        with RolloutStore.open(database) as store:
+            stored = self._plan.count(store)
+        missing = summary.total - stored
+        if summary.outcome != "done" or not missing:
+            return replace(summary, stored=stored)
+        with RolloutWriter.open(database) as writer:
+            writer.end_session(self._session_id, "failed")
+        raise StoreError(
+            f"{missing:,} of the {summary.total:,} rollouts are not in {database}, although all were stored: another "
+            f"program has deleted them. Run the same command again to draw them"
+        )
+
     def warn_of_mixtures(self) -> None:
         """Warn where new rollouts would differ from the stored ones in their scorer or in package versions."""
         mixtures.warn_before(self._store, self._ids, self._scorer, self._observer)
@@ -177,7 +196,7 @@ class _Sampling:
         mixtures.warn_of_devices(self._store, self._ids, pool, self._observer)
         for line in pool.ready.checks:
             self._observer.notice(line)
-        session_id = self._begin_session(pool)
+        self._session_id = session_id = self._begin_session(pool)
         loop = Loop(
             plan=self._plan,
             pool=pool,
@@ -190,7 +209,7 @@ class _Sampling:
             stop=stop,
         )
         stop.defer()
-        outcome: Outcome | Literal["failed"] = "failed"
+        outcome: Outcome
         try:
             loop.run()
             # A signal that arrives with the last rollout has stopped nothing.
@@ -200,8 +219,17 @@ class _Sampling:
                 outcome = "stopped"
             else:
                 raise_set_aside(pool)
-        finally:
+        except StoppedError:  # what is locked would keep the outcome out, too
+            raise
+        except BaseException:
+            self._store.end_session(session_id, "failed")
+            raise
+        try:
             self._store.end_session(session_id, outcome)
+        except StoreBusyError as err:
+            if outcome != "stopped":
+                raise
+            raise stop.while_locked(self._store.path, "the end of the run") from err
         return self.summary(outcome, loop.rollouts)
 
     def _make_plan(self) -> Plan:
@@ -305,11 +333,7 @@ def check_stored(database: Path, conditions: Sequence[int], observer: Observer) 
         rollouts = sum(store.totals(stored.id).rollouts for stored in store.conditions())
         if rollouts > _MANY:
             observer.notice(f"reading back {rollouts:,} rollouts")
-        for condition_id in conditions:
-            store.correctness(condition_id)
-        texts = store.check_completions()
-    if texts < rollouts:  # there may be more: a deleted rollout leaves its text
-        raise StoreError(damaged(database, f"it holds {texts:,} completions of {rollouts:,} rollouts"))
+        check_content(store, conditions)
 
 
 def _check_scope(job: Job, identity: ModelIdentity) -> None:

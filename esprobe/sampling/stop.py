@@ -3,8 +3,11 @@
 import os
 import signal
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+from esprobe.errors import StoppedError
 
 _BY_NAME = {"SIGTERM": 75, "SIGUSR1": 75, "SIGHUP": 75, "SIGINT": 130}
 EXIT_CODES = {getattr(signal, name): code for name, code in _BY_NAME.items() if hasattr(signal, name)}
@@ -38,6 +41,15 @@ class StopSignals:
         """The exit code for the signal received."""
         assert self.received is not None
         return EXIT_CODES[self.received]
+
+    def while_locked(self, database: Path, what: str) -> StoppedError:
+        """The end of a stopped run that cannot store ``what``, because another program holds a lock."""
+        assert self.received is not None
+        return StoppedError(
+            f"stopped by {self.received.name} while another program held a lock on {database}: {what} could not be "
+            f"stored, everything before is. Run the same command again to draw what is missing",
+            self.exit_code,
+        )
 
     def __enter__(self) -> Self:
         for number in EXIT_CODES:

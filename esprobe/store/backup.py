@@ -1,7 +1,9 @@
 """A consistent copy of a database, also while a sampler writes to it."""
 
 import os
+import shlex
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -9,7 +11,10 @@ from pathlib import Path
 from esprobe.atomic_file import replacing
 from esprobe.errors import StoreError, UsageError
 from esprobe.paths import check_output, kind_of
+from esprobe.store.database import open_database
 from esprobe.store.reader import RolloutStore
+from esprobe.store.soundness import check_content
+from esprobe.store.training import training_runs
 
 _MAGIC = b"SQLite format 3\0"
 """The first bytes of every SQLite database."""
@@ -25,15 +30,16 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
 
     The sampler does not wait: the copy is made in one read transaction, during which the write-ahead log grows.
 
-    The verdicts of that state are compared with their recorded sums. A damaged database is copied nevertheless, for
-    what is whole in it may soon be gone, but never over an older copy; either way the damage is raised.
+    Everything in the copy is compared with what was recorded when it was written. A damaged database is copied
+    nevertheless, for what is whole in it may soon be gone, but never over an older copy; either way the damage is
+    raised.
 
     Raises:
         StoreError: the database cannot be read, or is damaged, or the copy cannot be written.
         UsageError: the target exists and ``overwrite`` is False, is not an older copy, or is the database itself.
     """
     target = check_output(target, "the copy", "name another place")
-    with RolloutStore.open(database) as store, store.snapshot():
+    with RolloutStore.open(database) as store:
         there = kind_of(target) != "nothing"
         if there and not overwrite:
             raise UsageError(f"{target} exists; name another file, or replace it with --overwrite")
@@ -50,13 +56,18 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
                 f"{target} is not an SQLite database, so it is not an older copy, and --overwrite would destroy it; "
                 f"name another file, or remove this one first"
             )
-        damage = _damage(store)
-        if there and damage is not None:  # a damaged copy in place of a good one would be the end of both
-            raise damage
+        if there and not target.stat().st_mode & stat.S_IWUSR:
+            raise UsageError(
+                f"{target} is read-only, so somebody wants to keep it; name another file, or allow that it is replaced "
+                f"with: chmod u+w {shlex.quote(str(target))}"
+            )
         try:
             with replacing(target) as draft:
                 with store.reading() as connection, _blaming(target, draft), closing(sqlite3.connect(draft)) as copy:
                     connection.backup(copy)
+                damage = _damage(draft, database)
+                if there and damage is not None:  # a damaged copy in place of a good one would be the end of both
+                    raise StoreError(f"nothing was copied, and the older copy {target} was kept: {damage}")
                 with open(draft, "rb") as written:
                     os.fsync(written.fileno())
         except OSError as err:
@@ -66,13 +77,17 @@ def back_up(database: Path, target: Path, overwrite: bool) -> int:
     return target.stat().st_size
 
 
-def _damage(store: RolloutStore) -> StoreError | None:
-    """Why no figure from the database can be trusted; None if its verdicts match the sums recorded with them."""
+def _damage(draft: Path, database: Path) -> str | None:
+    """Why no figure from a copy of ``database`` can be trusted; None if everything in it is as it was written.
+
+    Not of the database itself, to which a sampler may have added in the meantime.
+    """
     try:
-        for stored in store.conditions():
-            store.correctness(stored.id)
+        with RolloutStore(database, open_database(draft, "read")) as store:
+            check_content(store)
+            training_runs(store)
     except StoreError as err:
-        return err
+        return str(err).replace(str(draft), str(database))
     return None
 
 

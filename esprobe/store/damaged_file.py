@@ -21,6 +21,7 @@ from esprobe.spec import Score, digest_of
 from esprobe.store.pages import Pages, Row, Value
 from esprobe.store.reader import stored_condition
 from esprobe.store.texts import WrittenProblem, has_changed
+from esprobe.store.training import lacking_keys
 from esprobe.store.wal import why_foreign
 
 _SESSION_COLUMNS = 16
@@ -47,7 +48,7 @@ class DamagedFile:
     """The readable rows of one database.
 
     Attributes:
-        conditions: by id; each matches its digest.
+        conditions: by id; each is whole.
         problems: by id; each matches its checksum, if it has one.
         scorers: names by id.
         sessions: columns by id, without the id, in the order of the newest schema.
@@ -225,7 +226,9 @@ def _is_work(row: Row) -> bool:
 
 
 def _is_recipe(text: object, digest: object) -> bool:
-    return isinstance(text, str) and _is_json(text) and digest_of(json.loads(text)) == digest
+    if not isinstance(text, str) or not _is_json(text) or digest_of(recipe := json.loads(text)) != digest:
+        return False
+    return isinstance(recipe, dict) and isinstance(recipe.get("base"), dict) and not lacking_keys(recipe)
 
 
 def _is_json(text: object) -> bool:

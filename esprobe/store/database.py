@@ -193,11 +193,20 @@ def translated(path: Path) -> Iterator[None]:
         raise kind(_message(path, err)) from err
 
 
+def cause_of(error: StoreError) -> Literal["full disk", "SQLite"] | None:
+    """What ``translated`` made an error of; None if it was made of no error of SQLite's."""
+    if not isinstance(error.__cause__, sqlite3.Error):
+        return None
+    return "full disk" if getattr(error.__cause__, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL else "SQLite"
+
+
 def _message(path: Path, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, below the extended one
     match code:
         case sqlite3.SQLITE_NOTADB:
-            return f"{path} is not an SQLite database, so it was left untouched; name another file"
+            return _no_database(path)
+        case sqlite3.SQLITE_ERROR if "unsupported file format" in str(error):
+            return _no_database(path)
         case sqlite3.SQLITE_FULL:
             return (
                 f"the disk under {path} is full; everything committed so far is safe. Free some space and run "
@@ -219,11 +228,23 @@ def _message(path: Path, error: sqlite3.Error) -> str:
     return f"SQLite could not use {path}: {error}"
 
 
+def _no_database(path: Path) -> str:
+    """The message for a file without SQLite's header, which may be that of another program or damaged."""
+    return (
+        f"{path} is not an SQLite database, so it was left untouched; name another file, or if esprobe wrote it "
+        f"and its beginning is damaged, salvage what is whole with: {_salvage(path)}"
+    )
+
+
+def _salvage(path: Path) -> str:
+    return f"esprobe salvage {shlex.quote(str(path))} --into salvaged.db"
+
+
 def damaged(path: Path, reason: str) -> str:
     """The message for a file whose content has changed since it was written."""
     return (
         f"{path} is damaged ({reason}), so no figure from it can be trusted; restore a copy, or salvage what is whole "
-        f"with: esprobe salvage {shlex.quote(str(path))} --into salvaged.db"
+        f"with: {_salvage(path)}"
     )
 
 
@@ -357,6 +378,8 @@ def _check_identity(connection: Connection, path: Path, mode: Mode) -> None:
             f"{path} was written by a newer esprobe (it has migration {newer[-1]}, which this version lacks), so this "
             f"version could misread it; update it: git pull in the checkout of esprobe, then pip install ."
         )
+    if not names and owner == APPLICATION_ID:  # set in the transaction that made the tables
+        raise StoreError(damaged(path, "its list of tables is lost"))
     if newer or not names:
         if scalar(connection, "SELECT count(*) FROM sqlite_schema"):
             raise StoreError(f"{path} is an SQLite database, but not one of esprobe's; name another file")

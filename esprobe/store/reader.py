@@ -1,7 +1,7 @@
 """Reading a database: conditions, sessions, totals, verdicts and completion texts."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -137,6 +137,24 @@ class RolloutStore:
             recorded = _recorded(connection, condition_id)
             return recorded or Totals(*connection.execute(query, (condition_id,)).fetchone())
 
+    def stored_by_seed(
+        self, condition_id: int, problem_ids: Collection[int], first_seed: int, samples: int
+    ) -> dict[int, int]:
+        """For each of ``samples`` seeds, how many of the problems have a rollout; seeds without any are absent."""
+        first, last = min(problem_ids, default=0), max(problem_ids, default=-1)
+        # Ids that were assigned in one call have no gaps, and a range comparison is several times faster than a
+        # look-up.
+        gaps = last - first + 1 > len(problem_ids)
+        among = " AND problem_id IN (SELECT value FROM json_each(:ids))" if gaps else ""
+        query = (
+            "SELECT seed, count(*) FROM rollout WHERE condition_id = :condition AND seed BETWEEN :first AND :last "
+            f"AND problem_id BETWEEN :lowest AND :highest{among} GROUP BY seed"
+        )
+        values = {"condition": condition_id, "first": first_seed, "last": first_seed + samples - 1}
+        values |= {"lowest": first, "highest": last}
+        with self.reading() as connection:
+            return dict(connection.execute(query, values | ({"ids": json.dumps(list(problem_ids))} if gaps else {})))
+
     def counts(self, condition_id: int) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]":
         """Per problem with at least one rollout: index, rollouts n, correct ones c; three (P,) int64 arrays.
 
@@ -168,7 +186,7 @@ class RolloutStore:
             recorded = _recorded(connection, condition_id)
             verdicts = read_verdicts(connection, condition_id, recorded)
             if verdicts is None:
-                reason = f"the verdicts of condition {condition_id} do not match their recorded totals and checksum"
+                reason = f"the rollouts of condition {condition_id} do not match their recorded totals and checksum"
                 raise StoreError(damaged(self.path, reason))
             problems = self._problems_of(connection, verdicts.problem_ids.tolist())
         order = np.searchsorted(verdicts.problem_ids, [problem.id for problem in problems])

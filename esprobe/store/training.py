@@ -1,10 +1,10 @@
 """Training runs in a database: their recipes, and what each iteration did."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from sqlite3 import Connection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from esprobe.errors import StoreError
 from esprobe.records.training import Iteration, Member, TrainingRun
@@ -15,6 +15,15 @@ from esprobe.store.reader import RolloutStore
 from esprobe.trajectory import Trajectory, Update, fingerprint_of
 
 _MIGRATION = "m005_training"
+
+_RECIPE = {
+    *("algorithm", "base", "scorer", "problems", "problems_per_iteration", "sigma", "alpha", "population", "shaping"),
+    *("antithetic", "noise", "scope", "seed"),
+}
+"""Keys of a recipe."""
+
+_BASE = {"model_fingerprint", "dtype", "task", "data_digest", "prompt"}
+"""Those of its base model that are read."""
 
 
 class Reward(NamedTuple):
@@ -45,13 +54,19 @@ def training_runs(store: RolloutStore) -> list[TrainingRun]:
     """Every training run, in the order of registration; empty for a file that is older than training.
 
     Raises:
-        StoreError: a recipe does not match its digest, or iterations are missing or malformed: the file is damaged.
+        StoreError: a recipe lacks a key or does not match its digest, or iterations are missing or malformed: the file
+            is damaged.
     """
     with store.reading() as connection:
         if _MIGRATION not in migrations.applied(connection):
             return []
         rows = connection.execute("SELECT id, digest, model, recipe FROM training ORDER BY id").fetchall()
         return [_run(store, connection, *row) for row in rows]
+
+
+def lacking_keys(recipe: Mapping[str, Any]) -> list[str]:
+    """The keys that a recipe lacks, sorted; empty if it is whole."""
+    return sorted((_RECIPE - recipe.keys()) or (_BASE - recipe["base"].keys()))
 
 
 def trajectory_of(run: TrainingRun, path: Path) -> Trajectory:
@@ -126,14 +141,30 @@ def rewards(store: RolloutStore, condition_id: int) -> list[Reward]:
 def seed_totals(
     store: RolloutStore, condition_id: int, problem_ids: Collection[int] | None = None
 ) -> dict[int, SeedTotals]:
-    """Sums over a condition's rollouts by seed, which names one model; with ``problem_ids`` over those problems."""
+    """Sums over a condition's rollouts by seed, which names one model; with ``problem_ids`` over those problems.
+
+    Raises:
+        StoreError: counts or tokens of the condition differ from the recorded ones: the file is damaged.
+    """
     query = (
         "SELECT seed, count(*), sum(reward), sum(correct), sum(token_count) FROM rollout WHERE condition_id = ?1 "
         "AND (?2 IS NULL OR problem_id IN (SELECT value FROM json_each(?2))) GROUP BY seed"
     )
     chosen = None if problem_ids is None else json.dumps(list(problem_ids))
-    with store.reading() as connection:
+    with store.snapshot(), store.reading() as connection:
+        _check_sums(store, connection, condition_id)
         return {seed: SeedTotals(*row) for seed, *row in connection.execute(query, (condition_id, chosen))}
+
+
+def _check_sums(store: RolloutStore, connection: Connection, condition_id: int) -> None:
+    query = (
+        "SELECT count(*), coalesce(sum(correct), 0), coalesce(sum(token_count), 0) FROM rollout WHERE condition_id = ?"
+    )
+    recorded = store.totals(condition_id)
+    found = connection.execute(query, (condition_id,)).fetchone()
+    if found != (recorded.rollouts, recorded.correct, recorded.tokens):
+        reason = f"the rollouts of condition {condition_id} do not match their recorded totals"
+        raise StoreError(damaged(store.path, reason))
 
 
 def stored_keys(store: RolloutStore, condition_id: int, seeds: Collection[int]) -> set[tuple[int, int]]:
@@ -148,8 +179,12 @@ def _run(
 ) -> TrainingRun:
     with parsed(store.path, f"training run {id_}"):
         recipe = json.loads(recipe_json)
+        lacking = lacking_keys(recipe)
     if digest_of(recipe) != digest:
         raise StoreError(damaged(store.path, f"training run {id_} does not match its digest"))
+    if lacking:
+        reason = f"the recipe of training run {id_} lacks {', '.join(lacking)}"
+        raise StoreError(damaged(store.path, reason))
     query = (
         "SELECT iteration, members, trajectory, state, norms FROM iteration WHERE training_id = ? ORDER BY iteration"
     )

@@ -3,8 +3,8 @@
 Triggers maintain a checksum over a condition's rollouts (migration m002): the sum, modulo 2**31 - 1, of
 ``w(seed) * w(problem_id) * (1 + correct + 2 * cut_off)`` over its rows, where w is a cubic map. It does not depend on
 the order of insertion, and every change through SQL updates it; a flipped bit or a lost page in the file does not. A
-change of one row is always detected; a random change of many rows goes undetected with a probability of one in two
-billion.
+change of one verdict is always detected; a random change of many goes undetected with a probability of one in two
+billion. Token counts are compared by their sum.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ _OFFSET = 40503
 # clustered by (condition, seed, problem), so the digits of a seed are in the order of its problems. SQLite does not
 # guarantee that; the checksum verifies the order, and which problems they are.
 _DIGITS = (
-    "SELECT seed, group_concat(correct + 2 * (finish_reason = 'length'), '') FROM rollout "
+    "SELECT seed, group_concat(correct + 2 * (finish_reason = 'length'), ''), sum(token_count) FROM rollout "
     "WHERE condition_id = ? GROUP BY seed ORDER BY seed"
 )
 _IDS = "SELECT group_concat(problem_id) FROM (SELECT problem_id FROM rollout WHERE condition_id = ? AND seed = ?)"
 _EXACT = (
-    "SELECT seed, group_concat(correct + 2 * (finish_reason = 'length'), ''), group_concat(problem_id) FROM "
-    "(SELECT seed, problem_id, correct, finish_reason FROM rollout WHERE condition_id = ? ORDER BY seed, problem_id) "
-    "GROUP BY seed ORDER BY seed"
+    "SELECT seed, group_concat(correct + 2 * (finish_reason = 'length'), ''), sum(token_count), "
+    "group_concat(problem_id) FROM (SELECT seed, problem_id, correct, finish_reason, token_count FROM rollout "
+    "WHERE condition_id = ? ORDER BY seed, problem_id) GROUP BY seed ORDER BY seed"
 )
 
 
@@ -47,11 +47,13 @@ class Verdicts:
         problem_ids: (P,) int64, ascending.
         seeds: (S,) int64, ascending.
         digits: (P, S) uint8: 0 where nothing is stored, else 1 + correct + 2 * cut off.
+        tokens: sum of the token counts of all rollouts.
     """
 
     problem_ids: NDArray[np.int64]
     seeds: NDArray[np.int64]
     digits: NDArray[np.uint8]
+    tokens: int
 
     @property
     def stored(self) -> NDArray[np.bool_]:
@@ -64,10 +66,10 @@ class Verdicts:
         return np.isin(self.digits, (2, 4))
 
     def matches(self, recorded: "Totals") -> bool:
-        """Whether counts and checksum equal the recorded ones."""
+        """Whether counts, tokens and checksum equal the recorded ones."""
         rollouts, cut_off = int(np.count_nonzero(self.digits)), int(np.count_nonzero(self.digits > 2))
-        scanned = (rollouts, int(np.count_nonzero(self.correct)), cut_off, self._checksum())
-        return scanned == (recorded.rollouts, recorded.correct, recorded.cut_off, recorded.checksum)
+        scanned = (rollouts, int(np.count_nonzero(self.correct)), self.tokens, cut_off, self._checksum())
+        return scanned == (recorded.rollouts, recorded.correct, recorded.tokens, recorded.cut_off, recorded.checksum)
 
     def _checksum(self) -> int:
         by_seed = weights(self.problem_ids) @ self.digits.astype(np.int64) % MODULUS
@@ -99,36 +101,37 @@ def read_verdicts(connection: Connection, condition_id: int, recorded: "Totals |
 
 def _read_exactly(connection: Connection, condition_id: int) -> Verdicts | None:
     parsed: dict[str, NDArray[np.int64]] = {}  # complete seeds all have the same problems
-    columns = []
-    for seed, digits, ids in connection.execute(_EXACT, (condition_id,)):
+    columns, sums = [], []
+    for seed, digits, tokens, ids in connection.execute(_EXACT, (condition_id,)):
         if ids not in parsed:
             parsed[ids] = _numbers(ids)
         columns.append((seed, digits, parsed[ids]))
-    return _assembled(columns)
+        sums.append(tokens)
+    return _assembled(columns, sum(sums))
 
 
 def _read_quickly(connection: Connection, condition_id: int) -> Verdicts | None:
     """The verdicts, assuming that all seeds with the most problems have the same ones; the caller must verify that."""
-    rows: Sequence[tuple[int, str]] = [(s, d) for s, d in connection.execute(_DIGITS, (condition_id,))]
-    most = max((len(digits) for _, digits in rows), default=0)
-    if sum(len(digits) < most for _, digits in rows) > len(rows) // 4:
+    rows: Sequence[tuple[int, str, int]] = connection.execute(_DIGITS, (condition_id,)).fetchall()
+    most = max((len(digits) for _, digits, _ in rows), default=0)
+    if sum(len(digits) < most for _, digits, _ in rows) > len(rows) // 4:
         return None  # each incomplete seed needs its own query; _read_exactly is faster then
     shared: NDArray[np.int64] | None = None
     columns = []
-    for seed, digits in rows:
+    for seed, digits, _ in rows:
         ids = shared if len(digits) == most else None
         if ids is None:
             ids = _numbers(scalar(connection, _IDS, (condition_id, seed)) or "")
             shared = ids if len(digits) == most else shared
         columns.append((seed, digits, ids))
-    return _assembled(columns)
+    return _assembled(columns, sum(tokens for _, _, tokens in rows))
 
 
 def _numbers(joined: str) -> NDArray[np.int64]:
     return np.array(joined.split(",") if joined else [], np.int64)
 
 
-def _assembled(columns: Sequence[tuple[int, str, NDArray[np.int64]]]) -> Verdicts | None:
+def _assembled(columns: Sequence[tuple[int, str, NDArray[np.int64]]], tokens: int) -> Verdicts | None:
     if any(len(digits) != len(ids) for _, digits, ids in columns):
         return None  # a verdict of more than one digit
     distinct = {id(ids): ids for _, _, ids in columns}
@@ -139,4 +142,4 @@ def _assembled(columns: Sequence[tuple[int, str, NDArray[np.int64]]]) -> Verdict
         by_seed[row, rows[id(ids)]] = np.frombuffer(digits.encode(), np.uint8) - (ord("0") - 1)
     if by_seed.max(initial=0) > 4:
         return None  # a verdict that is neither 0 nor 1
-    return Verdicts(problem_ids, np.array([seed for seed, _, _ in columns], np.int64), by_seed.T)
+    return Verdicts(problem_ids, np.array([seed for seed, _, _ in columns], np.int64), by_seed.T, tokens)

@@ -120,24 +120,6 @@ class RolloutWriter(RolloutStore):
                 )
             return ids
 
-    def stored_by_seed(
-        self, condition_id: int, problem_ids: Collection[int], first_seed: int, samples: int
-    ) -> dict[int, int]:
-        """For each of ``samples`` seeds, how many of the problems have a rollout; seeds without any are absent."""
-        first, last = min(problem_ids, default=0), max(problem_ids, default=-1)
-        # Ids that were assigned in one call have no gaps, and a range comparison is several times faster than a
-        # look-up.
-        gaps = last - first + 1 > len(problem_ids)
-        among = " AND problem_id IN (SELECT value FROM json_each(:ids))" if gaps else ""
-        query = (
-            "SELECT seed, count(*) FROM rollout WHERE condition_id = :condition AND seed BETWEEN :first AND :last "
-            f"AND problem_id BETWEEN :lowest AND :highest{among} GROUP BY seed"
-        )
-        values = {"condition": condition_id, "first": first_seed, "last": first_seed + samples - 1}
-        values |= {"lowest": first, "highest": last}
-        with self.reading() as connection:
-            return dict(connection.execute(query, values | ({"ids": json.dumps(list(problem_ids))} if gaps else {})))
-
     def owed(
         self, condition_id: int, problem_ids: Collection[int], first_seed: int, samples: int
     ) -> list[tuple[int, int]]:

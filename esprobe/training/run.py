@@ -8,7 +8,7 @@ from typing import Literal
 
 from esprobe import engines
 from esprobe.engines import ModelIdentity
-from esprobe.errors import UsageError
+from esprobe.errors import StoppedError, UsageError
 from esprobe.es import fitness
 from esprobe.paths import kind_of
 from esprobe.sampling import mixtures
@@ -205,7 +205,7 @@ class _Command:
         stop.defer()
         progress = RunProgress(self._observer, self._job.iterations, self._iterations.rollouts)
         drawn = 0
-        outcome: Literal["done", "stopped", "failed"] = "failed"
+        outcome: Literal["done", "stopped"]
         try:
             for number in range(self._job.iterations + 1):
                 loop = self._loop(number, pool, session_id, progress, stop)
@@ -219,8 +219,12 @@ class _Command:
                     break
             else:
                 outcome = "done"
-        finally:
-            self._store.end_session(session_id, outcome)
+        except StoppedError:  # what is locked would keep the outcome out, too
+            raise
+        except BaseException:
+            self._store.end_session(session_id, "failed")
+            raise
+        self._store.end_session(session_id, outcome)
         return self.summary(outcome, drawn)
 
     def _loop(

@@ -109,6 +109,24 @@ def test_indices_that_are_off_by_one_are_told(folder: Path, shift: int, said: st
     assert f"with {-shift:+d} the verdicts agree on 190 of 190 rows" in done.stderr
 
 
+@pytest.mark.parametrize("shift", [1, -1])
+def test_other_indices_are_seen_though_hardly_any_row_is_correct(folder: Path, shift: int) -> None:
+    """Agreement on what is wrong tells nothing: here 99.6 % of the rows agree with other problems' too."""
+    lines = [json.dumps(bare({"problem": i % PROBLEMS, "completion": " no", "correct": False})) for i in range(20_000)]
+    for i in range(40):
+        right = {"problem": i % PROBLEMS, "completion": f"<answer> 1 + 2 + {10 + i % PROBLEMS} </answer>"}
+        lines.append(json.dumps(right | {"correct": True}))
+    (folder / "rare.jsonl").write_text("\n".join(lines) + "\n")
+    assert import_(folder, folder / "rare.jsonl").code == 0
+    moved = [json.loads(line) for line in lines]
+    for row in moved:
+        row["problem"] = (row["problem"] + shift) % PROBLEMS
+    (folder / "moved.jsonl").write_text("".join(json.dumps(row) + "\n" for row in moved))
+    done = import_(folder, folder / "moved.jsonl", into="moved.db")
+    assert (done.code, "either calls correct" in done.stderr) == (1, True), done
+    assert "off by one" in done.stderr and not (folder / "moved.db").exists()
+
+
 def test_a_file_without_a_correct_row_is_not_told_to_move_its_indices(folder: Path) -> None:
     """Under any other index next to nothing is correct, which agrees with a file that calls nothing correct."""
     done = import_(folder, rewrite(folder, lambda row: bare(row, correct=False)))
@@ -267,6 +285,12 @@ def test_an_export_without_the_new_columns_is_read_as_before(folder: Path) -> No
             "t=0.5",
             "T = 0.8",
             "0x10",
+            "iteration 3",
+            "Iteration 1,200 (mirrored)",
+            "es.db:1@30",
+            "runs/es.db:1",
+            "a folder/es.sqlite:0123abcd@7",
+            "random expressions",
         ),
         *("greedy", "temperature", "Imported", "perturbation"),
     ],

@@ -74,6 +74,8 @@ READING = {
     "doctor": ["doctor", "--model", "closed/model"],
     "data": ["data", "check", "--data", "closed/data.json"],
     "config": ["sample-temp", "--config", "closed/c.yaml"],
+    "trained model": ["sample-temp", "--model", "closed/x.db:1", "-t", "1", "--db", "n.db"],
+    "trained checkpoint": ["save-model", "--model", "closed/x.db:1", "model"],
 }
 
 

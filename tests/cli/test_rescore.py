@@ -242,3 +242,13 @@ def test_verdicts_of_several_scorers_are_not_set_side_by_side_in_silence(esprobe
     assert "the newest verdicts of their scorers; --scorer names one for all" in unnamed and "nothing to do" in unnamed
     assert esprobe("rescore", "--scorer", "es-paper", "--write").returncode == 0
     assert "several scorers" not in esprobe("passk").stdout
+
+
+def test_a_session_without_its_work_is_damage(esprobe: Run, database: Path) -> None:
+    connection = sqlite3.connect(database)
+    connection.execute("DELETE FROM work")
+    connection.commit()
+    connection.close()
+    done = esprobe("rescore", "--scorer", "strict")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is damaged (session 1 has 12 rollouts" in done.stderr and len(done.stderr.splitlines()) == 1

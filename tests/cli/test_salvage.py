@@ -18,6 +18,7 @@ from esprobe.store import RolloutStore
 from tests.conftest import Run, run_process
 from tests.sampling.kills import hear_hangups, running, stored
 from tests.sampling.material import ANSWER, invoke, query, rows, write_data, write_script
+from tests.store.material import shell
 
 PROBLEMS = 60
 
@@ -89,6 +90,26 @@ def test_what_lies_on_whole_pages_is_kept_and_the_rest_is_owed(sound: Path, tmp_
     for arm in ARMS:
         assert invoke(*arm, *sampling(sound.parent), "--db", new).code == 0
     assert rows(new) == rows(sound)
+
+
+@pytest.mark.parametrize("broken", [0, 2])
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("DROP TRIGGER rollout_changed", "UPDATE rollout SET token_count = 99999 WHERE completion_id = 30"),
+        ("UPDATE totals SET tokens = tokens + 99999 WHERE condition_id = 2",),
+    ],
+    ids=["a count", "the sum"],
+)
+def test_changed_tokens_are_told(sound: Path, tmp_path: Path, change: tuple[str, ...], broken: int) -> None:
+    path = Path(shutil.copy(sound, tmp_path / "x.db"))
+    shell(path, *change)
+    overwrite(path, pages(path, "completion")[-1 : -1 - broken : -1])
+    _, err = salvaged(path, tmp_path / "new.db")
+    assert err.count("do not trust the token figures") == 1
+    before, quiet = Path(shutil.copy(sound, tmp_path / "y.db")), tmp_path / "quiet.db"
+    overwrite(before, pages(before, "completion")[-1 : -1 - broken : -1])
+    assert "token" not in salvaged(before, quiet)[1]
 
 
 def lost_with(path: Path, broken: set[int]) -> int:
@@ -260,3 +281,23 @@ def test_a_salvage_that_is_killed_leaves_nothing_at_the_name(sound: Path, tmp_pa
             assert not list(tmp_path.glob(".esprobe-*"))
     salvaged(sound, tmp_path / "new.db")
     assert rows(tmp_path / "new.db") == rows(sound)
+
+
+def test_a_target_folder_that_vanishes_is_what_is_told(tmp_path: Path) -> None:
+    script, data = write_script(tmp_path / "s.json", "long " * 200), write_data(tmp_path / "d.json", PROBLEMS)
+    words = ["--engine", "scripted", "--model", script, "--data", data, "--problems", f"0:{PROBLEMS}"]
+    assert invoke("sample-temp", "-t", 1, *words, "--samples", 400, "--db", tmp_path / "x.db").code == 0
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    command = [sys.executable, "-m", "esprobe", "salvage", tmp_path / "x.db", "--into", folder / "s.db"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 60
+        while not any(path.stat().st_size > 100_000 for path in folder.glob("*-wal")) and process.poll() is None:
+            assert time.monotonic() < until
+            time.sleep(0.005)
+        while folder.exists():  # the command may make a file in it meanwhile
+            shutil.rmtree(folder, ignore_errors=True)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    assert f"cannot be written to {folder / 's.db'} (it was deleted)" in err and ".part" not in err
+    assert not list(tmp_path.glob(".esprobe-*"))

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from esprobe.es import ALGORITHM, population
 from esprobe.records import Extent
 from esprobe.records.training import Iteration, Member
 from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score
@@ -30,6 +31,27 @@ WARM = Condition(
     top_k=-1,
 )
 NOISY = replace(WARM, temperature=None, top_p=None, top_k=None, sigma=0.005, noise="iid")
+
+RECIPE = {
+    "algorithm": ALGORITHM,
+    "base": {
+        key: value
+        for key, value in replace(WARM, temperature=None, top_p=None, top_k=None).identity.items()
+        if key != "kind"
+    },
+    "scorer": "es-paper/1",
+    "problems": [200, 203],
+    "problems_per_iteration": 3,
+    "sigma": 0.004,
+    "alpha": 0.25,
+    "population": 2,
+    "shaping": "zscore",
+    "antithetic": False,
+    "noise": "iid",
+    "scope": None,
+    "seed": 42,
+}
+"""Everything that a recipe has; its one iteration has no rollouts here."""
 
 
 def prompt(index: int) -> Prompt:
@@ -64,9 +86,10 @@ def make(path: Path) -> None:
             drawn = [rollout(condition, (ids[i], i), seed) for seed in range(42, 46) for i in sorted(ids)]
             writer.add(session, drawn, {condition: EngineTime(generate_s=1.5, switch_s=0.25)})
         writer.end_session(session, "done")
-        run = register_run(writer, WARM.model, {"sigma": 0.004, "noise": "iid", "scope": None, "seed": 42})
-        members = (Member(57, 1, 0.25, 0.125), Member(58, 1, 0.125, -0.125))
-        after = Trajectory(run.digest).extended(Update((57, 58), (0.125, -0.125)))
+        run = register_run(writer, WARM.model, RECIPE)
+        first, second = (draw.seed for draw in population(42, 0, 2, antithetic=False))
+        members = (Member(first, 1, 0.25, 0.125), Member(second, 1, 0.125, -0.125))
+        after = Trajectory(run.digest).extended(Update((first, second), (0.125, -0.125)))
         record_iteration(writer, run.id, 0, Iteration(members, after.digest, "a-state-digest", {"mlp": (0.5, 12.0)}))
 
 

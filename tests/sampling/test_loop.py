@@ -16,7 +16,7 @@ import pytest
 import esprobe
 from esprobe.engines import ModelIdentity, StopCheck
 from esprobe.engines.scripted import ScriptedEngine
-from esprobe.errors import EngineError
+from esprobe.errors import EngineError, StoreError
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import COMMIT_ROLLOUTS, Loop
 from esprobe.sampling.observer import Progress
@@ -90,6 +90,35 @@ def test_a_resumed_run_says_how_much_is_stored(common: list[object], db: Path) -
     assert done.stderr.startswith("resuming: 1,200 of 5,000 stored\n")
     assert done.stdout.startswith(f"5,000 of 5,000 rollouts stored in {db} (3,800 now)\n")
     assert set(before) < set(rows(db))
+
+
+def test_rollouts_that_another_program_deletes_meanwhile_are_not_said_to_be_stored(
+    tmp_path: Path, script: Path, data: Path
+) -> None:
+    asked, db = job(script, data, problems=(0, 50), samples=40), tmp_path / "x.db"
+
+    def delete(progress: Progress) -> None:
+        if progress.done > 600:
+            shell(db, "DELETE FROM rollout WHERE seed < 45")
+
+    with pytest.raises(StoreError, match=r"1?\d\d of the 2,050 rollouts are not in .*x\.db.*same command again"):
+        sample(asked, db, Watcher(delete))
+    missing = 2050 - count(db)
+    assert missing > 0
+    assert query(db, "SELECT outcome FROM session") == [("failed",)]
+    assert sample(asked, db).drawn == missing and count(db) == 2050
+
+
+def test_a_stopped_run_counts_what_is_there(tmp_path: Path, script: Path, data: Path) -> None:
+    db = tmp_path / "x.db"
+
+    def delete_and_stop(progress: Progress) -> None:
+        if progress.done > 600 and count(db) > 600:
+            shell(db, "DELETE FROM rollout WHERE seed < 45")
+            signal.raise_signal(signal.SIGTERM)
+
+    summary = sample(job(script, data, problems=(0, 50), samples=400), db, Watcher(delete_and_stop))
+    assert (summary.outcome, summary.stored) == ("stopped", count(db))
 
 
 def test_fewer_samples_than_stored_is_no_error_and_deletes_nothing(common: list[object], db: Path) -> None:

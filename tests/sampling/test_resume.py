@@ -185,6 +185,27 @@ def test_a_lock_held_by_another_program_is_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_who_stops_a_run_does_not_wait_for_another_program(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    database = tmp_path / "locked.db"
+    command = [sys.executable, "-m", "esprobe", *ARMS["token space"], *COMMON, "--db", str(database)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while stored(database) < 16:
+            time.sleep(0.05)
+        other = sqlite3.connect(database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        other.execute("ROLLBACK")
+        other.close()
+    assert process.returncode == code, err
+    assert "held a lock on" in err and "could not be stored" in err and "Traceback" not in err
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert stored(database) == 16 + 2 * 16 * 16
+
+
+@pytest.mark.slow
 def test_other_versions_are_told_where_one_condition_would_mix_them(tmp_path: Path, script: Path) -> None:
     data, one, two = write_data(tmp_path / "data.json", 4), tmp_path / "one.db", tmp_path / "two.db"
     common = ["--engine", "scripted", "--model", script, "--data", data, "-t", "1", "--samples", "4"]

@@ -223,12 +223,31 @@ def test_a_swapped_verdict_is_seen_though_every_sum_is_right(sound: Path, tmp_pa
     shell(path, "DROP TRIGGER rollout_changed", change.format(right, wrong))
     with RolloutStore.open(path) as store:
         assert store.totals(2) == before
-        with pytest.raises(StoreError, match="is damaged .the verdicts of condition 2 do not match"):
+        with pytest.raises(StoreError, match="is damaged .the rollouts of condition 2 do not match"):
             store.correctness(2)
     for command in ("passk", "report"):
         done = invoke(command, "--db", path)
         assert (done.code, done.stdout) == (1, "")
         assert "is damaged" in done.stderr
+
+
+TOKENS = {
+    "a count": ("DROP TRIGGER rollout_changed", "UPDATE rollout SET token_count = 99999 WHERE completion_id = 30"),
+    "the sum": ("UPDATE totals SET tokens = tokens + 1 WHERE condition_id = 2",),
+}
+
+
+@pytest.mark.parametrize("command", [name for name in commands(Path(), Path()) if not name.startswith("show")])
+@pytest.mark.parametrize("change", TOKENS)
+def test_changed_tokens_end_every_command_that_tells_figures(
+    sound: Path, tmp_path: Path, change: str, command: str
+) -> None:
+    path = Path(shutil.copy(sound, tmp_path / "changed.db"))
+    shell(path, *TOKENS[change])
+    done = invoke(*commands(path, tmp_path)[command])
+    assert (done.code, done.stdout) == (1, ""), done
+    assert "do not match their recorded totals" in done.stderr
+    assert not (tmp_path / "into.db").exists() and not (tmp_path / "rollouts.jsonl").exists()
 
 
 def test_a_change_through_sql_is_no_damage(sound: Path, tmp_path: Path) -> None:
@@ -300,6 +319,7 @@ def test_no_cut_changes_a_figure(sound: Path, tmp_path: Path) -> None:
     [
         "UPDATE totals SET checksum = checksum + 1 WHERE condition_id = 2",
         "UPDATE totals SET rollouts = rollouts - 1",
+        "UPDATE totals SET tokens = tokens + 1",
         "UPDATE completion SET text = text || '.' WHERE id = 30",
         "DELETE FROM completion WHERE id = 30",
     ],
@@ -319,7 +339,11 @@ def test_no_new_verdict_is_given_in_a_damaged_file(sound: Path, tmp_path: Path, 
 
 @pytest.mark.parametrize(
     "change",
-    ["UPDATE totals SET checksum = checksum + 1 WHERE condition_id = 2", "UPDATE totals SET rollouts = rollouts - 1"],
+    [
+        "UPDATE totals SET checksum = checksum + 1 WHERE condition_id = 2",
+        "UPDATE totals SET rollouts = rollouts - 1",
+        "UPDATE totals SET tokens = tokens + 1",
+    ],
 )
 def test_nothing_is_added_to_a_damaged_condition(sound: Path, tmp_path: Path, change: str) -> None:
     path = tmp_path / "damaged.db"

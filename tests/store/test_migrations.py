@@ -1,18 +1,22 @@
 """Files of every schema there has been stay readable and writable; files from the future are refused."""
 
+import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from esprobe.errors import StoreError
+from esprobe.spec import digest_of
 from esprobe.store import RolloutStore, RolloutWriter
 from esprobe.store.browse import RolloutBrowser
 from esprobe.store.filters import RolloutFilter
 from esprobe.store.merging import merge
 from esprobe.store.migrations import MIGRATIONS
 from esprobe.store.session_verdicts import VerdictReader
-from tests.sampling.material import query
+from esprobe.store.training import training_runs
+from tests.sampling.material import invoke, query
 from tests.store.material import problems, rollout, shell
 
 DATA = Path(__file__).parent.parent / "data"
@@ -110,3 +114,47 @@ def test_a_condition_of_a_newer_esprobe_asks_for_an_update(frozen: Path, access:
     shell(frozen, "UPDATE condition SET identity = json_set(identity, '$.warmth', 3) WHERE id = 2")
     with access.open(frozen) as store, pytest.raises(StoreError, match=r"newer esprobe.*condition 2.*warmth.*git pull"):
         store.conditions()
+
+
+READERS = ["salvage", "verify", "status", "report", "passk", "backup", "merge", "train"]
+
+
+def reading(command: str, path: Path, folder: Path) -> list[object]:
+    new = folder / "new.db"
+    special: dict[str, list[object]] = {
+        "salvage": ["salvage", path, "--into", new],
+        "backup": ["backup", new, "--db", path],
+        "merge": ["merge", path, "--into", new],
+        "train": ["save-model", folder / "model", "--model", f"{path}:1"],
+    }
+    return special.get(command, [command, "--db", path])
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_every_reader_takes_the_recipe_of_the_newest_frozen_file(tmp_path: Path, command: str) -> None:
+    path = Path(shutil.copy(DATA / FROZEN[-1], tmp_path / "x.db"))
+    done = invoke(*reading(command, path, tmp_path))  # any exception but an error in words surfaces here
+    assert done.code in (0, 1, 2) and "recipe" not in done.stderr
+
+
+@pytest.mark.parametrize("lacking", ["scorer", "population", "base.dtype"])
+@pytest.mark.parametrize("command", READERS)
+def test_a_recipe_that_lacks_a_key_is_damage_to_every_reader_of_it(tmp_path: Path, command: str, lacking: str) -> None:
+    path = Path(shutil.copy(DATA / FROZEN[-1], tmp_path / "x.db"))
+    with RolloutStore.open(path) as store:
+        recipe = dict(training_runs(store)[0].recipe)
+    outer, _, inner = lacking.partition(".")
+    if inner:
+        recipe["base"] = {key: value for key, value in recipe["base"].items() if key != inner}
+    else:
+        del recipe[outer]
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE training SET recipe = ?, digest = ?", (json.dumps(recipe), digest_of(recipe)))
+    connection.close()
+    done = invoke(*reading(command, path, tmp_path))
+    told = f"the recipe of training run 1 lacks {inner or outer}" in done.stdout + done.stderr
+    if command == "salvage":  # it leaves the run out, as any other row that is not whole
+        assert (done.code, told) == (0, False), done
+        assert query(tmp_path / "new.db", "SELECT count(*) FROM training") == [(0,)]
+    else:
+        assert (done.code, told) == (1, True), done

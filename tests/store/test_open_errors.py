@@ -89,6 +89,30 @@ def test_a_file_of_another_kind_is_left_untouched(tmp_path: Path, access: Access
 
 @either
 @pytest.mark.parametrize(
+    ("first", "content"),
+    [(0, bytes(4096)), (3, b"?"), (16, b"\x13"), (47, b"\xff"), (103, b"\0\0"), (100, bytes(28_000))],
+    ids=["no beginning", "name", "page size", "format", "no rows", "no list of tables"],
+)
+def test_a_database_whose_beginning_is_damaged_is_sent_to_salvage(
+    tmp_path: Path, access: Access, first: int, content: bytes
+) -> None:
+    path = tmp_path / "x.db"
+    script, data = write_script(tmp_path / "s.json", " no", "a long text " * 20), write_data(tmp_path / "d.json", 10)
+    words = ["--engine", "scripted", "--model", script, "--data", data, "--problems", "0:10", "--samples", 20]
+    assert invoke("sample-temp", "-t", 1, *words, "--db", path).code == 0
+    expected = rows(path)
+    with path.open("r+b") as file:
+        file.seek(first)
+        file.write(content)
+    before = path.read_bytes()
+    assert f"esprobe salvage {path} --into" in refusal(access, path)
+    assert path.read_bytes() == before
+    assert invoke("salvage", path, "--into", tmp_path / "new.db").code == 0
+    assert rows(tmp_path / "new.db") == expected
+
+
+@either
+@pytest.mark.parametrize(
     "statements",
     [
         ["CREATE TABLE rollout (id)"],
@@ -215,3 +239,13 @@ def test_a_disk_without_room_for_a_new_database_is_full(small_disk: Path) -> Non
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "filler").write_bytes(b"x" * 5_000_000)
     assert "is full" in refusal(RolloutWriter, small_disk / "e.db")
+
+
+def test_a_full_disk_is_what_salvage_names(small_disk: Path, tmp_path: Path) -> None:
+    script, data = write_script(tmp_path / "s.json", "a long text " * 2000), write_data(tmp_path / "d.json", 20)
+    words = ["--engine", "scripted", "--model", script, "--data", data, "--problems", "0:20", "--samples", 80]
+    assert invoke("sample-temp", "-t", 1, *words, "--db", tmp_path / "x.db").code == 0
+    done = invoke("salvage", tmp_path / "x.db", "--into", small_disk / "new.db")
+    assert (done.code, done.stdout) == (1, "")
+    assert f"cannot be written to {small_disk / 'new.db'} (the disk is full)" in done.stderr
+    assert ".part" not in done.stderr and not list(small_disk.iterdir())

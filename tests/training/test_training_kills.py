@@ -68,7 +68,7 @@ def survive(command: list[object], kills: int, after: int, pause_s: float, folde
 
 @pytest.mark.slow
 def test_a_few_kills(tmp_path: Path) -> None:
-    kills, _ = survive(scripted(tmp_path, "--iterations", 1500), 4, 2000, 0.3, tmp_path, seed=3)
+    kills, _ = survive(scripted(tmp_path, "--iterations", 500), 4, 1200, 0.2, tmp_path, seed=3)
     assert kills == 4
 
 
