@@ -88,7 +88,7 @@ def overwrite_page(disk: Disk, db: Path, dice: random.Random) -> None:
     with db.open("r+b") as file, db.with_name("x.db-wal").open("r+b") as log:
         size = int.from_bytes(file.read(18)[16:], "big")
         logged = log_frames(log.read(), size)
-        pages = sorted(set(range(2, db.stat().st_size // size + 1)) - logged.keys())
+        pages = sorted(set(range(1, db.stat().st_size // size + 1)) - logged.keys())
         target, at = (file, (dice.choice(pages) - 1) * size) if pages else (log, dice.choice([*logged.values()]))
         target.seek(at)
         target.write(dice.randbytes(size))
