@@ -32,9 +32,6 @@ _TOGETHER = 16
 """Updates added in one pass over the accumulator: a piece is read once for all of them, and what an interrupt loses is
 bounded."""
 
-_WORTH_S = 5.0
-"""Seconds of adding updates that are worth a snapshot: a resumed run would take that much longer without it."""
-
 _WRITING = 10.0
 """Adding updates takes at least so many times as long as writing the snapshots of large models."""
 
@@ -86,13 +83,16 @@ class Accumulator:
         """For the digest of the state: the slices that have a part, and its sums."""
         return [(self._weights[index], sums_of(part, self._weights[index])) for index, part in self._parts.items()]
 
-    def advance(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> None:
+    def advance(
+        self, trajectory: Trajectory, snapshots: Path | None = None, *, write_after_s: float | None = None
+    ) -> None:
         """Hold the sum of a trajectory's updates: add those that are missing, or start from a snapshot or from nothing.
 
         Args:
             trajectory: the updates.
             snapshots: a folder of accumulators, or None.
-            write: whether to write there, if this accumulator has all of every tensor.
+            write_after_s: seconds of adding updates after which to write there, if this accumulator has all of every
+                tensor; None to write nothing.
 
         If it fails half-way it holds nothing.
 
@@ -103,13 +103,13 @@ class Accumulator:
             self.clear()
             return
         try:
-            self._advance(trajectory, snapshots, write)
+            self._advance(trajectory, snapshots, write_after_s)
         except BaseException:
             if self._digest is None:
                 self.clear()  # a part of an update is no model's
             raise
 
-    def _advance(self, trajectory: Trajectory, snapshots: Path | None, write: bool) -> None:
+    def _advance(self, trajectory: Trajectory, snapshots: Path | None, write_after_s: float | None) -> None:
         needed = 4 * sum(self._weights[index].live.numel() for index in in_scope(self._weights, trajectory.scope))
         with enough_memory(f"training needs 4 bytes more for each weight, {needed / 2**30:.2f} GiB"):
             for first in range(self._begin(trajectory, snapshots), len(trajectory.updates), _TOGETHER):
@@ -119,7 +119,9 @@ class Accumulator:
                 self._add(_members(trajectory.noise, updates))
                 self._digest = trajectory.digests[first + len(updates)]
                 self._spent_s += time.monotonic() - begun
-                if write and snapshots is not None and self._spent_s > max(_WORTH_S, _WRITING * self._writing_s):
+                if write_after_s is None or snapshots is None:
+                    continue
+                if self._spent_s > max(write_after_s, _WRITING * self._writing_s):
                     self._write(trajectory.upto(first + len(updates)), snapshots)
 
     def _begin(self, trajectory: Trajectory, snapshots: Path | None) -> int:
@@ -148,17 +150,17 @@ class Accumulator:
 
     def _write(self, trajectory: Trajectory, snapshots: Path) -> None:
         """Write a snapshot, unless this is a shard of the model; a run goes on without."""
-        begun = time.monotonic()
+        self._spent_s, begun = 0.0, time.monotonic()
         tensors = whole_tensors(self._weights, self._parts)
         if tensors is not None:
             state = state_digest((weight.name, sums) for weight, sums in self.sums())
             try:
                 write_snapshot(snapshots, trajectory, state, tensors)
+                self._writing_s = time.monotonic() - begun
             except (OSError, SafetensorError) as err:
                 if not self._cannot_write:
                     _log.warning("no snapshots of the training in %s (%s); resuming takes longer", snapshots, err)
                 self._cannot_write = True
-        self._spent_s, self._writing_s = 0.0, time.monotonic() - begun
 
     def _held(self, trajectory: Trajectory) -> int | None:
         """How many of the trajectory's updates it holds; None if it holds others, or was interrupted."""

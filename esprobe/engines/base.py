@@ -18,6 +18,10 @@ from esprobe.trajectory import Trajectory
 StopCheck = Callable[[], bool]
 
 
+SNAPSHOT_S = 5.0
+"""Seconds of adding updates that are worth a snapshot: a resumed run would take that much longer without it."""
+
+
 @dataclass(frozen=True)
 class Lineage:
     """How a trained model came from another one.
@@ -157,7 +161,9 @@ class Engine(Protocol):
             PerturbationError: the noise cannot reach all the weights it names.
         """
 
-    def evolve(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> str:
+    def evolve(
+        self, trajectory: Trajectory, snapshots: Path | None = None, *, write_after_s: float | None = None
+    ) -> str:
         """Make the model after a trajectory's updates the base from now on; not inside ``perturbed``.
 
         With b the loaded weights as float32 and D the accumulator of the updates, ``perturbed`` adds noise to b + D
@@ -168,7 +174,8 @@ class Engine(Protocol):
             trajectory: what to add to the loaded weights.
             snapshots: a folder of accumulators to start from instead of from nothing. It is a cache: the result never
                 depends on it, and files that are damaged or of other runs are passed over with a warning.
-            write: whether to add to that folder, now and then. If it cannot be written, that is a warning, once.
+            write_after_s: seconds of adding updates after which a snapshot is written there (``SNAPSHOT_S``); None to
+                write none. A folder that cannot be written is a warning, once.
 
         Returns:
             A digest of the accumulator, equal on all engines and devices.

@@ -6,7 +6,7 @@ Engines load the base and apply the updates themselves, so that no trained check
 from dataclasses import replace
 from pathlib import Path
 
-from esprobe.engines.base import Engine, EngineOptions, Lineage, ModelIdentity
+from esprobe.engines.base import SNAPSHOT_S, Engine, EngineOptions, Lineage, ModelIdentity
 from esprobe.engines.registry import engine_class
 from esprobe.errors import ModelError, UsageError
 
@@ -72,7 +72,7 @@ def load(engine: str, identity: ModelIdentity, options: EngineOptions) -> Engine
         return engine_class(engine).load(identity, options)
     base = ModelIdentity(lineage.base, lineage.base_fingerprint, identity.dtype)
     loaded = engine_class(engine).load(base, options)
-    state = loaded.evolve(lineage.trajectory, Path(lineage.snapshots), write=True)
+    state = loaded.evolve(lineage.trajectory, Path(lineage.snapshots), write_after_s=SNAPSHOT_S)
     check_state(identity.model, lineage, state)
     loaded.settle()
     return loaded

@@ -79,7 +79,9 @@ class ScriptedEngine:
         finally:
             self._perturbation = None
 
-    def evolve(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> str:
+    def evolve(
+        self, trajectory: Trajectory, snapshots: Path | None = None, *, write_after_s: float | None = None
+    ) -> str:
         self._trained = self._trained[: self._settled] + ((trajectory.digest,) if trajectory.updates else ())
         return hashlib.sha256(trajectory.digest.encode()).hexdigest()
 

@@ -135,10 +135,12 @@ class TransformersEngine:
         with self._weights().perturbed(perturbation) as touched:
             yield touched
 
-    def evolve(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> str:
+    def evolve(
+        self, trajectory: Trajectory, snapshots: Path | None = None, *, write_after_s: float | None = None
+    ) -> str:
         if not trajectory.updates and self._pristine is None:
             return state_digest([])  # the loaded model, as it is
-        found = self._weights().evolve(trajectory, snapshots, write=write)
+        found = self._weights().evolve(trajectory, snapshots, write_after_s=write_after_s)
         return state_digest((weight.name, sums) for weight, sums in found)
 
     def update_norms(self) -> Mapping[str, tuple[float, float]]:

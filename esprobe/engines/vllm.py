@@ -105,13 +105,15 @@ class VllmEngine:
             self._call("esp_restore")
             self._relabel(self._base)
 
-    def evolve(self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False) -> str:
+    def evolve(
+        self, trajectory: Trajectory, snapshots: Path | None = None, *, write_after_s: float | None = None
+    ) -> str:
         if not trajectory.updates and not self._pieces:
             return state_digest([])  # the loaded weights, as they are
         self._prepare()
         updates = [[list(update.seeds), list(update.coefficients)] for update in trajectory.updates]
         values = {"recipe": trajectory.recipe, "noise": trajectory.noise, "scope": trajectory.scope, "updates": updates}
-        told = self._call("esp_evolve", values, None if snapshots is None else str(snapshots), write)
+        told = self._call("esp_evolve", values, None if snapshots is None else str(snapshots), write_after_s)
         self._forget_prefixes()
         for worker in told:
             if "refused" in worker:

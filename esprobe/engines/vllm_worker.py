@@ -74,7 +74,9 @@ class WeightExtension:
         """Apply a perturbation, given as its fields by name; returns the scalars touched in this worker."""
         return self.esp_weights.perturb(Perturbation(**perturbation))
 
-    def esp_evolve(self, trajectory: Mapping[str, Any], snapshots: str | None, write: bool) -> Mapping[str, Any]:
+    def esp_evolve(
+        self, trajectory: Mapping[str, Any], snapshots: str | None, write_after_s: float | None
+    ) -> Mapping[str, Any]:
         """Train this worker's part of the model, as ``Engine.evolve`` says; the trajectory is given as values.
 
         Returns:
@@ -83,7 +85,7 @@ class WeightExtension:
         """
         folder = None if snapshots is None else Path(snapshots)
         try:
-            found = self.esp_weights.evolve(_trajectory(**trajectory), folder, write=write)
+            found = self.esp_weights.evolve(_trajectory(**trajectory), folder, write_after_s=write_after_s)
         except ModelError as err:
             return {"refused": str(err)}
         return {"sums": [[*_piece_of(p), *sums] for p, sums in found], "device": self.esp_weights.accumulator_device}

@@ -165,7 +165,7 @@ class PristineWeights:
             self._restore(index)
 
     def evolve(
-        self, trajectory: Trajectory, snapshots: Path | None = None, *, write: bool = False
+        self, trajectory: Trajectory, snapshots: Path | None = None, *, write_after_s: float | None = None
     ) -> list[tuple[WeightSlice, Sums]]:
         """Train the weights by a trajectory's updates, or take training back if it has none.
 
@@ -178,7 +178,7 @@ class PristineWeights:
             PerturbationError: the scope matches no tensor, or there is no memory.
         """
         try:
-            self._accumulator.advance(trajectory, snapshots, write=write)
+            self._accumulator.advance(trajectory, snapshots, write_after_s=write_after_s)
         finally:
             self.restore()
         return self._accumulator.sums()

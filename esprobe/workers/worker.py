@@ -16,6 +16,7 @@ from typing import Any, Self
 from esprobe import engines
 from esprobe.doctor import check_numbers, quick_check
 from esprobe.engines import Engine, EngineOptions, Lineage, ModelIdentity, StopCheck
+from esprobe.engines.base import SNAPSHOT_S
 from esprobe.errors import EngineError
 from esprobe.spec import Condition, Prompt
 from esprobe.tasks import DataSet, Task, load_task
@@ -199,7 +200,8 @@ class Worker:
         perturbation = work.perturbation
         state, norms = None, {}
         if work.trajectory is not None:
-            state = self._engine.evolve(work.trajectory, self._snapshots, write=work.keeps_state)
+            write_after_s = SNAPSHOT_S if work.keeps_state else None
+            state = self._engine.evolve(work.trajectory, self._snapshots, write_after_s=write_after_s)
             norms = dict(self._engine.update_norms()) if work.keeps_state else {}
         with self._engine.perturbed(perturbation) if perturbation else nullcontext():
             yield Delivery([], switch_s=clock.lap(), state=state, norms=norms)

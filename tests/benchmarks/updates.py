@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from esprobe.engines import EngineOptions
+from esprobe.engines.base import SNAPSHOT_S
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.spec import Perturbation
 from esprobe.tasks import load_task
@@ -76,13 +77,13 @@ def again(iterations: int, population: int) -> None:
     with TemporaryDirectory() as name:
         folder, state = Path(name), ""
 
-        def rebuild(engine: TransformersEngine, snapshots: Path | None, write: bool = False) -> None:
+        def rebuild(engine: TransformersEngine, snapshots: Path | None, write_after_s: float | None = None) -> None:
             nonlocal state
-            found = engine.evolve(trajectory, snapshots, write=write)
+            found = engine.evolve(trajectory, snapshots, write_after_s=write_after_s)
             assert state in ("", found)
             state = found
 
-        tell(f"making {iterations} x {population} from nothing", spent(lambda: rebuild(load(), folder, True)))
+        tell(f"making {iterations} x {population} from nothing", spent(lambda: rebuild(load(), folder, SNAPSHOT_S)))
         sizes = [path.stat().st_size / 1e6 for path in folder.iterdir()]
         print(f"{len(sizes)} snapshots of {max(sizes, default=0):.1f} MB were kept")
         tell("loading the model and making it from a snapshot", spent(lambda: rebuild(load(), folder)))

@@ -232,12 +232,11 @@ def test_a_model_without_updates_is_the_model_itself(checkpoint: Path, tmp_path:
 
 
 def test_the_trained_model_of_a_checkpoint_in_several_files(
-    make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = in_three_files(with_copied_head(make_checkpoint()))
     engine = load(folder)
-    monkeypatch.setattr("esprobe.engines.accumulator._WORTH_S", 0.0)  # so that there is a snapshot at once
-    engine.evolve(trained(2), tmp_path / "snapshots", write=True)
+    engine.evolve(trained(2), tmp_path / "snapshots", write_after_s=0)
     assert len(list((tmp_path / "snapshots").iterdir())) == 1
     state = engine.evolve(trained(3))
     found = find_checkpoint(str(folder))

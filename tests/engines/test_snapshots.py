@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch", reason="the extra 'hf' is not installed")
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from esprobe.engines.slices import WeightSlice  # noqa: E402 - needs torch
+from esprobe.engines.base import SNAPSHOT_S  # noqa: E402 - needs torch
+from esprobe.engines.slices import WeightSlice  # noqa: E402
 from esprobe.engines.snapshots import newest_snapshot, write_snapshot  # noqa: E402
 from esprobe.engines.state import state_digest  # noqa: E402
 from esprobe.engines.weights import PristineWeights  # noqa: E402
@@ -134,13 +135,11 @@ class TestWriting:
     """An engine writes one when it has worked long enough since the last."""
 
     @pytest.fixture
-    def weights(self, monkeypatch: pytest.MonkeyPatch) -> PristineWeights:
-        monkeypatch.setattr("esprobe.engines.accumulator._WORTH_S", 0.0)  # a constant, so that seconds are not spent
-        monkeypatch.setattr("esprobe.engines.accumulator._WRITING", 0.0)
+    def weights(self) -> PristineWeights:
         return model()
 
     def test_what_was_written_is_taken_up(self, weights: PristineWeights, tmp_path: Path) -> None:
-        weights.evolve(trained(3), tmp_path / "new", write=True)
+        weights.evolve(trained(3), tmp_path / "new", write_after_s=0)
         assert held_by(tmp_path / "new", trained(5)) == 3
         assert state(model(), trained(5), tmp_path / "new") == state(model(), trained(5))
 
@@ -149,7 +148,7 @@ class TestWriting:
         assert not (tmp_path / "new").exists()
 
     def test_a_short_piece_of_work_is_not_worth_it(self, tmp_path: Path) -> None:
-        model().evolve(trained(3), tmp_path / "new", write=True)
+        model().evolve(trained(3), tmp_path / "new", write_after_s=SNAPSHOT_S)
         assert not (tmp_path / "new").exists()
 
     def test_a_folder_that_cannot_be_written_is_told_once(
@@ -158,14 +157,13 @@ class TestWriting:
         (tmp_path / "file").write_text("no folder")
         for iterations in (1, 2, 3):
             assert state_digest(
-                (p.name, s) for p, s in weights.evolve(trained(iterations), tmp_path / "file", write=True)
+                (p.name, s) for p, s in weights.evolve(trained(iterations), tmp_path / "file", write_after_s=0)
             )
         assert caplog.text.count("no snapshots of the training") == 1
 
-    def test_a_shard_writes_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("esprobe.engines.accumulator._WORTH_S", 0.0)
+    def test_a_shard_writes_nothing(self, tmp_path: Path) -> None:
         shard = PristineWeights([WeightSlice("a", 100, 0, torch.zeros(50))])
-        shard.evolve(trained(2), tmp_path, write=True)
+        shard.evolve(trained(2), tmp_path, write_after_s=0)
         assert os.listdir(tmp_path) == []
 
     def test_a_shard_reads_its_part(self, tmp_path: Path) -> None:

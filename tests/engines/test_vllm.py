@@ -93,12 +93,11 @@ class TestVllm(GenerationContract, PerturbationContract, EvolutionContract, Evol
         assert reference.evolve(trained(0)) == engine.evolve(trained(0)) != state
 
     def test_snapshots_are_the_same_files_as_those_of_transformers(
-        self, engine: VllmEngine, reference: TransformersEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, engine: VllmEngine, reference: TransformersEngine, tmp_path: Path
     ) -> None:
-        monkeypatch.setattr("esprobe.engines.accumulator._WORTH_S", 0.0)  # a constant, so that seconds are not spent
         trajectory, states = trained(4), []
         for folder, one in ((tmp_path / "vllm", engine), (tmp_path / "transformers", reference)):
-            states.append(one.evolve(trajectory, folder, write=True))
+            states.append(one.evolve(trajectory, folder, write_after_s=0))
             one.evolve(trained(0))
         (theirs,), (ours,) = ((tmp_path / name).iterdir() for name in ("transformers", "vllm"))
         assert ours.name == theirs.name
