@@ -1,5 +1,6 @@
 """ES training through the real vLLM, from the command line."""
 
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -10,7 +11,7 @@ import pytest
 from tests.conftest import REPOSITORY, run_process
 from tests.training.material import iterations, members
 
-pytestmark = [pytest.mark.vllm, pytest.mark.storm]
+pytestmark = [pytest.mark.vllm, pytest.mark.storm, pytest.mark.filterwarnings("ignore")]  # vLLM's imports warn
 
 FEW = ["--problems", "0:16", "--eval-problems", "200:208", "--population", 4, "--eval-every", 2]
 
@@ -61,3 +62,29 @@ def test_a_resumed_run_of_the_bundled_model_and_its_checkpoint(tmp_path: Path) -
     greedy = "SELECT problem, completion FROM rollouts WHERE kind = 'greedy' ORDER BY problem"
     answers = [query(tmp_path / f"{name}.db", greedy) for name in ("by_name", "saved")]
     assert sum(a == b for a, b in zip(*answers, strict=True)) >= 7  # vLLM's batches move last bits
+
+
+def test_fifty_iterations_rebuilt_from_the_file_alone_are_one_state_everywhere(tmp_path: Path) -> None:
+    from esprobe import engines
+    from esprobe.engines import EngineOptions
+    from esprobe.models import find_lineage
+
+    command: list[object] = [
+        *("train-es", "--engine", "transformers", "--model", "tiny", "--problems", "0:8", "--eval-problems", "200:204"),
+        *("--population", 4, "--iterations", 51, "--eval-every", 51, "--sigma", 0.004, "--alpha", 0.006),
+        *("--max-tokens", 16, "--db", "es.db"),
+    ]
+    done = run_process(tmp_path, *command)
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(tmp_path / "es.db.snapshots", ignore_errors=True)
+    lineage = find_lineage(str(tmp_path / "es.db") + ":1@50")
+    assert lineage is not None and lineage.state is not None  # what the workers reported when iteration 50 was drawn
+    states = {}
+    for name in ("transformers", "vllm"):
+        base = engines.identify(name, lineage.base, lineage.dtype)
+        engine = engines.load(name, base, EngineOptions(perturbs=True, trains=True, max_num_seqs=8))
+        states[name] = engine.evolve(lineage.trajectory)
+    saved = run_process(tmp_path, "save-model", "out", "--model", "es.db:1@50")
+    assert saved.returncode == 0, saved.stderr
+    assert states == dict.fromkeys(states, lineage.state)
+    assert f"digest of the update {lineage.state[:12]}" in saved.stdout
