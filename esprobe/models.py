@@ -17,9 +17,13 @@ _FEWEST_DIGITS = 8
 
 
 def _beside(database: Path, base: str) -> str:
-    """The base's name; a folder that is not below the current one is looked for beside the database."""
+    """The base's name; a folder or database that is not below the current folder is looked for beside ``database``."""
     there = database.parent / base
-    return str(there) if kind_of(Path(base)) == "nothing" and kind_of(there) == "folder" else base
+    named = _TRAINED.fullmatch(base)
+    if named is None:
+        return str(there) if kind_of(Path(base)) == "nothing" and kind_of(there) == "folder" else base
+    here, beside = Path(named["database"]), database.parent / named["database"]
+    return str(there) if kind_of(here) != "file" and kind_of(beside) == "file" else base
 
 
 def find_lineage(model: str) -> Lineage | None:
@@ -62,13 +66,14 @@ def find_lineage(model: str) -> Lineage | None:
             f"training run {run.id} of {path} has {len(run.iterations):,} iterations, so there is no model after "
             f"{iteration:,}; use --model {path}:{run.id}@{len(run.iterations)}, or go on training"
         )
-    base = run.recipe["base"]
+    base, name = run.recipe["base"], _beside(path, run.model)
     return Lineage(
         name=f"{path.name}:{run.id}@{iteration}",
-        base=_beside(path, run.model),
+        base=name,
         base_fingerprint=base["model_fingerprint"],
         dtype=base["dtype"],
         trajectory=trajectory_of(run, path).upto(iteration),
         state=run.iterations[iteration].state if iteration < len(run.iterations) else None,
         snapshots=str(snapshots_of(path).absolute()),
+        below=find_lineage(name),
     )

@@ -1,7 +1,6 @@
 """``save-model``: one perturbed or trained model as an ordinary checkpoint folder."""
 
 import re
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +32,6 @@ def save_model(
     from esprobe.doctor import refuse
     from esprobe.engines import TRANSFORMERS, identify
     from esprobe.engines.checkpoint import find_checkpoint
-    from esprobe.engines.lineage import check_state
     from esprobe.models import find_lineage
 
     lineage = find_lineage(model)
@@ -41,18 +39,14 @@ def save_model(
     identity = identify(TRANSFORMERS.name, model, dtype, lineage)  # loads nothing
     checkpoint = find_checkpoint(identity.checkpoint)
     refuse(checkpoint)
-    from esprobe.engines.save import save_perturbed, save_trained
+    from esprobe.engines.save import save_lineage, save_perturbed
 
     noised = "" if perturbation is None else f" at sigma {perturbation.sigma:g}, seed {perturbation.seed}"
     if lineage is None:
         assert perturbation is not None
         touched, what = save_perturbed(checkpoint, perturbation, identity.dtype, out), "perturbed"
     else:
-        snapshots = Path(lineage.snapshots)
-        check = partial(check_state, model, lineage)
-        touched, state = save_trained(
-            checkpoint, lineage.trajectory, identity.dtype, out, snapshots, perturbation, check
-        )
+        touched, state = save_lineage(lineage, out, perturbation)
         what = f"trained, digest of the update {state[:12]}"
     typer.echo(f"{model}{noised} ({identity.dtype}) written to {out}: {touched:,} scalars {what}")
 

@@ -78,7 +78,7 @@ def diagnose(
             f"the {name} engine has no weights, so there is nothing to examine; use --engine transformers or vllm"
         )
     check_options(name, options)
-    checkpoint = find_checkpoint(model if lineage is None else lineage.base)
+    checkpoint = find_checkpoint(model if lineage is None else lineage.root)
     refuse(checkpoint)
     identity = identify(name, model, dtype, lineage)
     notice(f"loading {model} ({identity.dtype}, {name})")

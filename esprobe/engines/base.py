@@ -34,6 +34,7 @@ class Lineage:
         trajectory: its training.
         state: the digest of the accumulator that the file has for it; None if it has none.
         snapshots: folder of snapshots of the training, which may not exist.
+        below: how the base was trained itself; None of a checkpoint.
     """
 
     name: str
@@ -43,6 +44,12 @@ class Lineage:
     trajectory: Trajectory
     state: str | None
     snapshots: str
+    below: "Lineage | None" = None
+
+    @property
+    def root(self) -> str:
+        """Name of the checkpoint that it all began with."""
+        return self.base if self.below is None else self.below.root
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,8 @@ class ModelIdentity:
 
     @property
     def checkpoint(self) -> str:
-        """Name of the checkpoint that is loaded: a trained model's base."""
-        return self.model if self.lineage is None else self.lineage.base
+        """Name of the checkpoint that is loaded: the one that a trained model began with."""
+        return self.model if self.lineage is None else self.lineage.root
 
 
 @dataclass(frozen=True)

@@ -23,16 +23,15 @@ def identify(engine: str, model: str, dtype: str, lineage: Lineage | None = None
     Raises:
         EsprobeError: the model cannot be found or used, or a trained model's base or dtype is not that of its training.
     """
-    found = engine_class(engine)
     if lineage is None:
-        return found.identify(model, dtype)
+        return engine_class(engine).identify(model, dtype)
     if dtype not in ("auto", lineage.dtype):
         raise UsageError(
             f"{model} was trained in {lineage.dtype}, and its updates give another model in {dtype}; leave --dtype "
             f"out, or use --dtype {lineage.dtype}"
         )
     try:
-        base = found.identify(lineage.base, lineage.dtype)
+        base = identify(engine, lineage.base, lineage.dtype, lineage.below)
     except ModelError as err:
         raise ModelError(
             f"{model} was trained from {lineage.base!r}, which cannot be found or used here: {err}. A relative folder "
@@ -47,7 +46,7 @@ def identify(engine: str, model: str, dtype: str, lineage: Lineage | None = None
     return replace(base, model=lineage.name, fingerprint=lineage.trajectory.fingerprint, lineage=lineage)
 
 
-def check_state(model: str, lineage: Lineage, state: str) -> None:
+def check_state(lineage: Lineage, state: str) -> None:
     """Hold the weights of a trained model against what its training recorded of them.
 
     Raises:
@@ -55,8 +54,8 @@ def check_state(model: str, lineage: Lineage, state: str) -> None:
     """
     if lineage.state not in (None, state):
         raise ModelError(
-            f"the updates of {model} lead to other weights here than in its training (digest {state[:12]}, recorded "
-            f"{str(lineage.state)[:12]}), so it would be another model; check the database with esprobe verify, and "
+            f"the updates of {lineage.name} lead to other weights here than in its training (digest {state[:12]}, "
+            f"recorded {str(lineage.state)[:12]}), so it would be another model; check the database with esprobe verify, and "
             f"the files of {lineage.base}"
         )
 
@@ -70,9 +69,9 @@ def load(engine: str, identity: ModelIdentity, options: EngineOptions) -> Engine
     lineage = identity.lineage
     if lineage is None:
         return engine_class(engine).load(identity, options)
-    base = ModelIdentity(lineage.base, lineage.base_fingerprint, identity.dtype)
-    loaded = engine_class(engine).load(base, options)
+    base = ModelIdentity(lineage.base, lineage.base_fingerprint, identity.dtype, lineage.below)
+    loaded = load(engine, base, options)
     state = loaded.evolve(lineage.trajectory, Path(lineage.snapshots), write_after_s=SNAPSHOT_S)
-    check_state(identity.model, lineage, state)
+    check_state(lineage, state)
     loaded.settle()
     return loaded

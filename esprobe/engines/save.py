@@ -11,16 +11,20 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from esprobe.engines.checkpoint import INDEX, Checkpoint
+from esprobe.engines.base import Lineage
+from esprobe.engines.checkpoint import INDEX, Checkpoint, find_checkpoint
+from esprobe.engines.lineage import check_state
 from esprobe.engines.slices import WeightSlice
 from esprobe.engines.state import Sums, state_digest
 from esprobe.engines.weights import PristineWeights
@@ -56,6 +60,41 @@ def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: st
     return _scalars(checkpoint, chosen)
 
 
+def save_lineage(lineage: Lineage, out: Path, perturbation: Perturbation | None = None) -> tuple[int, str]:
+    """Write a trained model to the folder ``out``, all of it or nothing; a base that was trained itself is made first.
+
+    Args:
+        lineage: how it was trained.
+        out: a folder that does not exist, or is empty.
+        perturbation: noise to be added to the trained weights in the served dtype; None for none.
+
+    Returns:
+        As ``save_trained``.
+
+    Raises:
+        ModelError: as in ``save_perturbed``; or the weights are not those that the training recorded.
+        UsageError: a scope matches no tensor.
+    """
+    with ExitStack() as stack:
+        if lineage.below is None:
+            checkpoint = find_checkpoint(lineage.base)
+        else:
+            parent = out.resolve().parent
+            folder = Path(stack.enter_context(TemporaryDirectory(dir=parent if parent.is_dir() else None)))
+            save_lineage(lineage.below, folder / "base")
+            checkpoint = find_checkpoint(str(folder / "base"))
+        return save_trained(
+            checkpoint,
+            lineage.trajectory,
+            lineage.dtype,
+            out,
+            Path(lineage.snapshots),
+            perturbation,
+            check=partial(check_state, lineage),
+            origin={"model": lineage.base, "fingerprint": lineage.base_fingerprint},
+        )
+
+
 def save_trained(
     checkpoint: Checkpoint,
     trajectory: Trajectory,
@@ -64,6 +103,7 @@ def save_trained(
     snapshots: Path | None = None,
     perturbation: Perturbation | None = None,
     check: Callable[[str], None] = lambda state: None,
+    origin: Mapping[str, str] | None = None,
 ) -> tuple[int, str]:
     """Write the model after a trajectory's updates, round_dtype(b + D), to the folder ``out``, all of it or nothing.
 
@@ -75,6 +115,7 @@ def save_trained(
         snapshots: a folder of accumulators to start from, as in ``Engine.evolve``.
         perturbation: noise to be added to the trained weights in the served dtype; None for none.
         check: called with the digest of the state before the folder appears; what it raises is raised.
+        origin: name and fingerprint of the model that was trained, where they are not the checkpoint's own.
 
     Returns:
         Scalars trained or perturbed, tied copies not counted, and the digest of the state that ``Engine.evolve`` gives.
@@ -93,13 +134,17 @@ def save_trained(
             if perturbation is not None:
                 _perturb(slices, noisy, perturbation)
 
-        origin = _origin(checkpoint, dtype) | {
-            "recipe": trajectory.recipe,
-            "iterations": len(trajectory.updates),
-            "trajectory": trajectory.digest,
-            **({"perturbation": asdict(perturbation)} if perturbation else {}),
-        }
-        _write(checkpoint, dtype, folder, origin, change)
+        made_from = (
+            _origin(checkpoint, dtype)
+            | dict(origin or {})
+            | {
+                "recipe": trajectory.recipe,
+                "iterations": len(trajectory.updates),
+                "trajectory": trajectory.digest,
+                **({"perturbation": asdict(perturbation)} if perturbation else {}),
+            }
+        )
+        _write(checkpoint, dtype, folder, made_from, change)
         check(state := state_digest(sums.items()))
     return _scalars(checkpoint, trained | noisy), state
 

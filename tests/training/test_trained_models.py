@@ -78,7 +78,16 @@ def test_training_goes_on_from_a_trained_model(folder: Path) -> None:
     models = {model for (model,) in query(folder / "further.db", "SELECT DISTINCT model FROM rollouts")}
     assert models == {"es.db:1@3", "further.db:1@3"}
     lineage = find_lineage(str(folder / "further.db") + ":1")
-    assert lineage is not None and lineage.base == "es.db:1@3"
+    assert lineage is not None and lineage.below is not None and lineage.root == "tiny"
+    saved = run_esprobe(folder, "save-model", "twice", "--model", "further.db:1@3")
+    assert saved.returncode == 0, saved.stderr
+    few = ["--problems", "200:212", "--samples", 1, "-t", 1, "--max-tokens", 32, "--batch-size", 8]
+    for name, model in (("further.db", "further.db:1@3"), ("twice.db", "twice")):
+        done = run_esprobe(folder, "sample-temp", *few, "--model", model, "--db", name)
+        assert done.returncode == 0, done.stderr
+    # The engine that goes through both trainings, and the checkpoint.
+    trained = greedy(folder / "further.db", "further.db:1@3")
+    assert len(trained) == 12 and trained == greedy(folder / "twice.db", "twice")
 
 
 def test_a_damaged_snapshot_changes_nothing(folder: Path) -> None:
