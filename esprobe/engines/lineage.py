@@ -55,8 +55,8 @@ def check_state(lineage: Lineage, state: str) -> None:
     if lineage.state not in (None, state):
         raise ModelError(
             f"the updates of {lineage.name} lead to other weights here than in its training (digest {state[:12]}, "
-            f"recorded {str(lineage.state)[:12]}), so it would be another model; check the database with esprobe verify, and "
-            f"the files of {lineage.base}"
+            f"recorded {str(lineage.state)[:12]}), so it would be another model; check the database with esprobe "
+            f"verify, and the files of {lineage.base}"
         )
 
 

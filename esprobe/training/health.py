@@ -1,5 +1,6 @@
 """Signs that a training run goes wrong, said in words while it can still be stopped."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,8 +11,8 @@ _LATELY = 5
 """Iterations whose mean is held against that of the first ones: one alone is noise."""
 
 _MOSTLY = 0.95
-_FALLEN = 0.5
-"""Share of the first iterations' fitness below which a population counts as fallen."""
+_FALLEN = 2.0
+"""Standard deviations of fitness within a population by which the mean must fall to count as fallen."""
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Health:
     """
 
     means: list[float] = field(default_factory=list)
+    _spreads: list[float] = field(default_factory=list)
     _said: set[str] = field(default_factory=set)
 
     def add(self, members: Sequence[Member], cut_off: float, max_tokens: int) -> list[str]:
@@ -34,9 +36,11 @@ class Health:
             max_tokens: where.
         """
         number = len(self.means) + 1
-        self.means.append(fitness([member.fitness for member in members]))
+        scores = [member.fitness for member in members]
+        self.means.append(fitness(scores))
+        self._spreads.append(statistics.pstdev(scores))
         found = {}
-        if len({member.fitness for member in members}) == 1:
+        if len(set(scores)) == 1:
             found["spread"] = (
                 f"all {len(members)} members of iteration {number:,} have the same fitness "
                 f"({self.means[-1]:.4g}), so its update is zero: the noise is too weak to change any answer, or so "
@@ -50,10 +54,11 @@ class Health:
                 f"larger --max-tokens"
             )
         first, last = fitness(self.means[:_LATELY]), fitness(self.means[-_LATELY:])
-        if len(self.means) >= 2 * _LATELY and last < _FALLEN * first:
+        if len(self.means) >= 2 * _LATELY and last < first - _FALLEN * fitness(self._spreads[:_LATELY]):
             found["fallen"] = (
-                f"the population's fitness has fallen from {first:.4g} in the first {_LATELY} iterations to {last:.4g} "
-                f"in the last {_LATELY}: training destroys the model; start again with a smaller --alpha or --sigma"
+                f"the population's fitness has fallen below that of the base: from {first:.4g} in the first {_LATELY} "
+                f"iterations, around the base, to {last:.4g} in the last {_LATELY}. Training makes the model worse; "
+                f"start again with a smaller --alpha or --sigma"
             )
         new = [message for name, message in found.items() if name not in self._said]
         self._said |= found.keys()
