@@ -22,6 +22,8 @@ from tests.sampling.material import ANSWER, rows, write_data, write_script
 ROUNDS = int(os.environ.get("ESPROBE_SOAK_ROUNDS", "200"))
 SEED = int(os.environ.get("ESPROBE_SOAK_SEED", "7"))  # read here: a fixture clears the environment of tests
 PROBLEMS, SAMPLES = 60, 400
+MOST_ON_A_PAGE = 4000
+"""Rollouts that one overwritten page can cost: the texts of these problems are short."""
 NOBODY = 65534
 USER = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
 
@@ -167,6 +169,7 @@ def test_faults_under_a_run(disk: Disk, tmp_path_factory: pytest.TempPathFactory
         with started(command, db, work) as process:
             time.sleep(dice.uniform(0, 0.85 * sampling_s))
             ended = process.poll() is not None
+            least = committed(db) - MOST_ON_A_PAGE if fault is overwrite_page else 0
             if not ended:
                 with suppress(FileNotFoundError):  # it ends in this moment, and its log is gone
                     fault(disk, db, dice)
@@ -183,7 +186,7 @@ def test_faults_under_a_run(disk: Disk, tmp_path_factory: pytest.TempPathFactory
         if not disk.folder.exists():
             disk.make_folder()
         current = named(err, db, work, disk.root)
-        current, steps = recovered(command, current, work, context)
+        current, steps = recovered(command, current, work, least, context)
         assert held(current) == expected, (*context, steps)
         key = (fault.__name__, f"{outcome}, {steps}")
         outcomes[key] = outcomes.get(key, 0) + 1
@@ -217,8 +220,20 @@ def named(err: str, db: Path, *roots: Path) -> Path:
     return Path(found[1]) if found else db
 
 
-def recovered(command: list[object], db: Path, work: Path, context: object) -> tuple[Path, str]:
-    """What the messages advise: the same command again; ``salvage`` where they say that the file is damaged."""
+def committed(db: Path) -> int:
+    """Rollouts that are in the file; 0 before it has its tables."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as connection:
+        (number,) = connection.execute("SELECT count(*) FROM rollout").fetchone()
+        return int(number)
+    return 0
+
+
+def recovered(command: list[object], db: Path, work: Path, least: int, context: object) -> tuple[Path, str]:
+    """What the messages advise: the same command again; ``salvage`` where they say that the file is damaged.
+
+    It has to keep ``least`` rollouts, unless it says that what they belong to is lost: all conditions and all problems
+    of this file are on one page each.
+    """
     steps = []
     for attempt in range(4):
         done = run(*command, "--db", db, cwd=work)
@@ -243,6 +258,8 @@ def recovered(command: list[object], db: Path, work: Path, context: object) -> t
             )
             into.unlink(missing_ok=True)
         else:
+            told = salvaged.stdout + salvaged.stderr
+            assert committed(into) >= least or "condition is lost" in told or "problem is lost" in told, (context, told)
             steps.append("salvaged")
         db = into
     raise AssertionError((context, steps, message))
