@@ -63,7 +63,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Everything that runs on a CPU without downloads of models."""
     session.install(TORCH)
-    session.install("-e", ".[hf,plot,parquet]", *group("test"), *TESTED)
+    session.install("-e", ".[hf,plot,parquet,math,datasets]", *group("test"), *TESTED)
     run_tests(session)
 
 
@@ -71,7 +71,7 @@ def tests(session: nox.Session) -> None:
 def newest(session: nox.Session) -> None:
     """The same tests with today's release of everything, which no constraint holds back."""
     session.install(TORCH)
-    session.install("-U", "-e", ".[hf,plot,parquet]", *group("test"), TORCH)
+    session.install("-U", "-e", ".[hf,plot,parquet,math,datasets]", *group("test"), TORCH)
     run_tests(session)
 
 

@@ -77,3 +77,19 @@ class SetAsideError(EngineError):
     """A run has drawn all but what ended its workers again and again."""
 
     exit_code = 3
+
+
+class TaskError(EsprobeError):
+    """The code of a task from outside esprobe failed, or returned what the contract of tasks does not allow."""
+
+
+class TaskContractError(TaskError):
+    """A task breaks its contract, which was checked before anything was sampled.
+
+    Attributes:
+        violations: a sentence for each.
+    """
+
+    def __init__(self, message: str, violations: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.violations = violations

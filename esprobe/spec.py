@@ -170,6 +170,7 @@ class Condition:
     The population of one iteration of ES training is a condition of the base model with a ``sigma`` whose noise is
     added to trained weights: ``trajectory`` is the digest of the training so far (``esprobe.trajectory``), ``run`` that
     of the recipe, and ``mirrored`` holds for the members of antithetic pairs that subtract the noise of their seed.
+    Completions end with the first of the texts of ``stop`` that they contain, which are sorted; None for no such text.
     """
 
     task: str
@@ -193,6 +194,12 @@ class Condition:
     iteration: int | None = None
     trajectory: str | None = None
     mirrored: bool | None = None
+    stop: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Make a tuple of what a database has as a JSON list."""
+        if self.stop is not None:
+            object.__setattr__(self, "stop", tuple(self.stop))
 
     @property
     def kind(self) -> Kind:
@@ -256,6 +263,7 @@ class Request(NamedTuple):
         top_k: tokens kept; -1 keeps all.
         sampling_seed: 63-bit seed of this rollout's own token noise; None where decoding is greedy.
         stop_loops: whether a completion that repeats itself ends early.
+        stop: texts after which a completion ends.
     """
 
     problem_id: int
@@ -268,6 +276,7 @@ class Request(NamedTuple):
     top_k: int = -1
     sampling_seed: int | None = None
     stop_loops: bool = False
+    stop: tuple[str, ...] = ()
 
 
 class Completion(NamedTuple):
@@ -277,8 +286,8 @@ class Completion(NamedTuple):
         request: the request it answers.
         text: the completion without the prompt, special tokens removed.
         token_count: generated tokens, the end token included.
-        finish_reason: "stop" (end token), "length" (cut off at max_tokens) or "loop" (ended as a repetition);
-            "unknown" of rollouts made elsewhere.
+        finish_reason: "stop" (end token or stop text), "length" (cut off at max_tokens) or "loop" (ended as a
+            repetition); "unknown" of rollouts made elsewhere.
     """
 
     request: Request

@@ -29,6 +29,10 @@ from esprobe.store import RolloutStore
 from esprobe.store import schema as _schema  # noqa: F401 - fills SQLModel's metadata
 from esprobe.tasks.countdown import SCORERS, score
 from esprobe.tasks.countdown.scoring import FAILURES
+from esprobe.tasks.files import comparison, extraction
+from esprobe.tasks.files import load as task_files
+from esprobe.tasks.files.rows import SUFFIXES
+from esprobe.tasks.files.task import FAILURES as FILE_FAILURES
 from tests.conftest import REPOSITORY, Run, run_esprobe
 from tests.test_imports import ROOMS
 
@@ -223,6 +227,22 @@ def test_every_column_of_the_view_is_named(tmp_path: Path) -> None:
 
 def test_every_failure_word_is_described_as_in_the_code() -> None:
     assert [in_code(cells[0]) for cells in rows("scoring.md", "Failure words")] == list(FAILURES)
+
+
+def test_task_files_are_described_as_in_the_code() -> None:
+    assert [in_code(cells[0]) for cells in rows("task-files.md", "Keys")] == list(task_files.KEYS)
+    assert {in_code(word): meaning for word, meaning in rows("task-files.md", "Failure words")} == FILE_FAILURES
+    for heading, kinds in (("extract", extraction), ("compare", comparison)):
+        described = [in_code(cells[0]).strip("{ }").partition(":")[0] for cells in rows("task-files.md", heading)]
+        assert set(described) == {*kinds.BARE, *kinds.WITH_VALUE}
+    described = {suffix for cells in rows("task-files.md", "data") for suffix in re.findall(r"`(\.\w+)`", cells[0])}
+    assert described == set(SUFFIXES)
+    assert [in_code(cells[0]) for cells in rows("task-files.md", "Built-in task files")] == [
+        "gsm8k",
+        "math500",
+        "olympiadbench",
+        "mcq",
+    ]
 
 
 def test_examples_of_scores_are_what_the_scorers_say() -> None:

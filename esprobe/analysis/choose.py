@@ -77,7 +77,7 @@ def field_of(loaded: Sequence[Loaded]) -> Field | None:
     for one in loaded:
         if one.outcomes.problems:
             c = one.condition
-            key = (c.model_fingerprint, c.data_digest, c.prompt_digest, c.dtype, c.max_tokens, c.stop_loops)
+            key = (c.model_fingerprint, c.data_digest, c.prompt_digest, c.dtype, c.max_tokens, c.stop_loops, c.stop)
             groups.setdefault(key, []).append(one)
     with_candidates = [group for group in groups.values() if any(map(_is_candidate, group))]
     if not with_candidates:

@@ -1,9 +1,9 @@
 """Two conditions of a database, or one condition and random guessing, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from esprobe.analysis.available_tasks import unavailable_tasks
+from esprobe.analysis.available_tasks import learn_task_files, unavailable_tasks
 from esprobe.analysis.load import check_ks, known_conditions, load
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.nulls import known_nulls
@@ -49,23 +49,24 @@ def compare(database: Path, a: str, b: str, ks: Sequence[int] | None = None) -> 
                 check_ks(ks, one)
         if a != NULL:
             return _conditions(found[0], found[1], ks)
+        learn_task_files(store)
         with stored_problems(database):
-            nulls = known_nulls(found)
-    compared = [compare_null(null, found[0], ks) for null in nulls]
+            nulls = known_nulls(store, found)
+    compared = [compare_null(null, found[0], ks) for null in nulls.found]
     if not compared or compared[0] is None:
-        raise UsageError(_no_null(found[0]))
+        raise UsageError(_no_null(found[0], nulls.failures))
     return compared[0]
 
 
-def _no_null(one: Loaded) -> str:
+def _no_null(one: Loaded, failures: Mapping[str, str]) -> str:
     task = one.condition.task
-    missing = unavailable_tasks([one])
+    missing = unavailable_tasks([one], failures=failures)
     if not missing:
         reason = f"the task {task} defines no random guessing for these problems"
     elif missing[0].reason is None:
         reason = f"the task {task} is not installed here; install the package that provides it"
     else:
-        reason = f"the task {task} cannot be loaded ({missing[0].reason})"
+        reason = f"the task {task} cannot be used ({missing[0].reason})"
     return f"{one.label} cannot be compared with random guessing: {reason}"
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from esprobe.analysis.available_tasks import find_task
 from esprobe.analysis.loaded import Loaded
+from esprobe.errors import TaskError
 from esprobe.records import Answers, Totals
 from esprobe.results.detail import Detail
 from esprobe.spec import Problem
@@ -45,7 +46,12 @@ def detail(store: RolloutStore, loaded: Loaded, totals: Totals, curve: Curve) ->
     outcomes, greedy = loaded.outcomes, not loaded.kind.is_sampled
     spent = tallies.spending(store, loaded.id)
     with stored_problems(store.path):
-        vote, alike = None if greedy else _vote(store, loaded), _diversity(store, loaded)
+        forms, task_error = forms_of(loaded), None
+        try:
+            vote, alike = None if greedy else _vote(store, loaded, forms), _diversity(store, loaded, forms)
+        except TaskError as error:
+            forms, task_error = None, str(error)
+            vote, alike = None if greedy else _vote(store, loaded, forms), _diversity(store, loaded, forms)
     return Detail(
         counts=correct_counts(outcomes.n, outcomes.c),
         cover=cover_curve(outcomes),
@@ -55,6 +61,7 @@ def detail(store: RolloutStore, loaded: Loaded, totals: Totals, curve: Curve) ->
         diversity=alike,
         independence=None if greedy else independence(outcomes),
         extrapolation=None if greedy else extrapolate(outcomes, loaded.kind),
+        task_error=task_error,
     )
 
 
@@ -68,9 +75,15 @@ def curves_by_group(loaded: Loaded, ks: Sequence[int] | None = None) -> tuple[Gr
     )
 
 
-def _vote(store: RolloutStore, loaded: Loaded) -> Vote:
+def forms_of(loaded: Loaded) -> AnswerForms | None:
+    """What says which answers of a condition are equal; None for their text."""
+    task = find_task(loaded.condition.task)
+    return task if isinstance(task, AnswerForms) else None
+
+
+def _vote(store: RolloutStore, loaded: Loaded, forms: AnswerForms | None) -> Vote:
     found = tallies.answers(store, loaded.id, loaded.correctness, loaded.problems)
-    codes = value_codes(loaded, found)
+    codes = value_codes(loaded, found, forms)
     stored = int(loaded.outcomes.n.sum())
     missing = int((codes[loaded.correctness.stored] == NO_VALUE).sum())
     whole = loaded.correctness.stored.all(axis=0)
@@ -78,10 +91,13 @@ def _vote(store: RolloutStore, loaded: Loaded) -> Vote:
     return Vote(points, missing / stored if stored else 0.0)
 
 
-def value_codes(loaded: Loaded, found: Answers) -> NDArray[np.int32]:
-    """(P, S) a code for each rollout's answer: equal codes for answers that are equal to the task, else as text."""
-    task = find_task(loaded.condition.task)
-    if not isinstance(task, AnswerForms):
+def value_codes(loaded: Loaded, found: Answers, forms: AnswerForms | None) -> NDArray[np.int32]:
+    """(P, S) a code for each rollout's answer: equal codes for answers that are equal to the task, else as text.
+
+    Raises:
+        TaskError: the task fails.
+    """
+    if forms is None:
         return found.codes
     codes = np.full_like(found.codes, NO_VALUE)
     for row, problem in enumerate(_problems(loaded)):
@@ -89,7 +105,7 @@ def value_codes(loaded: Loaded, found: Answers) -> NDArray[np.int32]:
         names: dict[object, int] = {}
         of_code = [
             NO_VALUE
-            if code < 0 or (value := task.value(problem, found.texts[code])) is None
+            if code < 0 or (value := forms.value(problem, found.texts[code])) is None
             else names.setdefault(value, len(names))
             for code in given
         ]
@@ -97,26 +113,27 @@ def value_codes(loaded: Loaded, found: Answers) -> NDArray[np.int32]:
     return codes
 
 
-def _diversity(store: RolloutStore, loaded: Loaded) -> Diversity:
+def _diversity(store: RolloutStore, loaded: Loaded, forms: AnswerForms | None) -> Diversity:
     each = max(FEWEST_EACH, min(MOST_EACH, LOOKED_AT // max(loaded.outcomes.problems, 1)))
     keys = [
         (int(index), int(seed))
         for index, verdicts in zip(loaded.correctness.problems, loaded.correctness.correct, strict=True)
         for seed in loaded.correctness.seeds[np.flatnonzero(verdicts)[:each]]
     ]
-    return diversity(_spelled(store, loaded, keys), each)
+    return diversity(_spelled(store, loaded, keys, forms), each)
 
 
-def _spelled(store: RolloutStore, loaded: Loaded, keys: list[tuple[int, int]]) -> Iterator[tuple[int, str]]:
+def _spelled(
+    store: RolloutStore, loaded: Loaded, keys: list[tuple[int, int]], forms: AnswerForms | None
+) -> Iterator[tuple[int, str]]:
     """(problem, the one spelling of its answer) of some rollouts."""
     texts = tallies.texts(store, loaded.id, loaded.problems, keys)
-    task = find_task(loaded.condition.task)
-    if not isinstance(task, AnswerForms):
+    if forms is None:
         yield from texts
         return
     problems = {problem.index: problem for problem in _problems(loaded)}
     for index, completion in texts:
-        if (spelled := task.expression(problems[index], completion)) is not None:
+        if (spelled := forms.expression(problems[index], completion)) is not None:
             yield index, spelled
 
 

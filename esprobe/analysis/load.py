@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from esprobe.analysis.available_tasks import unavailable_tasks
+from esprobe.analysis.available_tasks import learn_task_files, unavailable_tasks
 from esprobe.analysis.condition import condition_result
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.mixed_scorers import mixed_scorers
@@ -59,8 +59,9 @@ def load_results(
                 "a greedy baseline has one rollout per problem, so only --k 1 can be estimated; leave --k out"
             )
         loaded = load(store, chosen)
+        learn_task_files(store)
         with stored_problems(database):
-            nulls = known_nulls(loaded)
+            nulls = known_nulls(store, loaded)
         conditions = tuple(_result(store, one, ks) for one in loaded)
         gain = None
         training: tuple[TrainingSelection, ...] = ()
@@ -80,13 +81,27 @@ def load_results(
         _assembled(loaded, conditions, list(sessions.values())), asked_ks=None if ks is None else tuple(ks)
     )
     null_ks = results.ks or (1,)
-    results = replace(results, nulls=tuple(null.result(null_ks) for null in nulls))
+    failures = {**nulls.failures, **_failed_forms(loaded, conditions)}
+    results = replace(
+        results,
+        nulls=tuple(null.result(null_ks) for null in nulls.found),
+        unavailable_tasks=unavailable_tasks(loaded, nulls.tasks, failures),
+    )
     if whole:
         from esprobe.analysis.whole_report import with_comparisons
 
         results = replace(results, training_gain=gain, training_selection=training)
-        results = with_comparisons(results, loaded, nulls, ks)
+        results = with_comparisons(results, loaded, nulls.found, ks)
     return results
+
+
+def _failed_forms(loaded: Sequence[Loaded], conditions: Sequence[ConditionResult]) -> dict[str, str]:
+    """Why a task could not say which answers are equal, by its name."""
+    return {
+        one.condition.task: result.detail.task_error
+        for one, result in zip(loaded, conditions, strict=True)
+        if result.detail is not None and result.detail.task_error is not None
+    }
 
 
 def _assembled(
@@ -101,7 +116,6 @@ def _assembled(
         published=tuple(point for task in tasks for point in published_points(task)),
         sessions=tuple(sorted(sessions, key=lambda session: session.id)),
         mixed_scorers=mixed_scorers({one.label: one.scorers for one in loaded}),
-        unavailable_tasks=unavailable_tasks(loaded),
     )
 
 
@@ -135,8 +149,21 @@ def load(store: RolloutStore, chosen: Sequence[StoredCondition]) -> list[Loaded]
     """Conditions with their verdicts, each under a unique label."""
     labels = distinct_labels({stored.id: stored.condition for stored in chosen})
     return [
-        Loaded(stored, *store.verdicts(stored.id), labels[stored.id], store.scorers(stored.id)) for stored in chosen
+        Loaded(stored, *store.verdicts(stored.id), labels[stored.id], scorers_of(store, stored.id)) for stored in chosen
     ]
+
+
+def scorers_of(store: RolloutStore, condition_id: int) -> tuple[str, ...]:
+    """The scorers of a condition's verdicts; one that was edited between two sessions counts as two."""
+    sources: dict[str, set[str]] = {}
+    for session in store.sessions(condition_id):
+        if session.rollouts and session.scorer_digest is not None:
+            sources.setdefault(session.scorer, set()).add(session.scorer_digest)
+    return tuple(
+        name if len(sources.get(name, ())) < 2 else f"{name} (source {digest[:8]})"
+        for name in store.scorers(condition_id)
+        for digest in (sorted(sources[name]) if len(sources.get(name, ())) > 1 else ("",))
+    )
 
 
 def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> ConditionResult:

@@ -1,6 +1,6 @@
 """Curves of random guessing, for the problems of a database."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,9 +8,13 @@ from numpy.typing import NDArray
 
 from esprobe.analysis.available_tasks import find_task
 from esprobe.analysis.loaded import Loaded
+from esprobe.errors import TaskError
+from esprobe.records.guessing import Guess
 from esprobe.results.results import NullResult
 from esprobe.spec import Condition, Problem
 from esprobe.stats.curve import GroupCurve, expected_curve
+from esprobe.store import RolloutStore
+from esprobe.store.guessing import stored_guesses
 from esprobe.tasks import Guessable
 
 
@@ -51,41 +55,76 @@ class Null:
         return NullResult(self.label, self.definition, expected_curve(self.chances, ks), by_group, self.left_out)
 
 
-def known_nulls(loaded: Sequence[Loaded]) -> tuple[Null, ...]:
-    """A null for each data set of the conditions, if its task defines one.
+@dataclass(frozen=True)
+class Nulls:
+    """Curves of guessing.
 
-    There is none for a task that cannot be loaded; see ``unavailable_tasks``.
+    Attributes:
+        found: one for each data set whose task defines guessing.
+        failures: by the name of its task, why one could not be worked out.
+    """
+
+    found: tuple[Null, ...]
+    failures: Mapping[str, str]
+
+    @property
+    def tasks(self) -> set[str]:
+        """Names of the tasks that have one."""
+        return {null.task for null in self.found}
+
+
+def known_nulls(store: RolloutStore, loaded: Sequence[Loaded]) -> Nulls:
+    """A null for each data set of the conditions: as stored when it was sampled, else by its task.
+
+    There is none for a task that cannot be loaded and was sampled by an older esprobe; see ``unavailable_tasks``.
 
     Raises:
         DataError: a problem's inputs are not of its task's form.
     """
+    stored = {(guess.task, guess.data_digest): guess for guess in stored_guesses(store)}
     sets: dict[tuple[str, str], list[Loaded]] = {}
     for one in loaded:
         if one.outcomes.problems:
             sets.setdefault((one.condition.task, one.condition.data_digest), []).append(one)
     found: list[Null] = []
+    failures: dict[str, str] = {}
     for (name, digest), conditions in sets.items():
-        task = find_task(name)
-        if isinstance(task, Guessable):
-            null = _null(task, name, digest, conditions)
-            if null is not None:
-                found.append(null if len(sets) == 1 else _told_apart(null))
-    return tuple(found)
+        problems = {p.index: Problem(p.index, p.inputs, p.group) for c in conditions for p in c.problems}
+        ordered = [problems[index] for index in sorted(problems)]
+        try:
+            guess = _completed(stored.get((name, digest)), name, digest, ordered)
+        except TaskError as error:
+            failures[name], guess = str(error), stored.get((name, digest))
+        null = None if guess is None else _null(guess, ordered)
+        if null is not None:
+            found.append(null if len(sets) == 1 else _told_apart(null))
+    return Nulls(tuple(found), failures)
 
 
-def _null(task: Guessable, name: str, digest: str, conditions: Sequence[Loaded]) -> Null | None:
-    problems = {p.index: Problem(p.index, p.inputs, p.group) for c in conditions for p in c.problems}
-    ordered = [problems[index] for index in sorted(problems)]
-    chances = task.null_probabilities(ordered)
-    known = [(p, chance) for p, chance in zip(ordered, chances, strict=True) if chance is not None]
+def _completed(stored: Guess | None, name: str, digest: str, problems: Sequence[Problem]) -> Guess | None:
+    """What is stored, and from the task what is not: all of it in a file of an older esprobe."""
+    known = {} if stored is None else stored.chances
+    new = [problem for problem in problems if problem.index not in known]
+    task = find_task(name) if new else None
+    if not isinstance(task, Guessable):
+        return stored
+    chances = {p.index: chance for p, chance in zip(new, task.null_probabilities(new), strict=True)}
+    if stored is not None:
+        return replace(stored, chances={**known, **chances})
+    return Guess(name, digest, task.null_label, task.null_description, chances)
+
+
+def _null(guess: Guess, problems: Sequence[Problem]) -> Null | None:
+    chances = ((problem, guess.chances.get(problem.index)) for problem in problems)
+    known = [(problem, chance) for problem, chance in chances if chance is not None]
     if not known:
         return None
     return Null(
-        task=name,
-        data_digest=digest,
-        label=task.null_label,
-        definition=task.null_description,
-        left_out=len(ordered) - len(known),
+        task=guess.task,
+        data_digest=guess.data_digest,
+        label=guess.label,
+        definition=guess.definition,
+        left_out=len(problems) - len(known),
         indices=np.array([p.index for p, _ in known], np.int64),
         groups=tuple(p.group for p, _ in known),
         chances=np.array([chance for _, chance in known]),

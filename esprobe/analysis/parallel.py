@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from esprobe.analysis.available_tasks import learn_task_files
 from esprobe.analysis.details import detail
 from esprobe.analysis.loaded import Loaded
 from esprobe.records import Totals
@@ -38,4 +39,5 @@ def details(store: RolloutStore, tasks: Sequence[Task], workers: int = 1) -> lis
 
 def _detail(path: Path, task: Task) -> Detail:
     with RolloutStore.open(path) as store, store.snapshot():
+        learn_task_files(store)
         return detail(store, *task)

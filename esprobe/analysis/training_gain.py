@@ -98,7 +98,7 @@ def _design(loaded: Sequence[Loaded], roles: Roles) -> _Design | None:
     for one in loaded:
         c = one.condition
         if one.outcomes.problems and c.source is None and c.model_fingerprint in fingerprints:
-            key = (c.data_digest, c.prompt_digest, c.max_tokens, c.stop_loops)
+            key = (c.data_digest, c.prompt_digest, c.max_tokens, c.stop_loops, c.stop)
             groups.setdefault(key, ([], []))[fingerprints.index(c.model_fingerprint)].append(one)
     both = [group for group in groups.values() if all(group)]
     if not both:

@@ -199,11 +199,21 @@ def commands(store: RolloutStore, material: Material, samples: int) -> tuple[str
     words += ["--engine", base["engine"], "--max-tokens", str(base["max_tokens"])]
     if "float" in base["dtype"]:  # the scripted engine has texts and no weights
         words += ["--dtype", base["dtype"]]
-    words += ["--task", base["task"], *_data(store, run), "--prompt", base["prompt"], "--noise", run.recipe["noise"]]
+    words += [
+        *(_typed(store, run, "--task") or ["--task", base["task"]]),
+        *_typed(store, run, "--data"),
+        *_typed(store, run, "--scorer"),
+        "--prompt",
+        base["prompt"],
+        "--noise",
+        run.recipe["noise"],
+    ]
     if run.recipe["scope"] is not None:
         words += ["--scope", run.recipe["scope"]]
     if base.get("stop_loops"):
         words.append("--stop-loops")
+    for text in base.get("stop") or ():
+        words += ["--stop", text]
     words += ["--samples", str(samples)]
     first, stop = int(material.test[0]), int(material.test[-1]) + 1
     if first <= training.stop and training.start <= stop:
@@ -213,15 +223,15 @@ def commands(store: RolloutStore, material: Material, samples: int) -> tuple[str
     return tuple(shlex.join([*words, "--problems", f"{start}:{end}"]) for start, end in spans)
 
 
-def _data(store: RolloutStore, run: TrainingRun) -> list[str]:
-    """The words that name the data, as the training command had them; the file knows the data's digest alone."""
+def _typed(store: RolloutStore, run: TrainingRun, option: str) -> list[str]:
+    """The words of an option as the training command had them, such as --data: the file knows its digest alone."""
     drawn = next((one for one in store.conditions() if one.condition.run == run.digest), None)
     for session in store.sessions(drawn.id) if drawn is not None else ():
         if session.command.startswith("esprobe train-es "):  # rather than an import or a merge
             words = shlex.split(session.command)
             for place, word in enumerate(words):
-                if word == "--data":
+                if word == option:
                     return words[place : place + 2]
-                if word.startswith("--data="):
+                if word.startswith(f"{option}="):
                     return [word]
     return []

@@ -8,10 +8,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from esprobe.analysis.details import value_codes
+from esprobe.analysis.details import forms_of, value_codes
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.training_material import Load, Material, commands, materials
 from esprobe.analysis.training_spending import Populations
+from esprobe.errors import TaskError
 from esprobe.records import StoredCondition
 from esprobe.results.recipe_words import recipe_words
 from esprobe.results.training_selection import (
@@ -173,7 +174,7 @@ class _Candidates:
         rows = one.rows(material.test)
         correct = one.correctness.correct[np.ix_(rows, columns)]
         with stored_problems(store.path):
-            codes = value_codes(one, tallies.answers(store, one.id, one.correctness, one.problems))
+            codes = _codes(store, one)
         codes = codes[np.ix_(rows, columns)]
         fitness = np.array([round(total.reward / total.rollouts, FIGURES) for total in own])
         return cls(
@@ -267,3 +268,12 @@ def _level(one: Loaded, test: NDArray[np.int64], k: int, wanted: int | None) -> 
     (around,) = intervals(outcomes, (k,), one.kind)
     estimate = Estimate(float(side.values.mean()), around.low, around.high)
     return Level(one.condition.label, one.id, k, wanted, estimate)
+
+
+def _codes(store: RolloutStore, one: Loaded) -> NDArray[np.int32]:
+    """A code for each answer; by its text where the task fails, as the report says of the condition."""
+    found = tallies.answers(store, one.id, one.correctness, one.problems)
+    try:
+        return value_codes(one, found, forms_of(one))
+    except TaskError:
+        return found.codes

@@ -45,6 +45,8 @@ def import_(
 
     done = import_rollouts(Source(file, label, model, task, data, temperature, command_line(), trust), db)
     typer.echo(f"{done.new:,} rollouts of {done.problems:,} problems imported, {done.known:,} were there already")
+    for failure in done.failures:
+        typer.echo(f"warning: {plain(failure)}", err=True)
     if done.by_content:
         typer.echo(f"{done.by_content:,} rollouts were matched to their problems by content, not by index")
     if done.tally.rows:

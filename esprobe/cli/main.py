@@ -94,5 +94,6 @@ def main() -> None:
         make_app(named if named and named[0] in COMMANDS else COMMANDS)()
     except EsprobeError as error:
         prefix = "" if isinstance(error, StoppedError) else "error: "
-        sys.stderr.write(f"{prefix}{plain(str(error).replace(chr(10), ' '))}\n")
+        lines = [f"{prefix}{error}", *(f"- {line}" for line in getattr(error, "violations", ()))]
+        sys.stderr.write("".join(f"{plain(line.replace(chr(10), ' '))}\n" for line in lines))
         sys.exit(error.exit_code)

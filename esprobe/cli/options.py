@@ -26,23 +26,55 @@ EngineName = Annotated[
         help="auto, vllm, transformers or scripted; auto: vllm if it is installed and CUDA works, else transformers.",
     ),
 ]
-TaskName = Annotated[str, typer.Option("--task", help="The task: its problems, prompts and scoring.")]
+TaskName = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        help="The task: countdown, gsm8k, math500, olympiadbench, mcq, one of an installed package, a task file, or "
+        "./FILE.py:NAME.",
+        metavar="NAME|FILE.yaml",
+    ),
+]
 DataName = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="'generated', 'es-paper' (downloaded once), or a file of the same format.",
+        help="The task's data: a file, or a name that the task has for data (countdown: generated, es-paper).",
         metavar="NAME|PATH",
     ),
 ]
-ProblemSlice = Annotated[str, typer.Option("--problems", help="Problem indices to sample.", metavar="FIRST:STOP")]
+ProblemSlice = Annotated[
+    str | None,
+    typer.Option(
+        "--problems",
+        help="Problem indices to sample. Default: the task's test problems (countdown: 200:2200).",
+        metavar="FIRST:STOP",
+    ),
+]
 Samples = Annotated[int, typer.Option("--samples", help="Rollouts per problem and condition; raise it later to add.")]
 Seed = Annotated[int, typer.Option("--seed", help="First seed; draw i has seed SEED + i.")]
-MaxTokens = Annotated[int, typer.Option("--max-tokens", help="Tokens after which a completion is cut off.")]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-tokens", help="Tokens after which a completion is cut off. Default: the task's, else 1024.", metavar="N"
+    ),
+]
 Dtype = Annotated[
     str, typer.Option("--dtype", help="auto, float16, bfloat16 or float32; auto: float16 on CUDA, float32 on CPU.")
 ]
-PromptStyle = Annotated[str, typer.Option("--prompt", help="chat (template, instructions) or raw (text only).")]
+PromptStyle = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt",
+        help="chat (template, instructions), raw (text only), or another style of the task. Default: the task's first.",
+    ),
+]
+ScorerName = Annotated[
+    str | None,
+    typer.Option(
+        "--scorer", help="Which of the task's scorers gives the verdicts. Default: its first, es-paper/1 of countdown."
+    ),
+]
 Baseline = Annotated[bool, typer.Option("--baseline/--no-baseline", help="Draw one greedy rollout per problem too.")]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="transformers: prompts per batch.")]
 MaxNumSeqs = Annotated[int, typer.Option("--max-num-seqs", help="vLLM: sequences in the running batch.")]
@@ -59,6 +91,14 @@ BatchInvariant = Annotated[
 StopLoops = Annotated[
     bool, typer.Option("--stop-loops", help="vLLM: end completions that repeat themselves; another condition.")
 ]
+StopTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stop",
+        help="End a completion after this text, which stays in it; repeatable; another condition.",
+        metavar="TEXT",
+    ),
+]
 TopP = Annotated[
     float, typer.Option("--top-p", help="Sample from the likeliest tokens with this total probability; 1: all.")
 ]
@@ -69,10 +109,21 @@ NoiseScheme = Annotated[
 Scope = Annotated[
     str | None, typer.Option("--scope", help="Perturb only tensors whose name matches this regular expression.")
 ]
-TrainingSlice = Annotated[str, typer.Option("--problems", help="Problem indices to train on.", metavar="FIRST:STOP")]
+TrainingSlice = Annotated[
+    str | None,
+    typer.Option(
+        "--problems",
+        help="Problem indices to train on. Default: the task's training problems (countdown: 0:200).",
+        metavar="FIRST:STOP",
+    ),
+]
 EvalSlice = Annotated[
-    str,
-    typer.Option("--eval-problems", help="Problem indices to evaluate trained models on.", metavar="FIRST:STOP"),
+    str | None,
+    typer.Option(
+        "--eval-problems",
+        help="Problem indices to evaluate trained models on. Default: the task's test problems (countdown: 200:2200).",
+        metavar="FIRST:STOP",
+    ),
 ]
 EsSigma = Annotated[float, typer.Option("--sigma", help="Standard deviation of the noise of a population.")]
 Alpha = Annotated[float, typer.Option("--alpha", help="Learning rate: what an update is multiplied by.")]

@@ -84,7 +84,6 @@ def plan(
     from esprobe.sampling import estimate
     from esprobe.sampling.shard import Shard
 
-    _check(tokens, rate, probe, probe_problems, sampling.max_tokens)
     study = not temperature and not sigma
     job = sampling.job(
         vllm,
@@ -97,7 +96,8 @@ def plan(
         sigmas=defaults.SIGMAS if study else tuple(sigma or ()),
     )
     job = job.debug() if debug else job
-    assumed = tokens or max(1, round(sampling.max_tokens / _ASSUMED_SHARE))  # whole, as it is printed
+    _check(tokens, rate, probe, probe_problems, job.max_tokens)
+    assumed = tokens or max(1, round(job.max_tokens / _ASSUMED_SHARE))  # whole, as it is printed
     expected, base = estimate.estimate(job, db, {}, assumed, rate)
     incomplete = {one.label for one in expected if one.owed}
     paces = _probe(job, incomplete, probe_problems) if probe and incomplete else {}
@@ -129,9 +129,10 @@ def plan_train_es(
     """Estimate what a training run will take, with the options of train-es."""
     from esprobe.training.estimate import estimate
 
-    _check(tokens, rate, False, 1, training.max_tokens)
-    assumed = tokens or max(1, round(training.max_tokens / _ASSUMED_SHARE))
-    expected = estimate(training.job(vllm, workers, noise), db, assumed, rate)
+    job = training.job(vllm, workers, noise)
+    _check(tokens, rate, False, 1, job.sampling.max_tokens)
+    assumed = tokens or max(1, round(job.sampling.max_tokens / _ASSUMED_SHARE))
+    expected = estimate(job, db, assumed, rate)
     typer.echo(_table(expected, 0), nl=False)
     typer.echo(f"\ntokens are assumed: {_number(assumed)} per completion (--tokens)")
     _echo_hours(expected, workers, vllm, rate)

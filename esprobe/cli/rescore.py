@@ -22,10 +22,13 @@ def rescore(
         str | None,
         typer.Option(
             "--scorer",
-            help="strict/1, es-paper/1, or a name without version for its newest one. "
-            "Default: the newest version of the scorer that gave each verdict.",
+            help="strict/1, es-paper/1, or a name without version for its newest one; FILE.py:NAME for a function of "
+            "your own. Default: the newest version of the scorer that gave each verdict.",
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Score again what that scorer has scored, after its source has changed.")
+    ] = False,
     write: Annotated[bool, typer.Option("--write", help="Store the new verdicts. Default: only compare.")] = False,
     format: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
 ) -> None:
@@ -39,7 +42,7 @@ def rescore(
 
     with StopSignals() as stop, _progress(stop, db) as advance:
         stop.defer()
-        done = run(db, scorer, write=write, advance=advance)
+        done = run(db, scorer, write=write, advance=advance, warn=_warn, force=force)
     if format is TableFormat.json:
         typer.echo(rescore_text.as_json(done.changes, done.written), nl=False)
     elif done.sessions:
@@ -54,6 +57,12 @@ def rescore(
             "that scorer's verdicts" if scorer else "the newest verdicts of their scorers; --scorer names one for all"
         )
         typer.echo(f"{done.skipped} of {done.skipped + done.sessions} sessions had {kept} already", err=True)
+    if done.edited:
+        typer.echo(
+            f"warning: the source of the scorer has changed since it scored {done.edited} of these sessions, which "
+            f"keep the verdicts of the old one; add --force to score them again",
+            err=True,
+        )
     if not done.sessions:
         typer.echo("nothing to do", err=True)
     elif done.written:
@@ -63,8 +72,14 @@ def rescore(
                 typer.echo(f"warning: {note}", err=True)
     else:
         named = f" --scorer {shlex.quote(scorer)}" if scorer else ""
-        command = f"esprobe rescore --db {shlex.quote(plain(str(db)))}{named} --write"
+        command = f"esprobe rescore --db {shlex.quote(plain(str(db)))}{named}{' --force' if force else ''} --write"
         typer.echo(f"nothing was changed; to store these verdicts: {command}", err=True)
+
+
+def _warn(message: str) -> None:
+    from esprobe.safe_text import plain
+
+    typer.echo(f"warning: {plain(message)}", err=True)
 
 
 @contextmanager

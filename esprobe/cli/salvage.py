@@ -60,4 +60,4 @@ def _notes(done: "Salvaged") -> "list[str]":
         )
     for task, scorer in done.unscored:
         notes.append(f"verdicts of {scorer} on {task} were kept as stored, because that scorer is not available here")
-    return notes
+    return [*notes, *done.failures]

@@ -1,11 +1,12 @@
 """The options of commands that sample, in groups, and the job that they ask for."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from esprobe import defaults
 from esprobe.cli import options
 from esprobe.cli.sampling_run import command_line
+from esprobe.cli.task_options import TaskOptions
 
 if TYPE_CHECKING:
     from esprobe.engines import EngineOptions
@@ -79,45 +80,77 @@ class NoiseOptions:
 
 
 @dataclass(frozen=True)
-class SamplingOptions:
-    """What is sampled, and from which model."""
+class ModelOptions:
+    """Which model answers, what it is asked, how it is scored, and where it runs: what sampling and training share."""
 
     model: options.ModelName = defaults.MODEL
-    problems: options.ProblemSlice = defaults.PROBLEMS
-    samples: options.Samples = defaults.SAMPLES
-    seed: options.Seed = defaults.SEED
-    max_tokens: options.MaxTokens = defaults.MAX_TOKENS
+    max_tokens: options.MaxTokens = None
     task: options.TaskName = defaults.TASK
     data: options.DataName = None
-    prompt: options.PromptStyle = defaults.PROMPT
+    prompt: options.PromptStyle = None
+    scorer: options.ScorerName = None
     engine: options.EngineName = defaults.ENGINE
     dtype: options.Dtype = defaults.DTYPE
     batch_size: options.BatchSize = defaults.BATCH_SIZE
     stop_loops: options.StopLoops = False
+    stop: options.StopTexts = None
+
+    def _for_job(self, vllm: VllmOptions, workers: WorkerOptions, own: TaskOptions) -> dict[str, Any]:
+        """The fields of ``Job`` that these options decide, and those of a subclass by their names.
+
+        Args:
+            vllm: how vLLM runs.
+            workers: how many workers there are, and where.
+            own: the defaults that the task has.
+        """
+        given = asdict(self)
+        return given | {
+            "command": command_line(),
+            "options": vllm.engine_options(batch_size=given.pop("batch_size")),
+            "pool": workers.pool_options(),
+            "max_tokens": own.max_tokens(self.max_tokens),
+            "prompt": own.prompt(self.prompt),
+            "stop": tuple(self.stop or ()),
+        }
+
+
+@dataclass(frozen=True)
+class SamplingOptions(ModelOptions):
+    """What is sampled, and from which model.
+
+    Attributes:
+        most_problems: how many of the task's test problems are sampled where no slice is given; None for all.
+    """
+
+    most_problems: ClassVar[int | None] = None
+
+    problems: options.ProblemSlice = None
+    samples: options.Samples = defaults.SAMPLES
+    seed: options.Seed = defaults.SEED
 
     def job(self, vllm: VllmOptions, workers: WorkerOptions, *groups: TokenOptions | NoiseOptions, **own: Any) -> "Job":
         """The job that the options ask for; ``own`` are the fields of ``Job`` that are not in these groups.
 
         Raises:
-            UsageError: a value is out of range.
+            UsageError: a value is out of range, or there is no such task.
+            EsprobeError: the task's data, on which its own slices depend, cannot be read.
         """
         from esprobe.sampling.job import Job
 
-        given = asdict(self)
-        running = vllm.engine_options(batch_size=given.pop("batch_size"))
-        given["problems"] = options.parse_slice(self.problems)
+        of_task = TaskOptions(self.task, self.data)
+        given = self._for_job(vllm, workers, of_task)
+        given["problems"] = of_task.problems(self.problems, most=self.most_problems)
         for group in groups:
             given |= asdict(group)
-        return Job(command=command_line(), options=running, pool=workers.pool_options(), **given, **own)
+        return Job(**given, **own)
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(ModelOptions):
     """What is trained, and how."""
 
-    model: options.ModelName = defaults.MODEL
-    problems: options.TrainingSlice = defaults.TRAINING_PROBLEMS
-    eval_problems: options.EvalSlice = defaults.PROBLEMS
+    problems: options.TrainingSlice = None
+    eval_problems: options.EvalSlice = None
     sigma: options.EsSigma = defaults.ES_SIGMA
     alpha: options.Alpha = defaults.ES_ALPHA
     population: options.Population = defaults.ES_POPULATION
@@ -127,39 +160,24 @@ class TrainingOptions:
     antithetic: options.Antithetic = False
     eval_every: options.EvalEvery = defaults.EVAL_EVERY
     seed: options.RunSeed = defaults.SEED
-    max_tokens: options.MaxTokens = defaults.MAX_TOKENS
-    task: options.TaskName = defaults.TASK
-    data: options.DataName = None
-    prompt: options.PromptStyle = defaults.PROMPT
-    engine: options.EngineName = defaults.ENGINE
-    dtype: options.Dtype = defaults.DTYPE
-    batch_size: options.BatchSize = defaults.BATCH_SIZE
-    stop_loops: options.StopLoops = False
 
     def job(self, vllm: VllmOptions, workers: WorkerOptions, noise: NoiseOptions) -> "TrainingJob":
         """The training that the options ask for.
 
         Raises:
-            UsageError: a value is out of range.
+            UsageError: a value is out of range, or there is no such task.
+            EsprobeError: the task's data, on which its own slices depend, cannot be read.
         """
         from esprobe.sampling.job import Job
         from esprobe.training.job import TrainingJob
 
-        given = asdict(self)
+        of_task = TaskOptions(self.task, self.data)
+        given = self._for_job(vllm, workers, of_task) | asdict(noise)
+        given["problems"] = of_task.training(self.problems)
         own = {name: given.pop(name) for name in _OF_TRAINING}
-        running = vllm.engine_options(batch_size=given.pop("batch_size"))
-        given |= asdict(noise) | {"problems": options.parse_slice(self.problems)}
-        sampling = Job(
-            command=command_line(),
-            options=running,
-            pool=workers.pool_options(),
-            samples=1,
-            baseline=False,
-            sigmas=(given.pop("sigma"),),
-            **given,
-        )
-        evaluated = options.parse_slice(own.pop("eval_problems"), "--eval-problems")
-        return TrainingJob(sampling=sampling, eval_problems=evaluated, **own)
+        own["eval_problems"] = of_task.problems(own["eval_problems"], "--eval-problems")
+        sampling = Job(samples=1, baseline=False, sigmas=(given.pop("sigma"),), **given)
+        return TrainingJob(sampling=sampling, **own)
 
 
 _OF_TRAINING = (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -34,7 +34,16 @@ class Space(StrEnum):
 class ScanOptions(SamplingOptions):
     """A scan samples fewer problems, with fewer rollouts each."""
 
-    problems: options.ProblemSlice = defaults.SCAN_PROBLEMS
+    most_problems: ClassVar[int | None] = defaults.SCAN_PROBLEMS
+
+    problems: Annotated[
+        str | None,
+        typer.Option(
+            "--problems",
+            help=f"Problem indices to sample. Default: the first {defaults.SCAN_PROBLEMS} of the task's test problems.",
+            metavar="FIRST:STOP",
+        ),
+    ] = None
     samples: Annotated[int, typer.Option("--samples", help="Rollouts per problem and value; the k of pass@k.")] = (
         defaults.SCAN_SAMPLES
     )
@@ -127,8 +136,7 @@ def kept_options(command: Callable[..., None], sampling: ScanOptions, *groups: A
     values: dict[str, Any] = {}
     for group in (sampling, *groups):
         values |= asdict(group)
-    own_default = {"problems"} if sampling.problems == defaults.SCAN_PROBLEMS else set()
-    return as_typed(command, values, REPLACED | own_default)
+    return as_typed(command, values, REPLACED)
 
 
 def _check(space: Space, sampling: ScanOptions, noise: NoiseOptions, decoding: TokenOptions) -> None:
@@ -136,7 +144,7 @@ def _check(space: Space, sampling: ScanOptions, noise: NoiseOptions, decoding: T
         raise UsageError("--top-p and --top-k apply to --space token only, because --space weight decodes greedily")
     if space is Space.token and noise != NoiseOptions():
         raise UsageError("--noise and --scope apply to --space weight only, because --space token adds no noise")
-    first, stop = options.parse_slice(sampling.problems)
+    first, stop = options.parse_slice(sampling.problems) if sampling.problems is not None else (0, 0)
     if stop - first == 1:
         raise UsageError(
             f"--problems {sampling.problems} is one problem, too few to tell an improvement from chance; use more"

@@ -1,12 +1,13 @@
 """Prompts to token ids and token ids to completions, the same for every engine that has a tokenizer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from esprobe.engines.checkpoint import Checkpoint
+from esprobe.engines.stop_texts import StopWatch, end_of_stop
 from esprobe.errors import ModelError
 from esprobe.spec import Completion, FinishReason, Prompt, Request
 
@@ -39,6 +40,14 @@ class PromptCodec:
             )
         return sorted(ids)
 
+    def text(self, prompt: Prompt) -> str:
+        """The whole prompt as text, its template rendered.
+
+        Raises:
+            ModelError: as ``encode``.
+        """
+        return self._render(prompt) + prompt.assistant_prefix if prompt.messages else prompt.assistant_prefix
+
     def encode(self, prompt: Prompt) -> list[int]:
         """Token ids of a prompt, its template rendered.
 
@@ -47,9 +56,8 @@ class PromptCodec:
         """
         ids = self._ids.get(prompt.digest)
         if ids is None:
-            text = self._render(prompt) + prompt.assistant_prefix if prompt.messages else prompt.assistant_prefix
             # The template has written the special tokens already.
-            ids = self._tokenizer(text, add_special_tokens=not prompt.messages)["input_ids"]
+            ids = self._tokenizer(self.text(prompt), add_special_tokens=not prompt.messages)["input_ids"]
             if not ids:
                 raise ModelError(
                     f"the tokenizer of {self._name!r} encodes a prompt as no tokens, so there is nothing to continue; "
@@ -61,11 +69,17 @@ class PromptCodec:
     def completion(
         self, request: Request, row: list[int], end_tokens: list[int], reason: FinishReason | None = None
     ) -> Completion:
-        """A completion from generated ids, the end token included where there is one."""
+        """A completion from generated ids, the end token included where there is one; cut after a stop text."""
         ended = bool(row) and row[-1] in end_tokens
         tokens = row[:-1] if ended else row
         text = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        if (end := end_of_stop(text, request.stop)) is not None:
+            return Completion(request, text[:end], len(row), "stop")
         return Completion(request, text, len(row), reason or ("stop" if ended else "length"))
+
+    def stop_watch(self, stops: Sequence[str]) -> StopWatch:
+        """Finds stop texts while tokens are generated."""
+        return StopWatch(self._tokenizer, stops)
 
     def _render(self, prompt: Prompt) -> str:
         if not self._tokenizer.chat_template:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
+from esprobe.engines.stop_texts import end_of_stop
 from esprobe.errors import ModelError
 from esprobe.seeds import h64
 from esprobe.spec import Completion, Perturbation, Request
@@ -62,6 +63,7 @@ class ScriptedEngine:
             *self._trained,
         )
         text = texts[drawn % len(texts)]
+        text = text[: end_of_stop(text, request.stop)]
         words = text.count(" ") + 1
         cut = words > request.max_tokens
         return Completion(

@@ -22,6 +22,7 @@ from esprobe.engines.memory import accumulator_bytes, check_two_copies, host_mem
 from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.prompt_codec import PromptCodec
 from esprobe.engines.state import norms_by_class, state_digest
+from esprobe.engines.stop_texts import StopWatch
 from esprobe.engines.token_noise import TokenNoise
 from esprobe.engines.weights import PristineWeights, digest_of_weights, whole_weights
 from esprobe.errors import EngineError, ModelError
@@ -95,6 +96,7 @@ class TransformersEngine:
         alive = list(range(len(requests)))
         cache: Any = None
         interrupt = _Interrupt(stop)
+        stops = _Stops(self._codec.stop_watch(requests[0].stop), longest) if requests[0].stop else None
         while alive and (done := ids.shape[1] - longest) < limit:
             chosen = [requests[i] for i in alive]
             config = GenerationConfig(
@@ -110,7 +112,7 @@ class TransformersEngine:
                     attention_mask=mask,
                     generation_config=config,
                     logits_processor=[TokenNoise(chosen, longest, self._device)] if chosen[0].temperature else [],
-                    stopping_criteria=[interrupt],
+                    stopping_criteria=[interrupt] if stops is None else [interrupt, stops.among(alive)],
                     **{_CACHE: cache},
                 )
             if interrupt.fired:
@@ -118,8 +120,9 @@ class TransformersEngine:
             kept = []
             for position, tokens in enumerate(output.sequences[:, ids.shape[1] :].tolist()):
                 row = rows[alive[position]]
-                row += _up_to_end(tokens, self._end_tokens)
-                if row[-1] not in self._end_tokens:
+                length = None if stops is None else stops.lengths.get(alive[position])
+                row += _up_to_end(tokens[: None if length is None else length - done], self._end_tokens)
+                if row[-1] not in self._end_tokens and length is None:
                     kept.append(position)
             cache, ids = output[_CACHE], output.sequences
             mask = torch.cat([mask, mask.new_ones(len(alive), ids.shape[1] - mask.shape[1])], dim=1)
@@ -245,6 +248,32 @@ class _Interrupt(StoppingCriteria):  # type: ignore[misc]
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         self.fired = self.fired or self._stop()
         return torch.full((input_ids.shape[0],), self.fired, dtype=torch.bool, device=input_ids.device)
+
+
+class _Stops(StoppingCriteria):  # type: ignore[misc]
+    """Ends the rows of a batch that contain a stop text.
+
+    Attributes:
+        lengths: generated tokens of each row that has ended so, by its number among all rows.
+    """
+
+    def __init__(self, watch: StopWatch, prompt_tokens: int) -> None:
+        self._watch = watch
+        self._prompt_tokens = prompt_tokens
+        self._alive: list[int] = []
+        self.lengths: dict[int, int] = {}
+
+    def among(self, alive: Sequence[int]) -> Self:
+        """The same for a segment of these rows."""
+        self._alive = list(alive)
+        return self
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        generated = input_ids[:, self._prompt_tokens :].tolist()
+        for row, tokens in zip(self._alive, generated, strict=True):
+            if row not in self.lengths and self._watch.has_stopped(tokens):
+                self.lengths[row] = len(tokens)
+        return torch.tensor([row in self.lengths for row in self._alive], device=input_ids.device)
 
 
 def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> tuple[Any, PromptCodec]:

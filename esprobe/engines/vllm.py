@@ -189,7 +189,9 @@ class VllmEngine:
             max_tokens=request.max_tokens,
             stop_token_ids=self._end_tokens,
             repetition_detection=RepetitionDetectionParams(**_LOOP) if request.stop_loops else None,
-            detokenize=False,
+            detokenize=bool(request.stop),  # vLLM finds stop texts in what it has decoded itself
+            stop=list(request.stop),
+            include_stop_str_in_output=True,
             output_kind=RequestOutputKind.FINAL_ONLY,
             skip_clone=True,  # they are not shared, and a deep copy costs more than making them
         )

@@ -8,6 +8,7 @@ from esprobe.errors import DataError
 from esprobe.maintenance.imported_rows import ImportedRow
 from esprobe.spec import Problem
 from esprobe.tasks import Task
+from esprobe.tasks.judging import Scorer
 
 MOST_DIFFERING = 100
 """One row in so many may differ: rounding or another edition of a scorer does that, other data do more."""
@@ -74,7 +75,7 @@ class Agreement:
 
     task: Task
     problems: Sequence[Problem]
-    scorer: str
+    score: Scorer
     tally: Tally = field(default_factory=Tally)
     first: list[str] = field(default_factory=list)
 
@@ -82,7 +83,7 @@ class Agreement:
         """Compare a row; one without a verdict is passed over."""
         if row.correct is None:
             return
-        score = self.task.score(self.problems[int(row.problem)], row.completion, self.scorer)
+        score = self.score(self.problems[int(row.problem)], row.completion)
         self.tally.add(row.correct, score.correct)
         if row.correct != score.correct and len(self.first) < _SHOWN:
             answer = "no answer" if score.answer is None else f"answer {score.answer[:40]!r}"
@@ -105,7 +106,7 @@ class Agreement:
             return
         count, differing, told = self.tally.rows, self.tally.differing, self.tally.told
         raise DataError(
-            f"the verdicts of {path} and those of task {self.task.name} ({self.scorer}) differ on {differing:,} of "
+            f"the verdicts of {path} and those of task {self.task.name} ({self.score.name}) differ on {differing:,} of "
             f"{count:,} rows ({100 * differing / count:.1f} %, and at most 1 % may), and on as many of the {told:,} "
             f"that either calls correct ({100 * differing / told:.0f} %, and at most 10 % may), so nothing was "
             f"imported: {'; '.join(self.first)}. Likely cause: {self._cause(rows)}. Otherwise store the file's "
@@ -115,7 +116,7 @@ class Agreement:
     def _cause(self, rows: Iterable[ImportedRow]) -> str:
         """What makes the verdicts agree: other indices or another scorer of the task; else what remains."""
         moved = {-1: Tally(), 1: Tally()}
-        scored = {scorer: Tally() for scorer in self.task.scorers if scorer != self.scorer}
+        scored = {scorer: Tally() for scorer in self.task.scorers if scorer != self.score.name}
         has_right_problems = True
         for row in rows:
             if row.correct is None:
@@ -124,7 +125,7 @@ class Agreement:
             has_right_problems &= row.by_content or row.origin.data_digest is not None
             for shift, tally in moved.items():
                 if not row.by_content and 0 <= index + shift < len(self.problems):
-                    tally.add(row.correct, self._is_correct(index + shift, row, self.scorer))
+                    tally.add(row.correct, self._is_correct(index + shift, row, self.score.name))
             for scorer, tally in scored.items():
                 tally.add(row.correct, self._is_correct(index, row, scorer))
         for shift, tally in moved.items():
@@ -136,7 +137,8 @@ class Agreement:
         return "another scorer" if has_right_problems else "other data (see --data) or another scorer"
 
     def _is_correct(self, index: int, row: ImportedRow, scorer: str) -> bool:
-        return self.task.score(self.problems[index], row.completion, scorer).correct
+        # What one fails on has been told by then, or is not what is stored.
+        return Scorer(self.task, scorer, lambda message: None)(self.problems[index], row.completion).correct
 
 
 def _off_by_one(shift: int, tally: Tally) -> str:

@@ -22,6 +22,8 @@ from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score,
 from esprobe.store import NewRollout, RolloutWriter
 from esprobe.store.storable import storable
 from esprobe.tasks import BUILT_IN, Guessable, load_task
+from esprobe.tasks.judging import Scorer
+from esprobe.tasks.source import source_digest
 
 BATCH = 4096
 """Rollouts committed together."""
@@ -67,6 +69,7 @@ class Imported:
         by_content: rollouts whose problem was found in the task's data by content.
         scorer: the scorer of the stored verdicts.
         tally: the file's verdicts beside those of the task; empty if only one of both has any, or the file is trusted.
+        failures: the first text on which the scorer failed.
     """
 
     new: int
@@ -75,6 +78,7 @@ class Imported:
     by_content: int
     scorer: str
     tally: Tally
+    failures: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ class _Prepared:
     noise: SharedNoise | None
     by_content: int = 0
     tally: Tally = field(default_factory=Tally)
+    failures: dict[str, None] = field(default_factory=dict)
+    scorer_digest: str | None = None
 
 
 def import_rollouts(source: Source, database: Path) -> Imported:
@@ -124,6 +130,7 @@ def import_rollouts(source: Source, database: Path) -> Imported:
             {"engine": "imported", "file": storable(str(source.path)), "sha256": _sha256(source.path)},
             {"esprobe": esprobe.__version__},
             {},
+            scorer_digest=prepared.scorer_digest,
         )
         outcome, new, rollouts = "failed", 0, 0
         try:
@@ -133,7 +140,15 @@ def import_rollouts(source: Source, database: Path) -> Imported:
             outcome = "done"
         finally:
             store.end_session(session, outcome)
-    return Imported(new, rollouts - new, len(prepared.problems), prepared.by_content, prepared.scorer, prepared.tally)
+    return Imported(
+        new,
+        rollouts - new,
+        len(prepared.problems),
+        prepared.by_content,
+        prepared.scorer,
+        prepared.tally,
+        tuple(prepared.failures),
+    )
 
 
 def _condition(source: Source, prepared: _Prepared) -> Condition:
@@ -257,8 +272,10 @@ def _with_task(source: Source, name: str) -> _Prepared:
     task = load_task(name)
     data = task.data_set(source.data)
     scorer, problems = task.scorers[0], data.problems
+    failures: dict[str, None] = {}
+    score = Scorer(task, scorer, failures.setdefault)
     finder = ProblemFinder(task, data)
-    agreement = Agreement(task, problems, scorer)
+    agreement = Agreement(task, problems, score)
     used: dict[int | str, tuple[Problem, Prompt]] = {}
     row_seeds, by_content = _RowSeeds(), 0
     for row in read_rows(source.path, finder):
@@ -278,7 +295,7 @@ def _with_task(source: Source, name: str) -> _Prepared:
         agreement.require(source.path, read_rows(source.path, finder))
 
     def judge(row: ImportedRow) -> Score:
-        return task.score(used[row.problem][0], row.completion, scorer)
+        return score(used[row.problem][0], row.completion)
 
     return _Prepared(
         task=task.name,
@@ -291,6 +308,8 @@ def _with_task(source: Source, name: str) -> _Prepared:
         noise=row_seeds.noise,
         by_content=by_content,
         tally=agreement.tally,
+        failures=failures,
+        scorer_digest=None if source.trust is Trust.file else source_digest(task),
     )
 
 

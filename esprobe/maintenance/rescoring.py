@@ -3,78 +3,20 @@
 Owns which scorer is used, and the counts of changes. Does not know how a task scores, or how rollouts are stored.
 """
 
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import esprobe
-from esprobe.errors import StoreError, UsageError
+from esprobe.errors import StoreError
+from esprobe.maintenance.judging import Change, Judge, is_other_source
 from esprobe.paths import kind_of
 from esprobe.records import SessionRecord, StoredCondition, VerdictChanges
-from esprobe.spec import Score
-from esprobe.store.database import damaged, stored_problems
+from esprobe.store.database import damaged
 from esprobe.store.session_verdicts import ScoredText, VerdictReader, VerdictWriter
 from esprobe.store.soundness import check_content
-from esprobe.tasks import Task, load_task
-
-Change = tuple[ScoredText, Score]
-"""A stored rollout and its new verdict."""
-
-
-class Judge:
-    """Scores stored texts again; each task is loaded when ``scorer`` first needs it."""
-
-    def __init__(self, store: VerdictReader) -> None:
-        self._path = store.path
-        self._problems = store.task_problems()
-        self._tasks: dict[str, Task] = {}
-
-    def verdict(self, stored: ScoredText, scorer: str) -> Score:
-        """The verdict that a scorer of the rollout's task gives its text.
-
-        Raises:
-            StoreError: its problem does not exist, or its task rejects the problem.
-        """
-        task_problem = self._problems.get(stored.problem_id)
-        if task_problem is None or task_problem.task not in self._tasks:
-            what = (
-                f"a rollout refers to problem id {stored.problem_id}, which does not exist or belongs to another task"
-            )
-            raise StoreError(damaged(self._path, what))
-        with stored_problems(self._path):
-            return self._tasks[task_problem.task].score(task_problem.problem, stored.completion, scorer)
-
-    def changes(self, batch: Iterable[ScoredText], scorer: str) -> list[Change]:
-        """The rollouts of a batch whose new verdict differs from the stored one in any field."""
-        verdicts = ((stored, self.verdict(stored, scorer)) for stored in batch)
-        return [(stored, verdict) for stored, verdict in verdicts if verdict != stored.score]
-
-    def scorer(self, task: str, wanted: str | None, current: str) -> str:
-        """Resolve a scorer name, with or without a version, to a scorer of a task.
-
-        Args:
-            task: name of a task in the file.
-            wanted: "strict/1", or "strict" for its newest version; None for the newest version of ``current``.
-            current: the scorer of the stored verdicts.
-
-        Raises:
-            UsageError: the task has no such scorer, or is not installed.
-        """
-        name = wanted or current.partition("/")[0]
-        if task not in self._tasks:
-            self._tasks[task] = load_task(task)
-        offered = self._tasks[task].scorers
-        if name in offered:
-            return name
-        versions = [scorer for scorer in offered if scorer.partition("/")[0] == name]
-        if not versions:
-            raise UsageError(
-                f"task {task} has no scorer {name!r}, so its rollouts cannot be scored by it; "
-                f"use --scorer {' or '.join(offered)}"
-            )
-        return max(versions, key=_version)
 
 
 @dataclass(frozen=True)
@@ -87,6 +29,7 @@ class Rescored:
         skipped: number of sessions whose verdicts were already by that scorer.
         given: number of imported sessions, which are not changed because their file contained the verdicts.
         written: whether the new verdicts were stored.
+        edited: number of skipped sessions whose scorer's source has changed since.
     """
 
     changes: tuple[VerdictChanges, ...]
@@ -94,9 +37,18 @@ class Rescored:
     skipped: int
     given: int
     written: bool
+    edited: int
 
 
-def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callable[[int, int], None]) -> Rescored:
+def rescore(
+    database: Path,
+    wanted: str | None,
+    *,
+    write: bool,
+    advance: Callable[[int, int], None],
+    warn: Callable[[str], None],
+    force: bool = False,
+) -> Rescored:
     """Score again every rollout of ``database`` whose verdict is by another scorer.
 
     Each session is one transaction: even if the process is killed, all verdicts of a session are by the scorer that the
@@ -104,10 +56,12 @@ def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callabl
 
     Args:
         database: the database file.
-        wanted: the scorer, as for ``Judge.scorer``.
+        wanted: the scorer, as for ``Judge.scorer``, or ``FILE.py:NAME``.
         write: whether to store the new verdicts.
         advance: called with (rollouts compared now, rollouts to compare in total) after every batch; if it raises, the
             current session is unchanged.
+        warn: called with the first text on which a scorer fails.
+        force: whether to score again what that scorer has scored, too: its source may have changed.
 
     Raises:
         StoreError: the file cannot be read or written, is damaged, or contains no rollouts that could be scored.
@@ -115,26 +69,30 @@ def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callabl
     """
     if write and kind_of(database) == "nothing":
         VerdictReader.open(database)  # raises; a writer would create the file
-    with (VerdictWriter if write else VerdictReader).open(database) as store:
+    with ExitStack() as stack:
+        store = stack.enter_context((VerdictWriter if write else VerdictReader).open(database))
         sampled = [session for session in store.sessions() if session.rollouts]
         sessions = [session for session in sampled if not session.has_given_verdicts]
         if not sessions:
             content = "only imported rollouts, whose file contained the verdicts" if sampled else "no rollouts"
             raise StoreError(f"{database} contains {content}, so there is nothing to score; use another with --db")
-        judge = Judge(store)
-        scorers = {session.id: _target_scorer(store, judge, session, wanted) for session in sessions}
-        outdated = [session for session in sessions if scorers[session.id] != session.scorer]
+        judge = stack.enter_context(Judge(store, warn))
+        scorers = {session.id: _target(store, judge, session, wanted) for session in sessions}
+        outdated = [session for session in sessions if force or scorers[session.id].stored_name != session.scorer]
+        edited = [
+            session for session in sessions if session not in outdated and scorers[session.id].has_changed(session)
+        ]
         if outdated:
             # New verdicts bring the recorded sums up to date: after that nobody could tell that old ones had changed.
             check_content(store)
         total = sum(session.rollouts for session in outdated)
         tallies: dict[int, _Tally] = {}
         for session in outdated:
-            scorer = scorers[session.id]
+            target = scorers[session.id]
             # Closed here, not by the garbage collector: an error in this loop must roll back the transaction at once.
-            with closing(_compared(store, judge, session, scorer)) as compared:
+            with closing(_compared(store, judge, session, target)) as compared:
                 for batch, changes in compared:
-                    tally = tallies.setdefault(batch[0].condition_id, _Tally(scorer))
+                    tally = tallies.setdefault(batch[0].condition_id, _Tally(target.stored_name))
                     tally.add(session.scorer, batch, changes)
                     advance(len(batch), total)
         conditions = {stored.id: stored for stored in store.conditions()}
@@ -144,35 +102,59 @@ def rescore(database: Path, wanted: str | None, *, write: bool, advance: Callabl
         skipped=len(sessions) - len(outdated),
         given=len(sampled) - len(sessions),
         written=write,
+        edited=len(edited),
     )
 
 
-def _target_scorer(store: VerdictReader, judge: Judge, session: SessionRecord, wanted: str | None) -> str:
-    """The scorer to use for a session; a session has exactly one task, because a command samples one."""
+@dataclass(frozen=True)
+class _Target:
+    """The scorer to use for a session.
+
+    Attributes:
+        scorer: as ``Judge`` knows it.
+        stored_name: as the database names it.
+        digest: of its source; None of a built-in one.
+    """
+
+    scorer: str
+    stored_name: str
+    digest: str | None
+
+    def has_changed(self, session: SessionRecord) -> bool:
+        """Whether its source is another one than when it scored a session."""
+        return is_other_source(self.digest, session)
+
+
+def _target(store: VerdictReader, judge: Judge, session: SessionRecord, wanted: str | None) -> _Target:
+    """A session has exactly one task, because a command samples one."""
     tasks = store.tasks(session.id)
     if not tasks:
         reason = f"session {session.id} has {session.rollouts:,} rollouts, and nothing says of which condition"
         raise StoreError(damaged(store.path, reason))
-    (scorer,) = {judge.scorer(task, wanted, session.scorer) for task in tasks}
-    return scorer
+    (task,) = tasks
+    scorer = judge.scorer(task, wanted, session.scorer)
+    return _Target(scorer, judge.stored_name(scorer), judge.digest(task, scorer))
 
 
 def _compared(
-    store: VerdictReader, judge: Judge, session: SessionRecord, scorer: str
+    store: VerdictReader, judge: Judge, session: SessionRecord, target: _Target
 ) -> Generator[tuple[Sequence[ScoredText], list[Change]]]:
     """A session's rollouts in batches, each with its changes; a ``VerdictWriter`` stores the changes."""
     if not isinstance(store, VerdictWriter):
         with closing(store.scored_texts(session.id)) as batches:
             for batch in batches:
-                yield batch, judge.changes(batch, scorer)
+                yield batch, judge.changes(batch, target.scorer)
         return
     with store.replacing(session.id) as verdicts:
         for batch in verdicts.scored_texts():
-            changes = judge.changes(batch, scorer)
+            changes = judge.changes(batch, target.scorer)
             verdicts.replace(changes)
             yield batch, changes
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        verdicts.name_scorer(scorer, f"{session.scorer} to {scorer} by esprobe {esprobe.__version__} at {now}")
+        name = target.stored_name
+        verdicts.name_scorer(
+            name, target.digest, f"{session.scorer} to {name} by esprobe {esprobe.__version__} at {now}"
+        )
 
 
 @dataclass
@@ -218,9 +200,3 @@ class _Tally:
             failures=self.failures,
             changed=self.changed,
         )
-
-
-def _version(scorer: str) -> tuple[int, str]:
-    """A sort key for versions: numbers by value, and anything else before them."""
-    version = scorer.partition("/")[2]
-    return (int(version), "") if version.isdecimal() else (-1, version)

@@ -7,14 +7,14 @@ file, or written.
 import errno
 import tempfile
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from esprobe.atomic_file import replacing
-from esprobe.errors import StoreError, UsageError
-from esprobe.maintenance.rescoring import Judge
+from esprobe.errors import StoreError, TaskError, UsageError
+from esprobe.maintenance.judging import Judge
 from esprobe.paths import check_output, kind_of
 from esprobe.records import GIVEN, StoredCondition, Totals
 from esprobe.store.damaged_file import DamagedFile, FoundRollout
@@ -70,6 +70,7 @@ class Salvaged:
         pages: pages of the damaged file.
         foreign_log: why the write-ahead log beside it was not read; None if it was, or there is none.
         unscored: (task, scorer) whose verdicts were kept as they were, because the task or scorer is not available.
+        failures: the first text on which each scorer failed.
     """
 
     conditions: tuple[SalvagedCondition, ...]
@@ -77,6 +78,7 @@ class Salvaged:
     pages: int
     foreign_log: str | None
     unscored: tuple[tuple[str, str], ...]
+    failures: tuple[str, ...]
 
 
 def salvage(database: Path, into: Path, command: str) -> Salvaged:
@@ -122,8 +124,8 @@ def _written(source: DamagedFile, target: Path, command: str) -> Salvaged:
     try:
         with replacing(target) as draft:
             try:
-                with SalvageWriter.open(draft) as writer:
-                    return _Salvage(source, writer, command).run()
+                with SalvageWriter.open(draft) as writer, ExitStack() as stack:
+                    return _Salvage(source, writer, command, stack).run()
             except StoreError as err:
                 if str(draft) not in str(err):
                     raise
@@ -155,14 +157,15 @@ def _unwritten(target: Path, reason: str) -> StoreError:
 
 
 class _Salvage:
-    def __init__(self, source: DamagedFile, target: SalvageWriter, command: str) -> None:
+    def __init__(self, source: DamagedFile, target: SalvageWriter, command: str, stack: ExitStack) -> None:
         self._source = source
         self._target = target
         self._conditions = source.conditions
         session = target.copy_small_tables(source, command, self._default_scorer())
         self._own_session = session
         self._scorers = {stored.id: stored.scorer for stored in target.sessions()}
-        self._judge = Judge(target)
+        self._failures: dict[str, None] = {}
+        self._judge = stack.enter_context(Judge(target, self._failures.setdefault))
         self._known: dict[tuple[str, str], bool] = {}
         self._corrected: Counter[int] = Counter()
 
@@ -189,6 +192,7 @@ class _Salvage:
             dropped=dict(sorted(self._source.dropped.items(), key=str)),
             pages=self._source.page_count,
             foreign_log=self._source.foreign_log,
+            failures=tuple(self._failures),
             unscored=tuple(sorted(key for key, is_known in self._known.items() if not is_known)),
         )
 
@@ -207,14 +211,14 @@ class _Salvage:
         key = (task, scorer)
         if key not in self._known:
             self._known[key] = False
-            with suppress(UsageError):  # told at the end: the verdicts stay as they were
+            with suppress(UsageError, TaskError):  # told at the end: the verdicts stay as they were
                 self._known[key] = self._judge.scorer(task, scorer, scorer) == scorer
         return self._known[key]
 
     def _default_scorer(self) -> str:
         tasks = {stored.condition.task for stored in self._conditions.values()}
         for task in sorted(tasks):
-            with suppress(UsageError):
+            with suppress(UsageError, TaskError):
                 return load_task(task).scorers[0]
         return GIVEN
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from esprobe.errors import StoreError, UsageError
-from esprobe.maintenance.rescoring import Judge
+from esprobe.errors import StoreError, TaskError, UsageError
+from esprobe.maintenance.judging import Judge
 from esprobe.maintenance.training_checks import rescored_runs, training
 from esprobe.store.checks import QUESTIONS, listed, unanswerable
 from esprobe.store.reader import RolloutStore
 from esprobe.store.session_verdicts import ScoredText, VerdictReader
 from esprobe.store.spot import spot_texts
+from esprobe.tasks.judging import SCORER_ERROR
+from esprobe.tasks.scoring import TIMEOUT
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,11 @@ def _verdicts(store: VerdictReader, sample: int | None) -> Answer:
     recomputed = 0
 
     def ask() -> Iterator[str]:
+        with Judge(store, lambda message: notes.setdefault(message)) as judge:
+            yield from recomputing(judge)
+
+    def recomputing(judge: Judge) -> Iterator[str]:
         nonlocal recomputed
-        judge = Judge(store)
         scorers: dict[int, str] = {}
         problems = store.task_problems()
         for session in store.sessions():
@@ -99,17 +104,23 @@ def _verdicts(store: VerdictReader, sample: int | None) -> Answer:
                 continue
             try:
                 for task in store.tasks(session.id):
-                    scorers[session.id] = judge.scorer(task, session.scorer, session.scorer)
-            except UsageError as err:
+                    scorer = judge.scorer(task, session.scorer, session.scorer)
+                    if judge.has_changed(task, session):
+                        notes[f"verdicts of {scorer}, whose source has changed since"] = None
+                    else:
+                        scorers[session.id] = scorer
+            except (UsageError, TaskError) as err:
                 notes[str(err)] = None
         for session_id, text in _texts(store, sample):
-            scorer = scorers.get(session_id)
-            if scorer is None or text.problem_id not in problems:
+            scorer_ = scorers.get(session_id)
+            if scorer_ is None or text.problem_id not in problems:
                 continue  # the check of references reports a missing problem
+            if text.score.failure in (SCORER_ERROR, TIMEOUT.failure):
+                continue  # which may not happen again
             recomputed += 1
-            if (verdict := judge.verdict(text, scorer)) != text.score:
+            if (verdict := judge.verdict(text, scorer_)) != text.score:
                 yield (
-                    f"condition {text.condition_id}, problem id {text.problem_id}, seed {text.seed}: {scorer} gives "
+                    f"condition {text.condition_id}, problem id {text.problem_id}, seed {text.seed}: {scorer_} gives "
                     f"reward {verdict.reward:g} ({verdict.failure or 'correct'}), but reward {text.score.reward:g} "
                     f"({text.score.failure or 'correct'}) is stored"
                 )

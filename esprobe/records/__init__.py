@@ -101,6 +101,8 @@ class SessionRecord(NamedTuple):
     ``ended_utc`` is None for a session that was killed. ``engine`` is what the engine said it really loaded and
     used; ``versions`` and ``hardware`` are what it ran on; ``shard`` is the share of the plan that it was asked for,
     such as "3/16", None for all of it; ``rescored`` says how another scorer replaced its verdicts, None if none did.
+    ``scorer_digest`` is that of the scorer's source, None of a built-in one, which its name identifies; ``task_file``
+    is the ``FILE.py:NAME`` that the task was loaded from, None of an installed one.
     """
 
     id: int
@@ -118,6 +120,8 @@ class SessionRecord(NamedTuple):
     hardware: Mapping[str, Any]
     shard: str | None = None
     rescored: str | None = None
+    scorer_digest: str | None = None
+    task_file: str | None = None
 
     @property
     def has_given_verdicts(self) -> bool:

@@ -48,9 +48,10 @@ def null_description(null: NullResult) -> str:
 
 
 def unavailable_task(task: UnavailableTask) -> str:
-    """That a task could not be loaded, and what is missing without it: a sentence."""
+    """That a task could not be loaded or used, and what is missing without it: a sentence."""
     if task.reason is None:
-        why, fix = "is not installed here", "; install the package that provides it to have both"
+        why, fix = "is not installed here", "; install the package that provides it to change that"
     else:
-        why, fix = f"cannot be loaded here ({task.reason})", ""
-    return sentence(f"task {task.name} {why}: no random-guessing curve, and answers are compared by their text{fix}")
+        why, fix = f"cannot be used here ({task.reason})", ""
+    null = "random guessing is as stored when it was sampled" if task.has_null else "no random-guessing curve"
+    return sentence(f"task {task.name} {why}: {null}, and answers are compared by their text{fix}")

@@ -9,6 +9,7 @@ from esprobe.report.notes_text import mixed_scorers_note, unavailable_task
 from esprobe.report.text import NOTES, count, percent, plural, sentence, span
 from esprobe.results.results import ConditionResult, Results
 from esprobe.safe_text import csv_text, markdown, plain
+from esprobe.spec import Condition
 from esprobe.stats.curve import Curve
 from esprobe.tables import boxed, width
 
@@ -99,6 +100,7 @@ _SHARED = {
     "data_digest": "data",
     "prompt": "prompt style",
     "max_tokens": "max new tokens",
+    "stop": "stop texts",
     "dtype": "dtype",
     "engine": "engine",
 }
@@ -129,13 +131,20 @@ def _mismatches(results: Results, escape: Callable[[str], str]) -> list[str]:
         lines.append("Conditions cover different problems: compare only those that cover the same ones.")
     for key, words in _SHARED.items():
         # Rollouts made elsewhere come without a limit of tokens that is known: 0.
-        values = dict.fromkeys(value for c in conditions if (value := getattr(c.condition, key)))
+        values = dict.fromkeys(value for c in conditions if (value := _shared(c.condition, key)))
         if len(values) > 1:
             shown = " and ".join(escape(str(value)[:12]) for value in values)
             lines.append(f"Conditions differ in {words} ({shown}), so a gap between them may come from that.")
     if results.mixed_scorers is not None:
         lines.append(escape(sentence(mixed_scorers_note(results.mixed_scorers))))
     return lines
+
+
+def _shared(condition: Condition, key: str) -> object:
+    """The value of a key of ``_SHARED``."""
+    if key == "stop":
+        return " or ".join(map(repr, condition.stop or ())) or "none"
+    return getattr(condition, key)
 
 
 def _values(curve: Curve, ks: tuple[int, ...], absent: str = "n too small") -> list[str]:

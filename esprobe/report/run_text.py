@@ -35,6 +35,9 @@ def setup_section(results: Results) -> list[str]:
         "Loops": ["ended early (--stop-loops)" if c.stop_loops else "left to run" for c in given]
         if any(c.stop_loops for c in given)
         else [],
+        "Stop texts": [" or ".join(map(repr, c.stop)) if c.stop else "none" for c in given]
+        if any(c.stop for c in given)
+        else [],
         "Temperatures": [f"{c.temperature:g}" for c in sampling],
         "Top p": [f"{c.top_p:g}" for c in sampling if c.top_p is not None],
         "Top k": ["off" if c.top_k == -1 else str(c.top_k) for c in sampling if c.top_k is not None],

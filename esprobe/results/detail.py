@@ -32,6 +32,7 @@ class Detail:
         diversity: distinct correct answers.
         independence: effective number of draws; None for a greedy baseline.
         extrapolation: beyond n; None for a greedy baseline.
+        task_error: why its task could not say which answers are equal, so that they were compared by their text.
     """
 
     counts: CorrectCounts
@@ -42,6 +43,7 @@ class Detail:
     diversity: Diversity
     independence: Independence | None
     extrapolation: Extrapolation | None
+    task_error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

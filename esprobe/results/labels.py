@@ -7,7 +7,7 @@ from esprobe.spec import Condition
 
 DISTINGUISHING = (
     "model_fingerprint", "data_digest", "prompt", "prompt_digest", "dtype", "engine", "max_tokens", "stop_loops",
-    "top_p", "top_k", "noise", "scope", "temperature", "sigma",
+    "stop", "top_p", "top_k", "noise", "scope", "temperature", "sigma",
 )  # fmt: skip
 """Fields that distinguish conditions with the same label, the most telling first."""
 

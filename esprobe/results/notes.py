@@ -46,12 +46,14 @@ PairNote: TypeAlias = ProblemsLeftOut | GreedyRepeated | UnequalRollouts | Diffe
 
 @dataclass(frozen=True)
 class UnavailableTask:
-    """A task that could not be loaded, so that its guessing curve and its notion of equal answers are missing.
+    """A task that could not be loaded or used, so that its notion of equal answers is missing.
 
     Attributes:
         name: the task's name.
         reason: the error; None where no task of that name is installed.
+        has_null: whether its guessing curve is known nevertheless, from when it was sampled.
     """
 
     name: str
     reason: str | None
+    has_null: bool = False

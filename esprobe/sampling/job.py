@@ -11,7 +11,7 @@ from esprobe.errors import UsageError
 from esprobe.noise import SCHEMES
 from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import BASELINE_SEED, SIGMAS, Condition, Problem, is_sigma
-from esprobe.tasks import DataSet, Task
+from esprobe.tasks import DataSet, Task, task_location
 from esprobe.tasks.prompts_digest import prompts_digest
 from esprobe.tasks.selection import select_problems
 from esprobe.workers.pool import PoolOptions
@@ -35,7 +35,7 @@ class Job:
         command: the command line, recorded with the session.
         model: hub id, checkpoint folder, or "tiny".
         engine: an engine's name, or "auto".
-        task: the task's name.
+        task: the task's name, or the ``FILE.py:NAME`` that it is in.
         data: name or path of the task's data; None for its default.
         problems: first index and stop index (exclusive) of the problems to sample.
         samples: rollouts per problem and condition.
@@ -43,8 +43,10 @@ class Job:
         max_tokens: tokens after which a completion is cut off.
         dtype: dtype of the weights, or "auto".
         prompt: the prompt style.
+        scorer: the scorer of new rollouts; None for the task's default.
         baseline: whether to sample the greedy baseline too.
         stop_loops: whether completions that repeat themselves end early; part of the condition.
+        stop: texts after which a completion ends; part of the condition.
         options: how the engine runs; not part of the condition.
         pool: which workers run engines; not part of the condition.
         shard: the part of the plan that is sampled.
@@ -68,7 +70,9 @@ class Job:
     dtype: str
     prompt: str
     baseline: bool
+    scorer: str | None = None
     stop_loops: bool = False
+    stop: tuple[str, ...] = ()
     options: EngineOptions = EngineOptions()
     pool: PoolOptions = PoolOptions()
     shard: Shard = WHOLE
@@ -124,6 +128,10 @@ class Job:
                 self.top_k != -1 and self.top_k < 1,
                 f"--top-k must be at least 1, or -1 for all tokens, got {self.top_k}",
             ),
+            (
+                "" in self.stop,
+                "--stop must be a text such as '</answer>', got an empty one, which every completion has",
+            ),
             (self.dtype not in DTYPES, f"--dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}"),
             (self.noise not in SCHEMES, f"--noise must be {' or '.join(SCHEMES)}, got {self.noise!r}"),
         ):
@@ -164,6 +172,19 @@ class Job:
             raise UsageError(f"--prompt must be {' or '.join(task.prompts)} for task {task.name}, got {self.prompt!r}")
         return self.prompt
 
+    def chosen_scorer(self, task: Task) -> str:
+        """The scorer of new rollouts.
+
+        Raises:
+            UsageError: the task has no such scorer.
+        """
+        scorers = task.scorers
+        if self.scorer is not None and self.scorer not in scorers:
+            raise UsageError(f"--scorer must be {' or '.join(scorers)} for task {task.name}, got {self.scorer!r}")
+        if not scorers:
+            raise UsageError(f"task {task.name} has no scorer, so nothing could be scored; add one to its scorers")
+        return self.scorer or scorers[0]
+
     def worker_spec(self, identity: ModelIdentity) -> WorkerSpec:
         """What each worker has to load."""
         return WorkerSpec(
@@ -171,7 +192,7 @@ class Job:
             dtype=identity.dtype,
             engine=self.engine,
             options=replace(self.options, perturbs=bool(self.sigmas)),
-            task=self.task,
+            task=task_location(self.task),
             data=self.data,
             prompt=self.prompt,
             lineage=identity.lineage,
@@ -192,6 +213,7 @@ class Job:
             engine=self.engine,
             max_tokens=self.max_tokens,
             stop_loops=self.stop_loops or None,
+            stop=tuple(sorted(set(self.stop))) or None,
         )
         yield from self.drawn_like(greedy)
 

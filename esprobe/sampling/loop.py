@@ -13,16 +13,21 @@ from esprobe.errors import DatabaseLostError, StoppedError, StoreBusyError
 from esprobe.sampling.observer import Observer, Progress
 from esprobe.sampling.plan import SamplingPlan
 from esprobe.sampling.stop import StopSignals
-from esprobe.spec import Completion, Condition, Problem
+from esprobe.spec import Completion, Condition, Problem, Score
 from esprobe.store import NewRollout, RolloutWriter
 from esprobe.store.storable import storable
 from esprobe.store.writer import EngineTime
-from esprobe.tasks import Task
+from esprobe.tasks.scoring import Scoring
 from esprobe.workers.pool import WorkerPool
 from esprobe.workers.work import Delivery, Work
 
 COMMIT_ROLLOUTS = 512
 COMMIT_SECONDS = 2.0
+SCORING_S = 60.0
+"""How long a run that was stopped or failed waits for verdicts; what has none then is drawn again by the next run."""
+
+_POLL_S = 0.5
+
 LOCKED_SECONDS = 300.0
 """How long commits wait for another program's transaction before the run fails; the last commit shares the limit."""
 
@@ -30,6 +35,10 @@ _CHECK_AFTER = 50
 _CHECK_AT_END_AFTER = 8  # fewer rollouts are enough at the end, when no more will come
 _MOSTLY_CUT_OFF = 0.95
 _HALF_CUT_OFF = 0.5  # share of the baseline from which a perturbation is not the only cause
+
+
+Unscored = tuple[Work, Completion]
+"""A completion whose verdict is asked for, and the work that it is of."""
 
 
 @dataclass
@@ -50,9 +59,8 @@ class Loop:
         *,
         plan: SamplingPlan,
         pool: WorkerPool,
-        task: Task,
         problems: Iterable[Problem],
-        scorer: str,
+        scoring: "Scoring[Unscored]",
         store: RolloutWriter,
         session_id: int,
         observer: Observer,
@@ -61,8 +69,7 @@ class Loop:
         self._plan = plan
         self._pool = pool
         self._batched = pool.ready.batch_size is not None
-        self._task = task
-        self._scorer = scorer
+        self._scoring = scoring
         self._store = store
         self._session_id = session_id
         self._observer = observer
@@ -72,7 +79,7 @@ class Loop:
         for planned in plan.conditions:
             totals = store.totals(planned.condition_id)
             self._sums[planned.condition_id] = ConditionSums(totals.rollouts, totals.correct, totals.cut_off)
-        self._work: Work | None = None  # the last work that returned a completion
+        self._work: Work | None = None  # the work of the last completion with a verdict
         self._pending: list[NewRollout] = []
         self._costs: dict[int, EngineTime] = {}
         self._recorded = 0  # number of workers whose hardware the session records
@@ -88,8 +95,12 @@ class Loop:
             works = self._plan.works(self._pool.ready.batch_size, self._pool.size)
             for work, delivery in self._pool.draw(works, self._stop):
                 self._receive(work, delivery)
+            while self._scoring.waiting and not self._stop():
+                self._accept(self._scoring.rest(_POLL_S))
+                self._commit_if_due()
         finally:
             gc.unfreeze()
+            self._accept(self._scoring.rest(SCORING_S))
             self._commit()
             self._report()
             if self._work is not None:
@@ -100,22 +111,29 @@ class Loop:
         self._costs[work.condition_id] = EngineTime(
             spent.generate_s + delivery.generate_s, spent.switch_s + delivery.switch_s
         )
-        sums = self._sums[work.condition_id]
         for completion in map(_storable, delivery.completions):
             problem = self._problems[completion.request.problem_index]
-            score = self._task.score(problem, completion.text, self._scorer)
+            self._scoring.submit((work, completion), problem, completion.text)
+        self._accept(self._scoring.finished())
+        self._commit_if_due()
+
+    def _commit_if_due(self) -> None:
+        due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
+        if self._pending and (self._batched or due or len(self._pending) >= COMMIT_ROLLOUTS):
+            self._commit()
+            self._report()
+
+    def _accept(self, scored: Iterable[tuple[Unscored, Score]]) -> None:
+        """Take completions that have their verdicts."""
+        for (work, completion), score in scored:
+            sums = self._sums[work.condition_id]
             self._pending.append(NewRollout(work.condition_id, completion, score))
             sums.rollouts += 1
             sums.correct += score.correct
             sums.cut_off += completion.finish_reason == "length"
             self.tokens += completion.token_count
-        if delivery.completions:
+            self.rollouts += 1
             self._work = work
-        self.rollouts += len(delivery.completions)
-        due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
-        if self._pending and (self._batched or due or len(self._pending) >= COMMIT_ROLLOUTS):
-            self._commit()
-            self._report()
 
     def _commit(self) -> None:
         if not (self._pending or self._costs):

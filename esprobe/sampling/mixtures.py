@@ -10,13 +10,16 @@ from esprobe.workers import provenance
 from esprobe.workers.pool import WorkerPool
 
 
-def warn_before(store: RolloutStore, conditions: Sequence[int], scorer: str, observer: Observer) -> None:
+def warn_before(
+    store: RolloutStore, conditions: Sequence[int], scorer: str, digest: str | None, observer: Observer
+) -> None:
     """Warn where new rollouts would differ from the stored ones in their scorer or in package versions.
 
     Args:
         store: the database.
         conditions: ids of the conditions that are about to be sampled.
         scorer: of the new rollouts.
+        digest: of its source; None of a built-in one.
         observer: receives the warnings.
     """
     sessions = list(_sessions(store, conditions))
@@ -26,6 +29,13 @@ def warn_before(store: RolloutStore, conditions: Sequence[int], scorer: str, obs
             f"the stored rollouts are scored by {', '.join(sorted(others))}, new ones are by "
             f"{scorer}, and figures would mix the two; when this run is done: esprobe rescore --db "
             f"{shlex.quote(str(store.path))} --scorer {min(others)} --write"
+        )
+    sources = {session.scorer_digest for session in sessions if session.scorer == scorer and session.rollouts}
+    if digest is not None and sources - {None, digest}:
+        observer.warning(
+            f"the source of scorer {scorer} has changed since it scored the stored rollouts, and figures would mix the "
+            f"two; when this run is done: esprobe rescore --db {shlex.quote(str(store.path))} --scorer {scorer} "
+            f"--force --write"
         )
     before = [session.drawn_with for session in sessions]
     if mixed := several_versions([*before, computing(provenance.versions())]):

@@ -16,8 +16,9 @@ from esprobe.paths import kind_of
 from esprobe.records import Extent
 from esprobe.sampling import mixtures
 from esprobe.sampling.announce import announce_new
+from esprobe.sampling.guessing import store_chances
 from esprobe.sampling.job import Job
-from esprobe.sampling.loop import Loop
+from esprobe.sampling.loop import Loop, Unscored
 from esprobe.sampling.observer import Observer
 from esprobe.sampling.plan import Plan, Planned
 from esprobe.sampling.shard import WHOLE
@@ -25,8 +26,11 @@ from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, Problem, digest_of
 from esprobe.store import RolloutStore, RolloutWriter
 from esprobe.store.soundness import check_content
-from esprobe.tasks import DataSet, Task, load_task
+from esprobe.tasks import DataSet, Task, load_task, task_location
+from esprobe.tasks.contract import check_contract
+from esprobe.tasks.scoring import Scoring, scoring_by
 from esprobe.tasks.selection import past_the_end
+from esprobe.tasks.source import source_digest, task_file
 from esprobe.workers import provenance
 from esprobe.workers.pool import WorkerPool
 from esprobe.workers.start import check_spec, start_pool
@@ -69,6 +73,7 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
     check_stop_loops(job)
     task = load_task(job.task)
     data = task.data_set(job.data)
+    check_contract(task, job.task, data, job.prompt_style(task), job.chosen_scorer(task))
     problems = job.chosen_problems(data)
     if (note := past_the_end(data, *job.problems)) is not None:
         observer.notice(note)
@@ -130,7 +135,7 @@ class _Sampling:
         self._identity = identity
         self._store = store
         self._observer = observer
-        self._scorer = task.scorers[0]
+        self._scorer = job.chosen_scorer(task)
         self._conditions = [Planned(store.register_condition(c), c, first, samples) for c, first, samples in wanted]
         for planned in self._conditions:
             store.correctness(planned.condition_id)  # raises if what is stored is damaged: nothing may be added to it
@@ -174,7 +179,7 @@ class _Sampling:
 
     def warn_of_mixtures(self) -> None:
         """Warn where new rollouts would differ from the stored ones in their scorer or in package versions."""
-        mixtures.warn_before(self._store, self._ids, self._scorer, self._observer)
+        mixtures.warn_before(self._store, self._ids, self._scorer, source_digest(self._task), self._observer)
 
     def start_pool(self) -> WorkerPool:
         """The worker pool, which the caller has to enter."""
@@ -197,12 +202,16 @@ class _Sampling:
         for line in pool.ready.checks:
             self._observer.notice(line)
         self._session_id = session_id = self._begin_session(pool)
+        location = task_location(self._job.task)
+        with scoring_by(self._task, location, self._scorer, self._observer.warning) as scoring:
+            return self._draw(pool, stop, session_id, scoring)
+
+    def _draw(self, pool: WorkerPool, stop: StopSignals, session_id: int, scoring: Scoring[Unscored]) -> Summary:
         loop = Loop(
             plan=self._plan,
             pool=pool,
-            task=self._task,
             problems=self._problems,
-            scorer=self._scorer,
+            scoring=scoring,
             store=self._store,
             session_id=session_id,
             observer=self._observer,
@@ -238,6 +247,7 @@ class _Sampling:
         prompt_digest = self._conditions[0].condition.prompt_digest
         task_digest = digest_of([task.name, self._data.digest, job.prompt, prompt_digest])
         ids = self._store.register_problems(task.name, task_digest, prompted)
+        store_chances(self._store, task, self._data, self._problems, self._observer)
         indices = {ids[problem.index]: problem.index for problem in self._problems}
         return Plan(self._store, self._conditions, indices, job.shard)
 
@@ -257,6 +267,8 @@ class _Sampling:
             provenance.versions(),
             provenance.hardware(),
             shard=None if job.shard == WHOLE else str(job.shard),
+            scorer_digest=source_digest(self._task),
+            task_file=task_file(self._task),
         )
 
 

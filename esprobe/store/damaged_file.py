@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 
 from esprobe.errors import StoreError
 from esprobe.records import StoredCondition, Totals
+from esprobe.records.guessing import Guess
 from esprobe.spec import Score, digest_of
+from esprobe.store.guessing import whole_guess
 from esprobe.store.pages import Pages, Row, Value
 from esprobe.store.reader import stored_condition
 from esprobe.store.texts import WrittenProblem, has_changed
 from esprobe.store.training import lacking_keys
 from esprobe.store.wal import why_foreign
 
-_SESSION_COLUMNS = 16
+_SESSION_COLUMNS = 18
+_M004_SESSION_COLUMNS = 16
 _FINISH_REASONS = ("stop", "length", "loop", "unknown")
 _CACHED_PAGES = 256
 _SCORER = re.compile(r"[\w.-]{1,60}/[0-9]{1,4}|given")
@@ -56,6 +59,7 @@ class DamagedFile:
         totals: sums recorded for each condition, by its id.
         trainings: rows of the table ``training`` by id, without the id; each matches its digest.
         iterations: rows of the table ``iteration``, as they were found.
+        guesses: chances of guessing; each matches its checksum.
         dropped: rollouts that were found and are not whole, by (condition id or None, why).
         foreign_log: why the write-ahead log beside the file was not read; None if it was, or there is none.
     """
@@ -78,6 +82,7 @@ class DamagedFile:
         self.totals: dict[int, Totals] = {}
         self.trainings: dict[int, tuple[Any, ...]] = {}
         self.iterations: list[tuple[Any, ...]] = []
+        self.guesses: list[Guess] = []
         self.dropped: Counter[tuple[int | None, str]] = Counter()
         self._rollout_pages: list[int] = []
         self._cache: OrderedDict[int, dict[int, Row]] = OrderedDict()
@@ -160,6 +165,9 @@ class DamagedFile:
                 self.trainings[id_] = values[1:]
             case 6 if all(isinstance(value, int) for value in values[1:]):
                 self.totals[id_] = Totals(*values[1:])  # type: ignore[arg-type]
+            case 7 if isinstance(values[6], int):
+                if (guess := whole_guess(values[1:])) is not None:
+                    self.guesses.append(guess)
             case 7:
                 _, _, _, _, model, identity, digest = values
                 try:
@@ -170,7 +178,7 @@ class DamagedFile:
                 problem = WrittenProblem(id_, *values[1:8], values[8] if len(values) == 9 else None)  # type: ignore[arg-type, call-arg]
                 if not problem.has_changed and _is_json(problem.inputs) and _is_json(problem.prompt):
                     self.problems[id_] = problem
-            case 14 | 15 | 16 if isinstance(values[1], str):
+            case 14 | 15 | 16 | 17 | 18 if isinstance(values[1], str):
                 self.sessions[id_] = _session(values)
 
     def _text(self, completion_id: int) -> str | None:
@@ -243,7 +251,7 @@ def _session(values: Sequence[Any]) -> tuple[Any, ...]:
     """The columns after the id; what migration m004 has given columns of their own is taken out of older JSON."""
     columns = list(values[1:]) + [None] * (_SESSION_COLUMNS - len(values))
     for json_column, own_column, key in ((10, 13, "shard"), (11, 14, "rescored")):
-        if len(values) == _SESSION_COLUMNS or not _is_json(columns[json_column]):
+        if len(values) >= _M004_SESSION_COLUMNS or not _is_json(columns[json_column]):
             continue
         facts = json.loads(columns[json_column])
         if isinstance(facts, dict) and key in facts:

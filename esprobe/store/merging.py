@@ -16,8 +16,9 @@ from esprobe.errors import DatabaseLostError, RolloutConflictError, StoreError, 
 from esprobe.paths import kind_of
 from esprobe.records import StoredCondition
 from esprobe.store.database import Mode, damaged, scalar, scalars, translated
+from esprobe.store.guessing_writer import copy_guesses
 from esprobe.store.reader import RolloutStore
-from esprobe.store.sessions import session_column
+from esprobe.store.sessions import ADDED, session_column
 from esprobe.store.texts import PROBLEM, checksum_column, has_changed, sound_problems
 from esprobe.store.training_writer import copy_runs
 from esprobe.store.writer import RolloutWriter
@@ -33,7 +34,7 @@ _UNDER_SEED = (
 )
 _SESSION = (
     "command, scorer.name, started_utc, updated_utc, ended_utc, outcome, host, pid, rollouts, tokens, engine, "
-    "versions, hardware, shard, rescored"
+    "versions, hardware, shard, rescored, scorer_digest, task_file"
 )
 _WORK = (
     "session_id, condition_id, first_index, stop_index, problems, first_seed, samples, rollouts, tokens, generate_s, "
@@ -180,6 +181,7 @@ def _copy(source: RolloutStore, target: RolloutWriter) -> Merged:
                     damaged(source.path, f"{lost:,} rollouts of condition {stored.id} have no completion text")
                 )
     copy_runs(source, target)
+    copy_guesses(source, target)
     return Merged(source.path, copied, known)
 
 
@@ -260,7 +262,7 @@ def _copy_sessions(read: Connection, write: Connection, conditions: Mapping[int,
     """
     find = "SELECT id FROM session WHERE started_utc = ? AND host = ? AND pid = ? AND command = ?"
     ids: dict[int, int] = {}
-    split = {name: session_column(read, name) for name in ("engine", "versions", "shard", "rescored")}
+    split = {name: session_column(read, name) for name in ADDED}
     read_columns = ", ".join(split.get(name, name) for name in _SESSION.split(", "))
     query = f"SELECT session.id, {read_columns} FROM session JOIN scorer ON scorer.id = scorer_id ORDER BY session.id"
     taken: set[int] = set()
@@ -276,7 +278,7 @@ def _copy_sessions(read: Connection, write: Connection, conditions: Mapping[int,
             write.execute(later + "WHERE id = ? AND rollouts <= ?", grown)
             ids[id_] = matches[0]
         else:
-            added = f"INSERT INTO session ({columns}) VALUES ({', '.join('?' * 15)}) RETURNING id"
+            added = f"INSERT INTO session ({columns}) VALUES ({', '.join('?' * 17)}) RETURNING id"
             ids[id_] = scalar(write, added, values)
         taken.add(ids[id_])
     for session_id, condition_id, *work in read.execute(f"SELECT {_WORK} FROM work"):

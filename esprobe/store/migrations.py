@@ -200,12 +200,28 @@ def _m005_training(connection: Connection) -> None:
         connection.execute(statement)
 
 
+_M006 = (
+    "CREATE TABLE guessing ("
+    "id INTEGER NOT NULL PRIMARY KEY, task TEXT NOT NULL, data_digest TEXT NOT NULL, label TEXT NOT NULL, "
+    "definition TEXT NOT NULL, chances TEXT NOT NULL, checksum INTEGER NOT NULL, UNIQUE (task, data_digest)) STRICT",
+    "ALTER TABLE session ADD COLUMN scorer_digest TEXT",
+    "ALTER TABLE session ADD COLUMN task_file TEXT",
+)
+
+
+def _m006_tasks(connection: Connection) -> None:
+    """What a task knew when it was sampled: the chances of guessing, the source of its scorer, its file."""
+    for statement in _M006:
+        connection.execute(statement)
+
+
 MIGRATIONS: dict[str, Callable[[Connection], None]] = {
     "m001_initial": _m001_initial,
     "m002_totals": _m002_totals,
     "m003_problem_checksums": _m003_problem_checksums,
     "m004_session_columns": _m004_session_columns,
     "m005_training": _m005_training,
+    "m006_tasks": _m006_tasks,
 }
 
 

@@ -23,7 +23,7 @@ from esprobe.spec import Condition
 from esprobe.store import migrations
 from esprobe.store.database import Database, Mode, damaged, open_database, parsed, scalars, translated
 from esprobe.store.filters import RolloutFilter, keys_of
-from esprobe.store.sessions import read_last_session, read_sessions
+from esprobe.store.sessions import TaskFile, read_last_session, read_sessions, read_task_files
 from esprobe.store.texts import check_texts, checksum_column, has_changed, sound_problems
 
 if TYPE_CHECKING:
@@ -107,6 +107,11 @@ class RolloutStore:
         )
         with self.reading() as connection:
             return tuple(scalars(connection, query, (condition_id,)))
+
+    def task_files(self) -> dict[str, TaskFile]:
+        """The files that tasks were loaded from, by the name of the task; those of packages are left out."""
+        with self.reading() as connection:
+            return read_task_files(connection)
 
     def last_session(self) -> SessionRecord | None:
         """The session that began last; None if there is none."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from esprobe.store.damaged_file import DamagedFile, FoundRollout
 from esprobe.store.database import translated
+from esprobe.store.guessing_writer import record_guess
 from esprobe.store.session_verdicts import VerdictWriter
 from esprobe.store.texts import PROBLEM
 from esprobe.store.training import parsed_iteration, population_size, training_runs, trajectory_of, update_of
@@ -16,7 +17,7 @@ from esprobe.store.training_writer import record_iteration
 
 _SESSION = (
     "id, command, scorer_id, started_utc, updated_utc, ended_utc, outcome, host, pid, rollouts, tokens, engine, "
-    "versions, hardware, shard, rescored"
+    "versions, hardware, shard, rescored, scorer_digest, task_file"
 )
 _WORK = (
     "session_id, condition_id, first_index, stop_index, problems, first_seed, samples, rollouts, tokens, generate_s, "
@@ -50,6 +51,8 @@ class SalvageWriter(VerdictWriter):
                 "INSERT OR IGNORE INTO training (id, digest, model, recipe, started_utc) VALUES (?, ?, ?, ?, ?)",
                 [(id_, *columns) for id_, columns in source.trainings.items()],
             )
+        for guess in source.guesses:
+            record_guess(self, guess)
         session = self.begin_session(command, scorer, {}, {}, {}, {})
         with self.reading() as connection:
             (own,) = connection.execute("SELECT scorer_id FROM session WHERE id = ?", (session,)).fetchone()
@@ -59,7 +62,7 @@ class SalvageWriter(VerdictWriter):
             for id_, columns in source.sessions.items():
                 command_, scorer_id, *rest = columns
                 row = (id_, command_, scorer_id if scorer_id in source.scorers else own, *rest)
-                connection.execute(f"INSERT INTO session ({_SESSION}) VALUES ({', '.join('?' * 16)})", row)
+                connection.execute(f"INSERT INTO session ({_SESSION}) VALUES ({', '.join('?' * 18)})", row)
             works = [row for row in source.works if row[0] in source.sessions and row[1] in source.conditions]
             connection.executemany(f"INSERT OR IGNORE INTO work ({_WORK}) VALUES ({', '.join('?' * 11)})", works)
         return moved

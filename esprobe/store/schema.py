@@ -80,6 +80,22 @@ class SessionRow(SQLModel, table=True):
     hardware: str = Field(sa_type=Text)
     shard: str | None = Field(default=None, sa_type=Text)
     rescored: str | None = Field(default=None, sa_type=Text)
+    scorer_digest: str | None = Field(default=None, sa_type=Text)
+    task_file: str | None = Field(default=None, sa_type=Text)
+
+
+class GuessingRow(SQLModel, table=True):
+    """The chances of guessing the problems of one data set, as their task computed them when it was sampled."""
+
+    __tablename__ = "guessing"
+    __table_args__ = (UniqueConstraint("task", "data_digest"), STRICT)
+    id: int | None = Field(default=None, primary_key=True)
+    task: str = Field(sa_type=Text)
+    data_digest: str = Field(sa_type=Text)
+    label: str = Field(sa_type=Text)
+    definition: str = Field(sa_type=Text)
+    chances: str = Field(sa_type=Text)
+    checksum: int
 
 
 class WorkRow(SQLModel, table=True):

@@ -108,14 +108,14 @@ class SessionVerdicts:
                 rows,
             )
 
-    def name_scorer(self, scorer: str, remark: str) -> None:
-        """Record ``scorer`` as the scorer of all the session's verdicts, and append a remark to its history."""
+    def name_scorer(self, scorer: str, digest: str | None, remark: str) -> None:
+        """Record the scorer of all the session's verdicts and the digest of its source, and add to its history."""
         run = self._connection.execute
         run("INSERT INTO scorer (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (scorer,))
         run(
-            "UPDATE session SET scorer_id = (SELECT id FROM scorer WHERE name = ?), "
+            "UPDATE session SET scorer_id = (SELECT id FROM scorer WHERE name = ?), scorer_digest = ?, "
             "rescored = coalesce(rescored || '; ', '') || ? WHERE id = ?",
-            (scorer, remark, self._session_id),
+            (scorer, digest, remark, self._session_id),
         )
 
 

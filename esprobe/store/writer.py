@@ -144,6 +144,8 @@ class RolloutWriter(RolloutStore):
         versions: Mapping[str, str],
         hardware: Mapping[str, Any],
         shard: str | None = None,
+        scorer_digest: str | None = None,
+        task_file: str | None = None,
     ) -> int:
         """Record the start of a sampling command; returns the session's id.
 
@@ -155,6 +157,8 @@ class RolloutWriter(RolloutStore):
             versions: of esprobe and the libraries that determine results.
             hardware: the machine and devices.
             shard: the part of the plan, such as "3/16"; None for all of it.
+            scorer_digest: of the scorer's source; None of a built-in one.
+            task_file: the ``FILE.py:NAME`` that the task was loaded from; None of an installed one.
         """
         now = _now()
         described = tuple(json.dumps(dict(mapping)) for mapping in (engine, versions, hardware))
@@ -164,8 +168,12 @@ class RolloutWriter(RolloutStore):
             session_id: int = scalar(
                 connection,
                 "INSERT INTO session (command, scorer_id, started_utc, updated_utc, host, pid, rollouts, tokens, "
-                "engine, versions, hardware, shard) VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?) RETURNING id",
-                (command, scorer_id, now, now, socket.gethostname(), os.getpid(), *described, shard),
+                "engine, versions, hardware, shard, scorer_digest, task_file) "
+                "VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?) RETURNING id",
+                (
+                    *(command, scorer_id, now, now, socket.gethostname(), os.getpid()),
+                    *(*described, shard, scorer_digest, task_file),
+                ),
             )
             connection.executemany(
                 "INSERT INTO work (session_id, condition_id, first_index, stop_index, first_seed, samples, problems, "

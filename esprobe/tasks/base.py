@@ -8,7 +8,7 @@ Packages register a loader without arguments under the entry-point group ``espro
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
@@ -60,6 +60,41 @@ class Task(Protocol):
         Raises:
             DataError: the problem's inputs are not of the task's form; a damaged database may hold such a one.
         """
+
+
+class TaskDefaults(NamedTuple):
+    """What a task would have options be where nobody gives them.
+
+    Attributes:
+        training: first and stop index of the problems for training and selection; None for none.
+        problems: first and stop index of the problems to sample; None for all that are not training problems.
+        max_tokens: tokens after which a completion is cut off; None for esprobe's own default.
+    """
+
+    training: tuple[int, int] | None = None
+    problems: tuple[int, int] | None = None
+    max_tokens: int | None = None
+
+    def sampled(self, count: int) -> tuple[int, int]:
+        """First and stop index of the problems to sample, of a data set with ``count`` problems.
+
+        Training problems are left out at the end they lie at; those in the middle are not.
+        """
+        if self.problems is not None:
+            return self.problems
+        first, stop = self.training or (0, 0)
+        if first == 0 and stop < count:
+            return stop, count
+        return (0, first) if stop >= count and first > 0 else (0, count)
+
+
+@runtime_checkable
+class WithDefaults(Protocol):
+    """What a task may have besides: defaults of its own for ``--problems``, ``--training`` and ``--max-tokens``."""
+
+    @property
+    def defaults(self) -> TaskDefaults:
+        """The task's defaults."""
 
 
 @runtime_checkable
@@ -143,4 +178,27 @@ class Audited(Protocol):
             data: one of the task's data sets.
             problems: first and stop index of the problems to audit; at least one of them exists.
             training: first and stop index of the problems that a model may have been trained on.
+        """
+
+
+@runtime_checkable
+class SlowScored(Protocol):
+    """What a task may have besides: scorers that take milliseconds or may never end.
+
+    Their verdicts are computed in processes beside the sampling loop, with a time limit, once for equal completions.
+    """
+
+    @property
+    def slow_scorers(self) -> Mapping[str, float]:
+        """Those of ``scorers`` that are slow, each with the seconds that one completion may take."""
+
+
+@runtime_checkable
+class VerdictKeyed(Protocol):
+    """What a task with slow scorers may have besides: which completions get one verdict. Without it, equal ones do."""
+
+    def verdict_key(self, problem: Problem, completion: str, scorer: str) -> str:
+        """What decides the verdict, such as the extracted answer; takes microseconds, and always ends.
+
+        Two completions of one problem with equal keys get one verdict, reward included.
         """

@@ -58,7 +58,7 @@ def _stored(job: TrainingJob, database: Path, problems: int) -> tuple[int, int]:
     model = job.sampling.model
     identity = engines.identify(job.sampling.engine, model, job.sampling.dtype, find_lineage(model))
     greedy = greedy_condition(job, task, data, identity)
-    digest = digest_of(job.recipe(greedy, task.scorers[0], problems))
+    digest = digest_of(job.recipe(greedy, job.sampling.chosen_scorer(task), problems))
     with RolloutStore.open(database) as store:
         conditions = store.conditions()
         run = next((run for run in training_runs(store) if run.digest == digest), None)

@@ -12,7 +12,8 @@ from esprobe.errors import StoppedError, UsageError
 from esprobe.es import fitness
 from esprobe.paths import kind_of
 from esprobe.sampling import mixtures
-from esprobe.sampling.loop import Loop
+from esprobe.sampling.guessing import store_chances
+from esprobe.sampling.loop import Loop, Unscored
 from esprobe.sampling.observer import Observer
 from esprobe.sampling.run import check_stop_loops, check_stored, engines_of, identify, raise_set_aside
 from esprobe.sampling.stop import StopSignals
@@ -20,8 +21,11 @@ from esprobe.spec import Condition, Problem, digest_of
 from esprobe.store import RolloutWriter
 from esprobe.store.training import snapshots_of, training_runs
 from esprobe.store.training_writer import add_to_session, register_run
-from esprobe.tasks import DataSet, Task, load_task
+from esprobe.tasks import DataSet, Task, load_task, task_location
+from esprobe.tasks.contract import check_contract
+from esprobe.tasks.scoring import Scoring, scoring_by
 from esprobe.tasks.selection import past_the_end, select_problems
+from esprobe.tasks.source import source_digest, task_file
 from esprobe.training.health import Health
 from esprobe.training.iterations import Iterations
 from esprobe.training.job import TrainingJob, greedy_condition
@@ -64,6 +68,8 @@ def train(job: TrainingJob, database: Path, observer: Observer, stop: StopSignal
     check_stop_loops(job.sampling)
     task = load_task(job.sampling.task)
     data = task.data_set(job.sampling.data)
+    sampled = job.sampling
+    check_contract(task, sampled.task, data, sampled.prompt_style(task), sampled.chosen_scorer(task))
     problems = _Problems.of(job, data, observer)
     with ExitStack() as stack:
         # As for sampling: an existing database is opened first, a new one is created last.
@@ -135,7 +141,7 @@ class _Command:
         self._greedy = greedy
         self._store = store
         self._observer = observer
-        self._scorer = task.scorers[0]
+        self._scorer = job.sampling.chosen_scorer(task)
         recipe = job.recipe(greedy, self._scorer, len(problems.training))
         if (notice := check_recipe(recipe, training_runs(store))) is not None:
             observer.notice(notice)
@@ -173,7 +179,8 @@ class _Command:
             )
         else:
             self._observer.notice(f"training run {run.id}")
-        mixtures.warn_before(self._store, self._earlier[-1:], self._scorer, self._observer)
+        digest = source_digest(self._task)
+        mixtures.warn_before(self._store, self._earlier[-1:], self._scorer, digest, self._observer)
         self._observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
         spec = job.worker_spec(identity)
         spec = replace(
@@ -201,14 +208,24 @@ class _Command:
             engines_of(pool, self._job.sampling.engine, self._identity),
             provenance.versions(),
             provenance.hardware(),
+            scorer_digest=source_digest(self._task),
+            task_file=task_file(self._task),
         )
+        with scoring_by(
+            self._task, task_location(self._job.sampling.task), self._scorer, self._observer.warning
+        ) as scoring:
+            return self._iterate(pool, stop, session_id, scoring)
+
+    def _iterate(
+        self, pool: SameState, stop: StopSignals, session_id: int, scoring: Scoring[Unscored]
+    ) -> TrainingSummary:
         stop.defer()
         progress = RunProgress(self._observer, self._job.iterations, self._iterations.rollouts)
         drawn = 0
         outcome: Literal["done", "stopped"]
         try:
             for number in range(self._job.iterations + 1):
-                loop = self._loop(number, pool, session_id, progress, stop)
+                loop = self._loop(number, pool, session_id, progress, stop, scoring)
                 if loop is not None:
                     loop.run()
                     drawn += loop.rollouts
@@ -228,7 +245,13 @@ class _Command:
         return self.summary(outcome, drawn)
 
     def _loop(
-        self, number: int, pool: SameState, session_id: int, progress: RunProgress, stop: StopSignals
+        self,
+        number: int,
+        pool: SameState,
+        session_id: int,
+        progress: RunProgress,
+        stop: StopSignals,
+        scoring: Scoring[Unscored],
     ) -> Loop | None:
         """The sampling loop over what an iteration lacks; None if it lacks nothing."""
         plan = self._iterations.plan(number)
@@ -241,9 +264,8 @@ class _Command:
         return Loop(
             plan=plan,
             pool=pool,
-            task=self._task,
             problems=[*self._problems.training, *self._problems.evaluation],
-            scorer=self._scorer,
+            scoring=scoring,
             store=self._store,
             session_id=session_id,
             observer=progress,
@@ -283,4 +305,5 @@ class _Command:
         chosen = {p.index: p for p in (*self._problems.training, *self._problems.evaluation)}
         prompted = [(problem, self._task.prompt(problem, style)) for problem in chosen.values()]
         digest = digest_of([self._task.name, self._data.digest, style, self._greedy.prompt_digest])
+        store_chances(self._store, self._task, self._data, list(chosen.values()), self._observer)
         return self._store.register_problems(self._task.name, digest, prompted)

@@ -24,9 +24,9 @@ def check_recipe(recipe: Mapping[str, Any], runs: Sequence[TrainingRun]) -> str 
             return None
         if differing == ["scorer"]:
             raise UsageError(
-                f"the fitness of training run {run.id} is by {run.recipe['scorer']}, and this version scores by "
-                f"{recipe['scorer']}, so its iterations would follow two different rewards; go on with the version of "
-                f"esprobe that began it, or train into another --db"
+                f"the fitness of training run {run.id} is by {run.recipe['scorer']}, and this command scores by "
+                f"{recipe['scorer']}, so its iterations would follow two different rewards; go on with --scorer "
+                f"{run.recipe['scorer']}, or train into another --db"
             )
         words = ", ".join(f"{key} ({run.recipe.get(key)!r} there, {recipe[key]!r} now)" for key in differing)
         if closest is None or len(differing) < closest[0]:

@@ -101,6 +101,7 @@ def requests_of(work: Work, prompts: Mapping[int, Prompt]) -> list[list[Request]
             top_k=top_k,
             sampling_seed=sampling_seed(data, key.problem_index, digest, key.seed) if is_random else None,
             stop_loops=bool(condition.stop_loops),
+            stop=condition.stop or (),
         )
 
     return [[request(key) for key in batch] for batch in work.batches]

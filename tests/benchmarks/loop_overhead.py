@@ -31,6 +31,8 @@ from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Perturbation, Prompt, Request
 from esprobe.store import RolloutWriter
 from esprobe.tasks import load_task
+from esprobe.tasks.judging import Scorer
+from esprobe.tasks.scoring import DirectScoring
 from esprobe.workers.work import Delivery, Work, requests_of
 from esprobe.workers.worker import Worker
 from tests.benchmarks import bare, switch
@@ -111,9 +113,8 @@ def run(engine: Any, job: Job, folder: Path) -> Round:
         loop = Loop(
             plan=plan,
             pool=pool,
-            task=task,
             problems=problems,
-            scorer=task.scorers[0],
+            scoring=DirectScoring(Scorer(task, task.scorers[0], print)),
             store=store,
             session_id=session,
             observer=ConsoleObserver(),

@@ -104,3 +104,75 @@ def test_what_cannot_be_checked_is_refused_in_a_line(esprobe: Run, arguments: li
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+QUESTIONS = [
+    {"q": "1 + 1", "a": "2"},
+    {"q": "2 + 2", "a": "4"},
+    {"q": "1 + 1", "a": "2"},
+    {"q": "2 + 2", "a": "5"},
+    {"q": " ", "a": "six"},
+    {"q": "3 + 4", "a": "7 = x"},
+]
+
+
+@pytest.fixture
+def sums(tmp_path: Path) -> Path:
+    pytest.importorskip("yaml")
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, QUESTIONS)))
+    task = {
+        "name": "sums",
+        "data": "rows.jsonl",
+        "prompt": {"user": "{q}"},
+        "answer": "{a}",
+        "extract": "whole",
+        "compare": "number",
+        "train": "0:1",
+    }
+    path = tmp_path / "sums.yaml"
+    path.write_text(json.dumps(task))
+    return path
+
+
+def test_a_task_file_is_audited_on_its_own_slices(esprobe: Run, sums: Path) -> None:
+    done = esprobe("data", "check", "--task", sums, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["task"], document["problems"], document["training"]) == ("sums", [1, 6], [0, 1])
+    assert {one["name"]: one["problems"] for one in document["findings"]} == {
+        "duplicate": [3],
+        "in training problems": [2],
+        "duplicate, another answer": [3],
+        "empty field": [4],
+        "answer taken whole": [],
+        "gold not of the form": [4, 5],
+        "gold not found": [],
+        "gold not accepted": [],
+    }
+    assert "gold not of the form" in esprobe("data", "check", "--task", sums).stdout
+
+
+def test_gold_answers_that_cannot_be_written_or_recognised(esprobe: Run, sums: Path) -> None:
+    rows = [{"q": "1", "a": "2\n3"}, {"q": "2", "a": "x}"}, {"q": "3", "a": "fine"}, {"q": "4", "a": "#### 4"}]
+    (sums.parent / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (sums.parent / "judge.py").write_text("def right(answer, gold, row):\n    return answer == gold == 'fine'\n")
+    task = json.loads(sums.read_text()) | {
+        "answer": {"text": "{a}", "extract": {"after": "####"}},
+        "extract": "boxed",
+        "compare": {"python": "judge.py:right"},
+    }
+    sums.write_text(json.dumps(task))
+    findings = json.loads(esprobe("data", "check", "--task", sums, "--problems", "0:4", "--format", "json").stdout)
+    found = {one["name"]: one["problems"] for one in findings["findings"]}
+    assert found["answer taken whole"] == [0, 1, 2]
+    assert found["gold not found"] == [0, 1, 3]
+    assert found["gold not accepted"] == [0, 1, 3]
+
+
+def test_a_task_file_is_sampled_and_resumed(esprobe: Run, sums: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.json").write_text(json.dumps({"*": ["2", "It is 4", "no idea"]}))
+    common = ["--task", sums, "--problems", "0:4", "-t", "1", "--engine", "scripted", "--model", "texts.json"]
+    assert esprobe("sample-temp", *common, "--samples", "4").returncode == 0
+    more = esprobe("sample-temp", *common, "--samples", "8")
+    assert "16 now" in more.stdout
+    assert "sums: pass@k with 95 % intervals, scored by number/" in esprobe("passk").stdout

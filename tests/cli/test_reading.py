@@ -303,6 +303,12 @@ def test_a_task_that_cannot_be_loaded_is_named_with_what_is_missing_without_it(
         done = process(*command)
         assert (done.returncode, done.stderr, "no random-guessing curve" in done.stdout) == (0, "", False)
     plugin.write_text(PLUGIN.format(body="raise DataError('mine.csv is gone')"))
+    shown = process("passk").stdout
+    assert "ask mine cannot be used here" in shown and "random guessing is as stored when it was sampled" in shown
+    assert process("compare", "null", "T=0.8").returncode == 0
+    with sqlite3.connect(tmp_path / "esprobe.db") as connection:  # as an older esprobe has left it
+        connection.execute("DELETE FROM guessing")
+    connection.close()
     for reason in ("mine.csv is gone", "is not installed here"):
         for command in commands:
             done = process(*command)

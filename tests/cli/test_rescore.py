@@ -138,7 +138,7 @@ def test_sampling_on_says_that_figures_would_mix_two_scorers(esprobe: Run, datab
     ("arguments", "code", "said"),
     [
         (["--scorer", "exact"], 2, "task countdown has no scorer 'exact'"),
-        (["--scorer", "strict/9"], 2, "use --scorer es-paper/1 or strict/1"),
+        (["--scorer", "strict/9"], 2, "use --scorer es-paper/1 or strict/1 or es-at-scale/1 or lenient/1"),
         (["--db", "absent.db"], 1, "there is no database at absent.db"),
         (["--db", "absent.db", "--write"], 1, "there is no database at absent.db"),
     ],

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from esprobe.es import ALGORITHM, population
 from esprobe.records import Extent
+from esprobe.records.guessing import Guess
 from esprobe.records.training import Iteration, Member
 from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score
 from esprobe.store import NewRollout, RolloutWriter
+from esprobe.store.guessing_writer import record_guess
 from esprobe.store.training_writer import record_iteration, register_run
 from esprobe.store.writer import EngineTime
 from esprobe.trajectory import Trajectory, Update
@@ -81,7 +83,11 @@ def make(path: Path) -> None:
             {"engine": "transformers", "device": "cpu"},
             {"esprobe": "0.1.0"},
             {"cpus": 2},
+            scorer_digest="a-scorer-digest",
+            task_file="/work/my_task.py:load",
         )
+        chances = {200: 0.25, 201: None, 202: 0.125}
+        record_guess(writer, Guess("countdown", WARM.data_digest, "random expressions", "drawn at random", chances))
         for condition in conditions:
             drawn = [rollout(condition, (ids[i], i), seed) for seed in range(42, 46) for i in sorted(ids)]
             writer.add(session, drawn, {condition: EngineTime(generate_s=1.5, switch_s=0.25)})

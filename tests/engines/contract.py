@@ -137,6 +137,24 @@ class GenerationContract:
         assert {answer.finish_reason for answer in answers.values()} <= {"stop", "length"}
         assert any(answer.finish_reason == "length" for answer in answers.values())
 
+    def test_a_stop_text_ends_the_completion_that_contains_it(self, engine: Engine, prompts: list[Prompt]) -> None:
+        requests = [request_for(prompt, i) for i, prompt in enumerate(prompts)]
+        whole = complete(engine, requests)
+        text = whole[requests[0]].text
+        place = len(text) // 3
+        stops = (text[place : place + 3], "no completion has this")
+        stopped = complete(engine, [request._replace(stop=stops) for request in requests])
+        assert stopped[requests[0]._replace(stop=stops)].text == text[: text.find(stops[0]) + len(stops[0])]
+        for request in requests:
+            before, after = whole[request], stopped[request._replace(stop=stops)]
+            if stops[0] in before.text:
+                assert after.text.endswith(stops[0]) and before.text.startswith(after.text)
+                assert (after.finish_reason, after.token_count <= before.token_count) == ("stop", True)
+            else:
+                assert after[1:] == before[1:]
+        first = stopped[requests[0]._replace(stop=stops)]
+        assert first.token_count < whole[requests[0]].token_count
+
     def test_a_stop_ends_generation_early(self, engine: Engine, prompts: list[Prompt]) -> None:
         assert [group for group in engine.generate(drawn(prompts), lambda: True) if group] == []
 

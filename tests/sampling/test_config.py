@@ -9,7 +9,7 @@ from esprobe.cli.sampling_options import SamplingOptions, VllmOptions, WorkerOpt
 from esprobe.engines import EngineOptions
 from esprobe.sampling.job import Job
 from esprobe.workers.pool import PoolOptions
-from tests.sampling.material import invoke, query
+from tests.sampling.material import invoke, query, write_script
 
 
 @pytest.fixture
@@ -215,3 +215,18 @@ def test_timeouts_of_workers_can_be_written_in_a_file(
 def test_timeouts_reach_the_pool(options: type[WorkerOptions]) -> None:
     pool = options(stuck_timeout=12.5, load_timeout=90.0).pool_options()
     assert (pool.stuck_s, pool.loading_s) == (12.5, 90.0)
+
+
+def test_stop_texts_end_completions_and_make_another_condition(tmp_path: Path, data: Path, db: Path) -> None:
+    script = write_script(tmp_path / "script.json", "one </answer> two")
+    common = ["--engine", "scripted", "--model", script, "--data", data, "--problems", "0:3", "--db", db, "-t", "1"]
+    for stop in ([], ["--stop", "</answer>", "--stop", "none"]):
+        done = invoke("sample-temp", *common, "--samples", "2", "--no-baseline", *stop)
+        assert done.code == 0, done.stderr
+    assert query(db, "SELECT DISTINCT condition, completion, finish_reason, token_count FROM rollouts ORDER BY 1") == [
+        (1, "one </answer> two", "stop", 3),
+        (2, "one </answer>", "stop", 2),
+    ]
+    assert query(db, "SELECT json_extract(identity, '$.stop') FROM condition") == [(None,), ('["</answer>","none"]',)]
+    shown = invoke("passk", "--db", db)
+    assert "Conditions differ in stop texts" in shown.stdout

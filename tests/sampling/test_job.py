@@ -1,5 +1,6 @@
 """What no run could mean is refused before anything is made, in one line."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from esprobe.engines import EngineOptions, ModelIdentity
 from esprobe.errors import UsageError
+from esprobe.spec import Condition
 from esprobe.tasks import load_task
 from tests.sampling.material import invoke, job
 
@@ -181,3 +183,20 @@ def test_what_only_vllm_has_is_refused_once_auto_is_another_engine(script: Path,
 def test_settings_of_vllms_that_change_only_speed_are_let_through(common: list[object]) -> None:
     speed = ["--max-num-seqs", "8", "--gpu-memory-utilization", "0.5", "--enforce-eager", "--tensor-parallel-size", "1"]
     assert invoke("sample-temp", *common, *speed, "--samples", "1", "-t", "1").code == 0
+
+
+def test_stop_texts_are_part_of_the_condition_and_absent_without_any(script: Path, data: Path) -> None:
+    task = load_task("countdown")
+    rows, identity = task.data_set(str(data)), ModelIdentity("m", "f" * 64, "text")
+
+    def greedy(**changes: object) -> Condition:
+        return next(job(script, data, **changes).conditions(task, rows, identity))[0]
+
+    plain, stopped = greedy(), greedy(stop=("</answer>", "\n\n"))
+    assert "stop" not in plain.identity and plain.digest != stopped.digest
+    assert stopped.digest == greedy(stop=("\n\n", "</answer>", "\n\n")).digest
+    assert Condition(
+        model="m", **{k: v for k, v in json.loads(json.dumps(stopped.identity)).items() if k != "kind"}
+    ) == (stopped)
+    with pytest.raises(UsageError, match="--stop must be a text"):
+        job(script, data, stop=("",))

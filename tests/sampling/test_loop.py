@@ -27,6 +27,8 @@ from esprobe.seeds import h64
 from esprobe.spec import Completion, Request
 from esprobe.store import RolloutStore, RolloutWriter
 from esprobe.tasks import load_task
+from esprobe.tasks.judging import Scorer
+from esprobe.tasks.scoring import DirectScoring
 from esprobe.workers.pool import InProcessPool
 from esprobe.workers.worker import Worker
 from tests.sampling.kills import hear_hangups
@@ -497,9 +499,8 @@ def breaking(tmp_path: Path, script: Path, data: Path) -> Iterator[Callable[...,
             return Loop(
                 plan=plan,
                 pool=InProcessPool(Worker(engine, identity, task, rows, "chat", "")),
-                task=task,
                 problems=rows.problems,
-                scorer=task.scorers[0],
+                scoring=DirectScoring(Scorer(task, task.scorers[0], (watcher or Watcher()).warning)),
                 store=store,
                 session_id=session,
                 observer=watcher or Watcher(),

@@ -139,9 +139,10 @@ def changed(group: type[Any]) -> Any:
             case int() | float():
                 values[field.name] = field.default + 1
             case None:
-                values[field.name] = 3 if field.name == "workers" else "x"
+                special = {"workers": 3, "max_tokens": 3, "problems": "1:2", "stop": ["x", "y z"]}
+                values[field.name] = special.get(field.name, "x")
             case _:
-                values[field.name] = "1:2" if field.name == "problems" else "x"
+                values[field.name] = "x"
     return group(**values)
 
 
@@ -161,5 +162,6 @@ def test_every_option_of_a_sampling_command_is_kept_by_a_scan_or_replaced(
 
 def test_a_scan_has_the_defaults_of_a_sampling_command_but_for_its_size() -> None:
     scan, sampling = asdict(ScanOptions()), asdict(SamplingOptions())
-    assert {key for key in sampling if scan[key] != sampling[key]} == {"problems", "samples"}
-    assert (scan["problems"], scan["samples"]) == (defaults.SCAN_PROBLEMS, defaults.SCAN_SAMPLES)
+    assert {key for key in sampling if scan[key] != sampling[key]} == {"samples"}
+    assert scan["samples"] == defaults.SCAN_SAMPLES
+    assert (ScanOptions.most_problems, SamplingOptions.most_problems) == (defaults.SCAN_PROBLEMS, None)

@@ -173,6 +173,21 @@ class TestFile:
     def test_one_number_is_one_number(self, write):
         assert load(str(write([{"numbers": [5], "target": "5"}]))).problems[0].group == "1 number"
 
+    def test_other_shapes_are_the_same_rows(self, write, tmp_path):
+        rows = [{"numbers": [1, 2], "target": 3}, {"numbers": [4, 5, 6], "target": 15}]
+        renamed = [{"nums": row["numbers"], "target": row["target"], "\u2028": "\u2028"} for row in rows]
+        digest = load(str(write(rows))).digest
+        assert load(str(write(renamed))).digest == digest
+        assert load(str(write([rows[0], renamed[1]]))).digest == digest
+        lines = tmp_path / "rows.jsonl"
+        lines.write_text("\n\n".join(json.dumps(row, ensure_ascii=False) for row in renamed) + "\n", encoding="utf-8")
+        assert load(str(lines)).digest == digest
+        pa = pytest.importorskip("pyarrow")
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pa.Table.from_pylist(renamed), tmp_path / "rows.parquet")
+        assert load(str(tmp_path / "rows.parquet")).digest == digest
+
     def test_a_byte_order_mark_is_no_error(self, tmp_path):
         path = tmp_path / "bom.json"
         path.write_bytes(b"\xef\xbb\xbf" + json.dumps([ROW]).encode())
@@ -195,6 +210,24 @@ class TestRefusedFile:
         path = tmp_path / "twice.json"
         path.write_text('[{"numbers": [1, 2], "target": 3}, {"numbers": [1, 2], "target": 3, "target": 4}]')
         refused(path, "row 1", '"target" twice')
+
+    def test_numbers_by_two_names(self, write):
+        refused(write([{"numbers": [1], "nums": [1], "target": 1}]), "row 0", '"numbers" and "nums"')
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ('{"nums": [1], "target": 1}\n{"nums": [1]', ["line 2", "not valid JSON"]),
+            ('{"nums": [1], "target": 1}\n\n{"nums": [1]}', ["line 3", 'no "target"']),
+            ('{"nums": [1], "target": 1}, {"nums": [1], "target": 1}', ["line 1", "not valid JSON"]),
+            ("[]", ["line 1", "not an object"]),
+            ("\n", ["is empty"]),
+        ],
+    )
+    def test_json_lines(self, tmp_path, text, words):
+        path = tmp_path / "rows.jsonl"
+        path.write_text(text)
+        refused(path, *words)
 
     def test_missing(self, tmp_path):
         refused(tmp_path / "no.json", "no.json", "generated, es-paper")

@@ -641,7 +641,7 @@ def test_an_unknown_scorer_is_a_usage_error():
 
 
 def test_the_default_scorer_comes_first():
-    assert SCORERS == ("es-paper/1", "strict/1")
+    assert SCORERS == ("es-paper/1", "strict/1", "es-at-scale/1", "lenient/1")
     assert score(answering("7//2"), [7, 2], "3") == score(answering("7//2"), [7, 2], "3", SCORERS[0])
 
 
@@ -668,7 +668,7 @@ def hostile(size):
 def test_long_answers_fail_for_the_first_reason_that_applies(size):
     """However early it is seen that there are too many numbers or parentheses."""
     words = {
-        name: [score(f"<answer>{answer}</answer>", [44, 19, 35], "98", scorer).failure for scorer in SCORERS]
+        name: [score(f"<answer>{answer}</answer>", [44, 19, 35], "98", scorer).failure for scorer in SCORERS[:2]]
         for name, answer in long(size)
     }
     assert words == {

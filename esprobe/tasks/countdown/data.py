@@ -1,7 +1,8 @@
 """Countdown rows from files: reading and validation.
 
 Owns the file format and its errors. Does not know prompts, scores or where a file came from. Rows are objects with
-"numbers", "target" and optionally "context"; other fields, such as "id" and "solution", are ignored.
+"numbers" (or "nums", as in Countdown-Tasks-3to4), "target" and optionally "context"; other fields, such as "id" and
+"solution", are ignored.
 """
 
 import json
@@ -20,12 +21,19 @@ FORM = 'rows look like {"numbers": [44, 19, 35], "target": "98"}'
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a JSON file.
+    """The rows of a JSON file, of JSON lines if its name ends in .jsonl or .ndjson, or of a Parquet file.
 
     Raises:
         DataError: the file is missing, unreadable, or does not have the expected form.
+        LibraryError: it is a Parquet file, and pyarrow is not installed.
     """
+    if path.suffix.lower() == ".parquet":
+        from esprobe.tasks.files.rows import read_rows as read_table
+
+        return [row_of(row, f"{path}, row {index}") for index, row in enumerate(read_table(path))]
     text = _text(path)
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return _lines(text, path)
     if (quick := quick_rows(text)) is not None:
         return quick
     rows = _parse(text, path)
@@ -37,6 +45,17 @@ def read_rows(path: Path) -> list[Row]:
     if not rows:
         raise DataError(f"{path} holds an empty list, so there are no problems; add rows ({FORM})")
     return [row_of(row, f"{path}, row {index}") for index, row in enumerate(rows)]
+
+
+def _lines(text: str, path: Path) -> list[Row]:
+    # Not splitlines(): JSON may hold U+2028 and others that it takes for line ends.
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
+        raise DataError(f"{path} is empty, so there are no problems; add rows ({FORM})")
+    quick = quick_rows(f"[{','.join(line for _, line in lines)}]")
+    if quick is not None and len(quick) == len(lines):
+        return quick
+    return [row_of(_parse(line, f"{path}, line {number}"), f"{path}, line {number}") for number, line in lines]
 
 
 def _text(path: Path) -> str:
@@ -85,7 +104,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _parse(text: str, path: Path) -> Any:
+def _parse(text: str, path: Path | str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
@@ -113,11 +132,14 @@ def row_of(row: Any, place: str) -> Row:
         raise DataError(f"{place} is {_kind(row)}, not an object; {FORM}")
     if isinstance(row, _Duplicate):
         raise DataError(f"{place} has {_show(row.key)} twice, which is ambiguous; remove one of them ({FORM})")
-    for field in ("numbers", "target"):
+    if "numbers" in row and "nums" in row:
+        raise DataError(f'{place} has "numbers" and "nums", which is ambiguous; remove one of them ({FORM})')
+    numbers = "nums" if "nums" in row else "numbers"
+    for field in (numbers, "target"):
         if field not in row:
             raise DataError(f'{place} has no "{field}", which every row needs; {FORM}')
     return Row(
-        numbers=_numbers(row["numbers"], f'{place}: "numbers"'),
+        numbers=_numbers(row[numbers], f'{place}: "{numbers}"'),
         target=_target(row["target"], f'{place}: "target"'),
         context=_context(row.get("context"), f'{place}: "context"'),
     )

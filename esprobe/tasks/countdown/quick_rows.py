@@ -50,9 +50,12 @@ def is_target(text: str) -> bool:
 
 def _rows(objects: list[dict[str, Any]]) -> list[Row] | None:
     try:
-        numbers = [one["numbers"] for one in objects]
+        key, other = ("nums", "numbers") if "nums" in objects[0] else ("numbers", "nums")
+        numbers = [one[key] for one in objects]
         targets = [one["target"] for one in objects]
     except KeyError:
+        return None
+    if any(other in one for one in objects):
         return None
     contexts = list(map(dict.get, objects, repeat("context")))
     if not (_are_numbers(numbers) and _are_targets(targets) and _are_contexts(contexts)):

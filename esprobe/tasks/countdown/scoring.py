@@ -16,6 +16,10 @@ never hands model text to ``eval``. The exceptions:
   bits take. That takes more than six given numbers, if none exceeds 99.
 - A number of more than 4,300 digits makes the published code raise; here it is a wrong number.
 
+``es-at-scale/1`` pays what the code that succeeded the ES paper's pays (es_at_scale/reward_function/countdown_grader.py
+of VsonicV/es-at-scale at 574a9d1): the same, but white space around an answer is ignored. ``lenient/1`` pays that for
+the expression that was meant, written in other ways too (``leniency``), so that wrong forms are told from inability.
+
 ``strict/1`` has the same format part, and takes an answer for what mathematics makes of it: exact rational
 arithmetic, the four operations between two values each (no ``**``, ``//``, and no signs: from 2 and 3 the game does
 not reach -6), white space around the answer ignored.
@@ -32,6 +36,7 @@ from esprobe.spec import Score
 from esprobe.tasks.countdown.answers import CHARACTERS, last_answer, uses_exactly
 from esprobe.tasks.countdown.arithmetic import Number, exact_value, python_value
 from esprobe.tasks.countdown.grammar import Postfix, parse
+from esprobe.tasks.countdown.leniency import lenient_answer, plain_expression
 
 FAILURES: Mapping[str, str] = {
     "no-answer": "no answer block, or an empty one",
@@ -79,10 +84,11 @@ def score(completion: str, numbers: list[int], target: str | float, scorer: str 
             f"no scorer is called {scorer!r}, so nothing can be scored; Countdown has {', '.join(SCORERS)}"
         )
     goal = rules.goal(target)
-    content = last_answer(completion)
+    block = last_answer(completion)
+    content = block if rules.found is None else rules.found(completion)
     answer, failure = _judge(rules, content or "", numbers, goal)
     correct = failure is None
-    reward = _format_part(completion, content is not None) * _FORMAT_WEIGHT + correct
+    reward = _format_part(completion, block is not None) * _FORMAT_WEIGHT + correct
     return Score(reward=reward, correct=correct, answer=answer, failure=failure)
 
 
@@ -129,18 +135,22 @@ class _Rules:
         refused: whether an answer holds what none may, though its characters are allowed; None if none does.
         goal: the target as this scorer compares it.
         verdict: canonical value of an expression, and whether it is the goal; ArithmeticError without a value.
+        found: where the answer stands in a completion; None for its last answer block.
     """
 
     trimmed: Callable[[str], str]
     refused: Callable[[str], bool] | None
     goal: Callable[[str | float], Any]
     verdict: Callable[[Postfix, Any], tuple[str | None, bool]]
+    found: Callable[[str], str | None] | None = None
 
 
 _RULES: Mapping[str, _Rules] = {
     # One newline may end the answer, none may begin it: the ``$`` of the published pattern.
     "es-paper/1": _Rules(lambda content: content.removesuffix("\n"), None, float, _es_paper),
     "strict/1": _Rules(str.strip, _has_no_such_operation, Fraction, _strict),
+    "es-at-scale/1": _Rules(str.strip, None, float, _es_paper),
+    "lenient/1": _Rules(plain_expression, None, float, _es_paper, lenient_answer),
 }
 
 SCORERS = tuple(_RULES)

@@ -15,7 +15,7 @@ from esprobe.cache import cache_folder
 from esprobe.errors import DataError
 from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
-from esprobe.tasks.base import DataSet
+from esprobe.tasks.base import DataSet, TaskDefaults
 from esprobe.tasks.countdown import prompts
 from esprobe.tasks.countdown.data import FORM, read_rows, row_of
 from esprobe.tasks.countdown.problems import Problems
@@ -49,6 +49,11 @@ class CountdownTask:
     def scorers(self) -> tuple[str, ...]:
         """Scorers, the default first."""
         return SCORERS
+
+    @property
+    def defaults(self) -> TaskDefaults:
+        """The study's slices: the first 200 problems train, the next 2,000 test."""
+        return TaskDefaults(training=(0, 200), problems=(200, 2200), max_tokens=1024)
 
     def data_set(self, data: str | None) -> DataSet:
         """The problems of "generated" (also None), of "es-paper" (downloaded once), or of a file.
@@ -96,12 +101,15 @@ class CountdownTask:
     def content_key(self, fields: Mapping[str, Any]) -> str | None:
         """The numbers in any order and the target in any spelling; None if one of both is missing.
 
+        The numbers may be called "nums", too.
+
         Raises:
             DataError: they are not of the form.
         """
-        if fields.get("numbers") is None or fields.get("target") is None:
+        numbers = fields.get("nums") if fields.get("numbers") is None else fields["numbers"]
+        if numbers is None or fields.get("target") is None:
             return None
-        row = row_of({"numbers": fields["numbers"], "target": fields["target"]}, "its problem")
+        row = row_of({"numbers": numbers, "target": fields["target"]}, "its problem")
         return key_of(row.numbers, row.target)
 
     def audit(self, data: DataSet, problems: tuple[int, int], training: tuple[int, int]) -> Audit:

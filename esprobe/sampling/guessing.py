@@ -1,0 +1,41 @@
+"""Stores how often guessing is right, so that a report does not need the task."""
+
+from collections.abc import Sequence
+
+from esprobe.errors import TaskError
+from esprobe.records.guessing import Guess
+from esprobe.sampling.observer import Observer
+from esprobe.spec import Problem
+from esprobe.store import RolloutWriter
+from esprobe.store.guessing import stored_guesses
+from esprobe.store.guessing_writer import record_guess
+from esprobe.tasks import DataSet, Guessable, Task
+
+
+def store_chances(
+    store: RolloutWriter, task: Task, data: DataSet, problems: Sequence[Problem], observer: Observer
+) -> None:
+    """Store the chances of guessing the problems, of those that are not stored yet; nothing if the task has none.
+
+    Args:
+        store: the database.
+        task: the task.
+        data: its data set.
+        problems: those that are sampled.
+        observer: warned if the task fails.
+    """
+    if not isinstance(task, Guessable):
+        return
+    key = (task.name, data.digest)
+    known = next((guess.chances for guess in stored_guesses(store) if (guess.task, guess.data_digest) == key), {})
+    new = [problem for problem in problems if problem.index not in known]
+    if not new:
+        return
+    try:
+        chances = task.null_probabilities(new)
+        label, definition = task.null_label, task.null_description
+    except TaskError as error:
+        observer.warning(f"reports of this database will lack the curve of random guessing: {error}")
+        return
+    by_index = {problem.index: chance for problem, chance in zip(new, chances, strict=True)}
+    record_guess(store, Guess(*key, label, definition, by_index))

@@ -1,0 +1,57 @@
+"""What a task file's data lack: gold answers that cannot be written, found or accepted, and empty fields."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from esprobe.records import Audit, Finding
+from esprobe.spec import Problem
+from esprobe.tasks.audit import audit_any, question_key
+from esprobe.tasks.base import DataSet
+
+if TYPE_CHECKING:
+    from esprobe.tasks.files.task import FileTask
+
+MEANINGS: Mapping[str, str] = {
+    "duplicate, another answer": "a duplicate whose gold answer is not that of the earlier problem",
+    "empty field": "a text that the prompt or the answer shows is empty, or only white space",
+    "answer taken whole": "the key answer.extract finds nothing in the gold text, so all of it is the gold answer",
+    "gold not of the form": "the comparison cannot read the gold answer: no number, no choice of the problem",
+    "gold not found": "written in the form that the prompt asks for, the gold answer is not found by the extraction",
+    "gold not accepted": (
+        "the comparison does not accept the gold answer as its own equal, so other spellings of it are wrong"
+    ),
+}
+"""The findings, in order, and what they mean."""
+
+
+def audit(task: "FileTask", data: DataSet, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
+    """Every finding about a slice of a task file's data, those that hold for no problem too."""
+    found: dict[str, list[int]] = {name: [] for name in MEANINGS}
+    answers: dict[str, tuple[str, ...]] = {}
+    for problem in data.problems[slice(*problems)]:
+        golds = task.golds(problem)
+        if answers.setdefault(question_key(task, problem), golds) != golds:
+            found["duplicate, another answer"].append(problem.index)
+        for name in _findings(task, problem):
+            found[name].append(problem.index)
+    own = [Finding(name, tuple(indices)) for name, indices in found.items()]
+    return audit_any(task, data, problems, training, own, [f"{name}: {text}" for name, text in MEANINGS.items()])
+
+
+def _findings(task: "FileTask", problem: Problem) -> set[str]:
+    parts, options = task.parts, task.options(problem)
+    found = {"empty field" for value in problem.inputs.values() if isinstance(value, str) and not value.strip()}
+    if parts.gold.extraction is not None:
+        text = parts.gold.text.choose(problem.inputs).fill(problem.inputs, f"problem {problem.index}")
+        found |= set() if parts.gold.extraction.find(text, options) else {"answer taken whole"}
+    for gold in task.golds(problem):
+        canonical = parts.comparison.read(gold, options)
+        if canonical is None:
+            found.add("gold not of the form")
+            continue
+        if not parts.comparison.accepts(canonical, problem.inputs):
+            found.add("gold not accepted")
+        written = parts.extraction.write(gold)
+        if written is not None and not task.score(problem, written, task.scorers[0]).correct:
+            found.add("gold not found")
+    return found

@@ -1,0 +1,64 @@
+"""A YAML file as mappings, lists and texts.
+
+Every scalar but null stays text: YAML 1.1 reads the slice ``10:30`` as 630 and the answer ``no`` as false.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from esprobe.errors import DataError, LibraryError
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The keys and values of a task file.
+
+    Raises:
+        DataError: the file cannot be read, is not YAML, has a key twice, or is not a mapping.
+        LibraryError: PyYAML is not installed.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise LibraryError(
+            f"task file {path} needs PyYAML, which is not installed; install it with: pip install pyyaml"
+        ) from None
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"task file {path} cannot be read ({reason}); check --task") from None
+    try:
+        values = yaml.load(text, _loader(yaml.SafeLoader, path))
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+            reason = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
+        raise DataError(
+            f'task file {path} is not valid YAML ({reason}); texts that hold {{ or a colon need quotes: user: "{{q}}"'
+        ) from None
+    if not isinstance(values, dict):
+        raise DataError(f"task file {path} must be a mapping of keys such as 'name: my-task'; see docs/task-files.md")
+    return values
+
+
+def _loader(base: Any, path: Path) -> Any:
+    kept = {
+        first: [(tag, form) for tag, form in forms if tag.endswith((":null", ":merge"))]
+        for first, forms in base.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self: Any, node: Any, deep: bool = False) -> Any:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.id != "scalar":
+                raise DataError(f"task file {path}, line {line}: a key must be a word; quote texts that begin with {{")
+            if key.value in lines:
+                raise DataError(
+                    f"task file {path} has the key {key.value} twice, in lines {lines[key.value]} and {line}; "
+                    "remove one of them"
+                )
+            lines[key.value] = line
+        return base.construct_mapping(self, node, deep=deep)
+
+    return type("_TextLoader", (base,), {"yaml_implicit_resolvers": kept, "construct_mapping": construct_mapping})
