@@ -12,7 +12,7 @@ from esprobe.errors import TaskError
 from esprobe.records.guessing import Guess
 from esprobe.results.results import NullResult
 from esprobe.spec import Condition, Problem
-from esprobe.stats.curve import GroupCurve, expected_curve
+from esprobe.stats.curve import Curve, GroupCurve, expected_curve
 from esprobe.store import RolloutStore
 from esprobe.store.guessing import stored_guesses
 from esprobe.tasks import Guessable
@@ -31,6 +31,7 @@ class Null:
         indices: (P,) the problems for which it is known, ascending.
         groups: their classes.
         chances: (P,) chance that one guess is right.
+        first: (P,) that of the first guess.
     """
 
     task: str
@@ -41,6 +42,7 @@ class Null:
     indices: NDArray[np.int64]
     groups: tuple[str, ...]
     chances: NDArray[np.float64]
+    first: NDArray[np.float64]
 
     def covers(self, condition: Condition) -> bool:
         """Whether a condition was sampled on this data set."""
@@ -49,10 +51,12 @@ class Null:
     def result(self, ks: Sequence[int]) -> NullResult:
         """Its curve at some k, for all problems and by class."""
         classes = np.array(self.groups, dtype=object)
-        by_group = tuple(
-            GroupCurve(group, expected_curve(self.chances[classes == group], ks)) for group in sorted(set(self.groups))
-        )
-        return NullResult(self.label, self.definition, expected_curve(self.chances, ks), by_group, self.left_out)
+        by_group = tuple(GroupCurve(group, self._curve(classes == group, ks)) for group in sorted(set(self.groups)))
+        everything = np.ones(len(classes), dtype=bool)
+        return NullResult(self.label, self.definition, self._curve(everything, ks), by_group, self.left_out)
+
+    def _curve(self, chosen: NDArray[np.bool_], ks: Sequence[int]) -> Curve:
+        return expected_curve(self.chances[chosen], ks, first=self.first[chosen])
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,7 @@ def _null(guess: Guess, problems: Sequence[Problem]) -> Null | None:
         indices=np.array([p.index for p, _ in known], np.int64),
         groups=tuple(p.group for p, _ in known),
         chances=np.array([chance for _, chance in known]),
+        first=np.array([guess.first.get(p.index, chance) for p, chance in known]),
     )
 
 

@@ -88,7 +88,8 @@ def compare_null(null: Null, b: Loaded, ks: Sequence[int] | None = None) -> Comp
 
 def null_side(null: Null, indices: NDArray[np.int64], ks: Sequence[int]) -> Side:
     """Guessing as a side, over some of its problems."""
-    return known_side(null.chances[np.searchsorted(null.indices, indices)], ks)
+    rows = np.searchsorted(null.indices, indices)
+    return known_side(null.chances[rows], ks, null.first[rows])
 
 
 def all_pairs(loaded: Sequence[Loaded], ks: Sequence[int] | None = None) -> tuple[Comparison, ...]:

@@ -5,12 +5,12 @@ Owns how a file's problems are numbered and whose verdicts are stored: those of 
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import esprobe
-from esprobe.errors import DataError, UsageError
+from esprobe.errors import DataError, TaskError, UsageError
 from esprobe.maintenance.agreement import Agreement, Tally
 from esprobe.maintenance.import_label import check_is_free, check_label
 from esprobe.maintenance.import_origin import FOREIGN, SharedNoise, check_data, check_same_condition, shared_noise
@@ -18,10 +18,13 @@ from esprobe.maintenance.imported_rows import ImportedRow, NameProblem, given_pr
 from esprobe.maintenance.matching import ProblemFinder
 from esprobe.maintenance.trust import Trust
 from esprobe.records import GIVEN, Extent
+from esprobe.records.guessing import Guess
 from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score, digest_of
 from esprobe.store import NewRollout, RolloutWriter
+from esprobe.store.guessing_writer import record_guess
 from esprobe.store.storable import storable
-from esprobe.tasks import BUILT_IN, Guessable, load_task
+from esprobe.tasks import BUILT_IN, DataSet, Guessable, Task, load_task
+from esprobe.tasks.guessing import LABEL, guess_of
 from esprobe.tasks.judging import Scorer
 from esprobe.tasks.source import source_digest
 
@@ -97,6 +100,7 @@ class _Prepared:
     tally: Tally = field(default_factory=Tally)
     failures: dict[str, None] = field(default_factory=dict)
     scorer_digest: str | None = None
+    guess: Guess | None = None
 
 
 def import_rollouts(source: Source, database: Path) -> Imported:
@@ -110,7 +114,7 @@ def import_rollouts(source: Source, database: Path) -> Imported:
         StoreError: the database cannot be written.
     """
     tasks = [load_task(name) for name in {*BUILT_IN, *([] if source.task is None else [source.task])}]
-    check_label(source.label, [task.null_label for task in tasks if isinstance(task, Guessable)])
+    check_label(source.label, [LABEL, *(task.null_label for task in tasks if isinstance(task, Guessable))])
     if source.trust is not None and source.task is None:
         raise UsageError(
             f"--trust {source.trust} decides between the file's verdicts and a task's, but no task is given; "
@@ -133,6 +137,8 @@ def import_rollouts(source: Source, database: Path) -> Imported:
             scorer_digest=prepared.scorer_digest,
         )
         outcome, new, rollouts = "failed", 0, 0
+        if prepared.guess is not None:
+            record_guess(store, prepared.guess)
         try:
             for batch in _batches(source, prepared, condition_id, ids):
                 rollouts += len(batch)
@@ -310,7 +316,16 @@ def _with_task(source: Source, name: str) -> _Prepared:
         tally=agreement.tally,
         failures=failures,
         scorer_digest=None if source.trust is Trust.file else source_digest(task),
+        guess=_guess(task, data, [problem for problem, _ in used.values()], failures),
     )
+
+
+def _guess(task: Task, data: DataSet, used: Sequence[Problem], failures: dict[str, None]) -> Guess | None:
+    try:
+        return guess_of(task, data, used)
+    except TaskError as error:
+        failures.setdefault(f"reports will lack the curve of random guessing: {error}")
+        return None
 
 
 def _without_task(source: Source) -> _Prepared:

@@ -1,7 +1,7 @@
 """How often guessing is right, as a database holds it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,8 @@ class Guess:
         data_digest: of its data.
         label: how tables name the guessing.
         definition: how guesses are drawn, in one sentence.
-        chances: by problem index, the chance that one guess is right; None where the task does not know it.
+        chances: by problem index, the chance that one guess is right; None where it is not known.
+        first: by problem index, the chance of the first guess, where it is another one.
     """
 
     task: str
@@ -21,3 +22,4 @@ class Guess:
     label: str
     definition: str
     chances: Mapping[int, float | None]
+    first: Mapping[int, float] = field(default_factory=dict)

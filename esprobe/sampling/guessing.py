@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from esprobe.errors import TaskError
-from esprobe.records.guessing import Guess
 from esprobe.sampling.observer import Observer
 from esprobe.spec import Problem
 from esprobe.store import RolloutWriter
 from esprobe.store.guessing import stored_guesses
 from esprobe.store.guessing_writer import record_guess
-from esprobe.tasks import DataSet, Guessable, Task
+from esprobe.tasks import DataSet, Task
+from esprobe.tasks.guessing import guess_of
 
 
 def store_chances(
@@ -24,18 +24,15 @@ def store_chances(
         problems: those that are sampled.
         observer: warned if the task fails.
     """
-    if not isinstance(task, Guessable):
-        return
     key = (task.name, data.digest)
     known = next((guess.chances for guess in stored_guesses(store) if (guess.task, guess.data_digest) == key), {})
     new = [problem for problem in problems if problem.index not in known]
     if not new:
         return
     try:
-        chances = task.null_probabilities(new)
-        label, definition = task.null_label, task.null_description
+        guess = guess_of(task, data, new)
     except TaskError as error:
         observer.warning(f"reports of this database will lack the curve of random guessing: {error}")
         return
-    by_index = {problem.index: chance for problem, chance in zip(new, chances, strict=True)}
-    record_guess(store, Guess(*key, label, definition, by_index))
+    if guess is not None:
+        record_guess(store, guess)

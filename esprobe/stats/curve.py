@@ -96,8 +96,34 @@ def estimate_curve(
     return Curve(_points(values, ks, intervals(outcomes, ks, kind, target, level)), target, level)
 
 
-def expected_curve(chances: NDArray[np.float64], ks: Sequence[int], level: float = 0.95) -> Curve:
-    """pass@k of a null model whose chance at each problem is known: mean of 1 - (1-p)^k.
+def known_passk(
+    chances: NDArray[np.float64], ks: Sequence[int], first: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """pass@k (P, K) where each problem's chance p is known: 1 - (1 - f)(1 - p)^(k - 1), f being the first draw's.
+
+    Args:
+        chances: (P,) float64 chance in 0..1 that one draw is correct.
+        ks: each at least 1.
+        first: (P,) the chance of the first draw; None if it is that of every other.
+    """
+    draws = np.array(ks, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a chance of 1, and no later draw of that chance
+        never = np.log1p(-chances)[:, None]
+        if first is None:
+            wrong = never * draws
+        else:
+            wrong = np.log1p(-first)[:, None] + np.where(draws > 1, never * (draws - 1), 0.0)
+    values: NDArray[np.float64] = -np.expm1(wrong)
+    return np.abs(values)  # no -0
+
+
+def expected_curve(
+    chances: NDArray[np.float64],
+    ks: Sequence[int],
+    level: float = 0.95,
+    first: NDArray[np.float64] | None = None,
+) -> Curve:
+    """pass@k of a null model whose chance at each problem is known: the mean of ``known_passk``.
 
     Only the choice of problems is uncertain.
 
@@ -105,6 +131,7 @@ def expected_curve(chances: NDArray[np.float64], ks: Sequence[int], level: float
         chances: (P,) float64 chance that one draw is correct.
         ks: in any order; any size, since no rollouts limit them.
         level: the share of intervals that should cover the truth.
+        first: (P,) the chance of the first draw; None if it is that of every other.
 
     Raises:
         ValueError: there is no problem, a chance lies outside 0..1, or a k is below 1.
@@ -114,10 +141,7 @@ def expected_curve(chances: NDArray[np.float64], ks: Sequence[int], level: float
     if min(ks, default=1) < 1:
         raise ValueError(f"k must be at least 1, got {min(ks)}")
     ks = sorted(set(ks))
-    with np.errstate(divide="ignore"):
-        never = np.log1p(-chances)
-    values = -np.expm1(never[:, None] * np.array(ks, dtype=np.float64))
-    values[chances == 0] = 0.0
+    values = known_passk(chances, ks, first)
     p = chances.size
     if p == 1:
         around = [Interval(None, None, "one problem")] * len(ks)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esprobe.spec import Kind
+from esprobe.stats.curve import known_passk
 from esprobe.stats.intervals import leave_one_seed_out, left_out
 from esprobe.stats.outcomes import Outcomes
 from esprobe.stats.passk import pass_at_k_curve
@@ -97,9 +98,9 @@ def sampled_side(outcomes: Outcomes, seeds: NDArray[np.int64], kind: Kind, ks: S
     return Side(kind, outcomes.n_min, tuple(ks), values, swing, shifts, seeds[columns], outcomes, columns)
 
 
-def known_side(chances: NDArray[np.float64], ks: Sequence[int]) -> Side:
-    """The side of a null, from each problem's chance (P,) that one draw is correct."""
-    values = -np.expm1(np.log1p(-np.minimum(chances, 1 - 1e-16))[:, None] * np.array(ks, dtype=np.float64))
+def known_side(chances: NDArray[np.float64], ks: Sequence[int], first: NDArray[np.float64] | None = None) -> Side:
+    """The side of a null, from each problem's chance (P,) that one draw is correct; see ``known_passk``."""
+    values = known_passk(chances, ks, first)
     empty = np.zeros(0, np.int64)
     return Side(None, 1, tuple(ks), values, np.zeros_like(values), np.zeros((0, len(ks))), empty, None, empty)
 

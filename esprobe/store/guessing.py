@@ -44,12 +44,19 @@ def whole_guess(columns: Sequence[Any]) -> Guess | None:
         return None
     task, data_digest, label, definition, chances = values
     by_index = {int(index): chance for index, chance in json.loads(chances).items()}
-    return Guess(task, data_digest, label, definition, by_index)
+    pairs = {index: chance for index, chance in by_index.items() if isinstance(chance, list)}
+    later = {index: chance for index, (_, chance) in pairs.items()}
+    first = {index: chance for index, (chance, _) in pairs.items()}
+    return Guess(task, data_digest, label, definition, by_index | later, first)
 
 
 def columns_of(guess: Guess) -> tuple[str, ...]:
-    """The columns of its row without id and checksum."""
-    chances = json.dumps({str(index): chance for index, chance in guess.chances.items()}, separators=(",", ":"))
+    """The columns of its row without id and checksum; a chance is [first guess, later ones] where they differ."""
+    by_index = {
+        str(index): [guess.first[index], chance] if index in guess.first else chance
+        for index, chance in guess.chances.items()
+    }
+    chances = json.dumps(by_index, separators=(",", ":"))
     return (guess.task, guess.data_digest, guess.label, guess.definition, chances)
 
 

@@ -9,13 +9,15 @@ from esprobe.store.writer import RolloutWriter
 
 
 def record_guess(store: RolloutWriter, guess: Guess) -> None:
-    """Store the chances of more problems of a data set. Those that are stored stay, unless a task did not know them."""
+    """Store the chances of more problems of a data set. Those that are stored stay, unless they were not known."""
     known = next((g for g in stored_guesses(store) if (g.task, g.data_digest) == (guess.task, guess.data_digest)), None)
-    chances = dict(guess.chances)
+    chances, first = dict(guess.chances), dict(guess.first)
     if known is not None:
-        chances |= {index: chance for index, chance in known.chances.items() if chance is not None}
+        stay = {index: chance for index, chance in known.chances.items() if chance is not None}
+        first = {index: chance for index, chance in first.items() if index not in stay} | dict(known.first)
+        chances |= stay
         guess = known
-    values = columns_of(replace(guess, chances=dict(sorted(chances.items()))))
+    values = columns_of(replace(guess, chances=dict(sorted(chances.items())), first=first))
     with store.reading() as connection:
         connection.execute(
             f"INSERT INTO guessing ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (task, data_digest) "

@@ -123,6 +123,21 @@ class Guessable(Protocol):
 
 
 @runtime_checkable
+class GoldAnswered(Protocol):
+    """What a task may have besides: its right answers. Without ``Guessable``, guessing is drawn from them.
+
+    ``esprobe.tasks.guessing`` says how.
+    """
+
+    def gold_answers(self, problem: Problem) -> Sequence[str]:
+        """The right answers of a problem, spelled as ``Score.answer`` is; none if the problem names none.
+
+        Raises:
+            DataError: the problem's inputs are not of the task's form.
+        """
+
+
+@runtime_checkable
 class AnswerForms(Protocol):
     """What a task may have besides: when two answers are the same. Ask with ``isinstance(task, AnswerForms)``.
 

@@ -16,6 +16,7 @@ from esprobe.tasks.base import (
     Audited,
     ContentKeyed,
     DataSet,
+    GoldAnswered,
     Guessable,
     SlowScored,
     Task,
@@ -131,6 +132,15 @@ class _Guessing(GuardedTask):
         return chances
 
 
+class _Golds(GuardedTask):
+    def gold_answers(self, problem: Problem) -> Sequence[str]:
+        with self._calling("gold_answers", _shown(problem)):
+            golds = tuple(self.inner.gold_answers(problem))
+            if not all(isinstance(gold, str) for gold in golds):
+                raise TypeError(f"it returned {_cut(golds)}, which are not all texts")
+        return golds
+
+
 class _Forms(GuardedTask):
     def value(self, problem: Problem, answer: str | None) -> Fraction | None:
         with self._calling("value", f"{_shown(problem)}, answer {answer!r}"):
@@ -181,6 +191,7 @@ class _Defaulted(GuardedTask):
 
 _ADDED: tuple[tuple[type[Any], type[GuardedTask]], ...] = (
     (Guessable, _Guessing),
+    (GoldAnswered, _Golds),
     (AnswerForms, _Forms),
     (ContentKeyed, _Keyed),
     (Audited, _Auditing),

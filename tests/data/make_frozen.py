@@ -87,7 +87,8 @@ def make(path: Path) -> None:
             task_file="/work/my_task.py:load",
         )
         chances = {200: 0.25, 201: None, 202: 0.125}
-        record_guess(writer, Guess("countdown", WARM.data_digest, "random expressions", "drawn at random", chances))
+        first = {202: 1.0}
+        record_guess(writer, Guess("countdown", WARM.data_digest, "random guesses", "drawn at random", chances, first))
         for condition in conditions:
             drawn = [rollout(condition, (ids[i], i), seed) for seed in range(42, 46) for i in sorted(ids)]
             writer.add(session, drawn, {condition: EngineTime(generate_s=1.5, switch_s=0.25)})

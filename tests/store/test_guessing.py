@@ -16,8 +16,8 @@ from tests.store.material import fill, shell
 
 DATA = Path(__file__).parent.parent / "data"
 FIRST = Guess("mine", "d" * 64, "coin", "toss a coin", {0: 0.5, 1: None})
-SECOND = Guess("mine", "d" * 64, "dice", "roll dice", {1: 0.25, 2: 1 / 3})
-BOTH = Guess("mine", "d" * 64, "coin", "toss a coin", {0: 0.5, 1: 0.25, 2: 1 / 3})
+SECOND = Guess("mine", "d" * 64, "dice", "roll dice", {0: 0.75, 1: 0.25, 2: 1 / 3}, {0: 0.0, 1: 1.0})
+BOTH = Guess("mine", "d" * 64, "coin", "toss a coin", {0: 0.5, 1: 0.25, 2: 1 / 3}, {1: 1.0})
 
 
 def read(path: Path) -> list[Guess]:
@@ -50,7 +50,6 @@ def test_merging_unites_them(filled: Path, tmp_path: Path) -> None:
 
 def test_salvaging_keeps_them_and_the_digest_of_the_scorer(tmp_path: Path) -> None:
     old = Path(shutil.copy(DATA / "schema-m006.db", tmp_path / "old.db"))
-    shell(old, "DELETE FROM iteration", "DELETE FROM training")
     salvage(old, tmp_path / "new.db", "esprobe salvage")
     assert read(tmp_path / "new.db") == read(old) != []
     with RolloutStore.open(tmp_path / "new.db") as store:

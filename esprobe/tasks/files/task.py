@@ -62,7 +62,7 @@ class Parts:
 
 
 class FileTask:
-    """The task of a file: ``Task``, ``Audited``, ``ContentKeyed`` and ``WithDefaults`` of ``esprobe.tasks.base``."""
+    """The task of a file: ``Task`` and what a task may have besides, as ``esprobe.tasks.base`` says."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
@@ -145,17 +145,17 @@ class FileTask:
         found = self._found(problem, completion)
         if not found:
             return _NO_ANSWER
-        compare, options = self.parts.comparison, self.options(problem)
-        answer = compare.read(found, options)
+        compare = self.parts.comparison
+        answer = compare.read(found, self.options(problem))
         if answer is None:
             return _INVALID
-        golds = [compare.read(gold, options) for gold in self.golds(problem)]
+        golds = self.gold_answers(problem)
         try:
-            right = any(gold is not None and compare.equal(gold, answer, problem.inputs) for gold in golds)
+            right = any(compare.equal(gold, answer, problem.inputs) for gold in golds)
         except TimeoutError:
             return Score(0.0, False, answer, "timeout")
         if right:
-            return Score(1.0, True, next(gold for gold in golds if gold is not None), None)
+            return Score(1.0, True, golds[0], None)
         return Score(0.0, False, answer, "wrong")
 
     @property
@@ -178,6 +178,16 @@ class FileTask:
             DataError: the problem's inputs lack a column.
         """
         return self.parts.gold.answers(problem.inputs, self.options(problem), _place(problem))
+
+    def gold_answers(self, problem: Problem) -> tuple[str, ...]:
+        """The right answers of a problem in canonical form, without those that the comparison cannot read.
+
+        Raises:
+            DataError: the problem's inputs lack a column.
+        """
+        options = self.options(problem)
+        read = (self.parts.comparison.read(gold, options) for gold in self.golds(problem))
+        return tuple(gold for gold in read if gold is not None)
 
     def options(self, problem: Problem, place: str | None = None) -> Options | None:
         """The lettered choices of a problem; None if the task has none.
