@@ -1,7 +1,7 @@
 """How often guessing without a model is right, for any task that knows it or its right answers."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from esprobe.records.guessing import Guess
 from esprobe.spec import Problem
@@ -17,8 +17,8 @@ def guess_of(task: Task, data: DataSet, problems: Sequence[Problem]) -> Guess | 
     """The chances of guessing some problems of a data set; None for a task that says nothing of it.
 
     A task without chances of its own but with gold answers has its answers guessed by somebody who knows those of the
-    data set and has not read the question. The first guess is the gold answer that most problems have; every further
-    one is that of another problem, all equally likely. Answers are equal if their canonical forms are.
+    other problems and has not read the question. The first guess is the most frequent of them; every further one is the
+    gold answer of another problem, all equally likely. Answers are equal if their canonical forms are.
 
     Raises:
         DataError: the inputs of a problem are not of the task's form.
@@ -44,27 +44,47 @@ def _from_golds(task: Task, data: DataSet, problems: Sequence[Problem]) -> Guess
     answered = sum(1 for answers in golds.values() if answers)
     if answered < 2:
         return None
-    favourite, problems_with_it = min(held.items(), key=lambda item: (-item[1], item[0]))
-    if problems_with_it == 1:
-        favourite = ""  # no answer is more frequent than another, and each is known of one problem only
-    chances: dict[int, float | None] = {}
+    chances: dict[int, float | None] = {problem.index: None for problem in problems}
     first: dict[int, float] = {}
+    frequency = _Frequency(held)
     for problem in problems:
-        answers = golds[problem.index]
-        chances[problem.index] = None
-        if answers:
+        if answers := golds[problem.index]:
             chance = (sum(drawn[gold] for gold in answers) - 1) / (answered - 1)
             chances[problem.index] = min(max(chance, 0.0), 1.0)  # rounding
-            if favourite:
-                first[problem.index] = float(favourite in answers)
-    return Guess(task.name, data.digest, LABEL, _definition(favourite, problems_with_it, answered), chances, first)
+            if frequency.highest > 1:
+                first[problem.index] = frequency.first_guess(answers)
+    return Guess(task.name, data.digest, LABEL, _definition(frequency, answered), chances, first)
 
 
-def _definition(favourite: str, problems_with_it: int, answered: int) -> str:
+class _Frequency:
+    """How many problems have each right answer.
+
+    Attributes:
+        highest: of how many problems the most frequent ones are right.
+        favourite: the first of these in order of spelling.
+    """
+
+    def __init__(self, held: Mapping[str, int]) -> None:
+        self._held = held
+        self._with = Counter(held.values())
+        self.highest = max(held.values())
+        self.favourite = min(gold for gold, count in held.items() if count == self.highest)
+
+    def first_guess(self, answers: frozenset[str]) -> float:
+        """The chance that the most frequent answer of the other problems is one of ``answers``; equals share it."""
+        own = [self._held[gold] for gold in answers]
+        at_top = own.count(self.highest)
+        if self._with[self.highest] > at_top:  # another one stays on top
+            return 0.0
+        below = self.highest - 1
+        return at_top / (at_top + self._with[below] - own.count(below))
+
+
+def _definition(frequency: _Frequency, answered: int) -> str:
     drawn = f"the right answer of another of the data's {answered:,} problems, all equally likely"
-    if not favourite:
+    if frequency.highest == 1:
         return f"each guess is {drawn}"
-    shown = favourite if len(favourite) <= _SHOWN else f"{favourite[:_SHOWN]}..."
-    share = f"{100 * problems_with_it / answered:.1f} %"
-    first = f'the first guess is the most frequent right answer, "{shown}" ({share} of the problems)'
+    shown = frequency.favourite if len(frequency.favourite) <= _SHOWN else f"{frequency.favourite[:_SHOWN]}..."
+    share = f"{100 * frequency.highest / answered:.1f} %"
+    first = f'the first guess is the most frequent right answer of the other problems ("{shown}": {share} of all)'
     return f"{first}; each further one is {drawn}"
