@@ -23,7 +23,7 @@ def as_table(audit: Audit) -> str:
         named = ", ".join(map(str, finding.problems[:SHOWN])) + (", ..." if len(finding.problems) > SHOWN else "")
         rows.append([plain(finding.name), *map(count, found.values()), count(len(finding.problems)), named])
     head = ["finding", *map(plain, groups), "all", "which"]
-    title = f"{plain(audit.task)}, data {plain(audit.data)}; training problems {_slice(audit.training)}\n\n"
+    title = f"{plain(audit.task)}, data {plain(audit.data)}; {_training(audit.training)}\n\n"
     notes = "".join(f"{note}\n" for note in audit.notes)
     return title + boxed(head, rows, left=(0, len(head) - 1)) + "\n" + notes
 
@@ -62,6 +62,10 @@ def _by_group(audit: Audit, finding: Finding) -> dict[str, int]:
 
 def _counted(groups: Sequence[str]) -> dict[str, int]:
     return dict(sorted(Counter(groups).items()))
+
+
+def _training(indices: tuple[int, int]) -> str:
+    return f"training problems {_slice(indices)}" if indices[0] < indices[1] else "no training problems"
 
 
 def _slice(bounds: tuple[int, int]) -> str:

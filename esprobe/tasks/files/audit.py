@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from esprobe.errors import EsprobeError, TaskError
 from esprobe.records import Audit, Finding
 from esprobe.spec import Problem
 from esprobe.tasks.audit import audit_any, question_key
 from esprobe.tasks.base import DataSet
+from esprobe.tasks.guarded import describe
 
 if TYPE_CHECKING:
     from esprobe.tasks.files.task import FileTask
@@ -22,6 +24,9 @@ MEANINGS: Mapping[str, str] = {
     ),
 }
 """The findings, in order, and what they mean."""
+
+
+_SHOWN = 60
 
 
 def audit(task: "FileTask", data: DataSet, problems: tuple[int, int], training: tuple[int, int]) -> Audit:
@@ -49,9 +54,18 @@ def _findings(task: "FileTask", problem: Problem) -> set[str]:
         if canonical is None:
             found.add("gold not of the form")
             continue
-        if not parts.comparison.accepts(canonical, problem.inputs):
-            found.add("gold not accepted")
-        written = parts.extraction.write(gold)
-        if written is not None and not task.score(problem, written, task.scorers[0]).correct:
-            found.add("gold not found")
+        try:
+            accepted = parts.comparison.accepts(canonical, problem.inputs)
+            written = parts.extraction.write(gold)
+            if written is not None and not task.score(problem, written, task.scorers[0]).correct:
+                found.add("gold not found")
+        except EsprobeError:
+            raise
+        except Exception as error:  # of a user's function
+            raise TaskError(
+                f"task {task.name}: the comparison {parts.comparison.spec[1]} failed on problem {problem.index}, given its "
+                f"gold answer {gold[:_SHOWN]!r} as the answer: {describe(error)}; a rollout on which it fails counts as "
+                f"wrong (scorer-error), so correct the function"
+            ) from error
+        found |= set() if accepted else {"gold not accepted"}
     return found
