@@ -102,7 +102,7 @@ def _named(store: RolloutStore, known: Sequence[StoredCondition], filters: Filte
     if len(matching) == 1:
         return matching[0]
     if matching:
-        there = enumerated(store, known, matching)
+        there = enumerated(store, narrowed(store, known, filters), matching)
         raise UsageError(f"{name} names several conditions; name one by its id or its whole label: {there}")
     there = enumerated(store, narrowed(store, known, filters))
     raise UsageError(f"{name} is not in this database, so there is nothing to compare; it has: {there}")

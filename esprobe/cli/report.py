@@ -72,7 +72,9 @@ def report(
             f"this database has several tasks ({', '.join(tasks)}), each with a report of its own; name one with "
             f"--task, or a file with --output, beside which each gets one"
         )
-    for name, target in zip(tasks, targets, strict=True):
+    for number, (name, target) in enumerate(zip(tasks, targets, strict=True)):
+        if number and target is None:
+            typer.echo("")
         _report(
             _Asked(db, format, target, k, replace(filters, task=name), base, trained, plotly, pictured),
             completions,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from esprobe.records.labels import LONGEST_NAME, distinct_labels, means_condition, shown_models, short_names
+from esprobe.records.labels import LONGEST_NAME, distinct_labels, means_condition, short_names, shown_models
 from esprobe.spec import Condition
 from tests.report.material import BASE, condition
 

@@ -64,8 +64,8 @@ def _findings(task: "FileTask", problem: Problem) -> set[str]:
         except Exception as error:  # of a user's function
             raise TaskError(
                 f"task {task.name}: the comparison {parts.comparison.spec[1]} failed on problem {problem.index}, given "
-                f"its gold answer {gold[:_SHOWN]!r} as the answer: {describe(error)}; a rollout on which it fails counts "
-                f"as wrong (scorer-error), so correct the function"
+                f"its gold answer {gold[:_SHOWN]!r} as the answer: {describe(error)}; a rollout on which it fails "
+                f"counts as wrong (scorer-error), so correct the function"
             ) from error
         found |= set() if accepted else {"gold not accepted"}
     return found
