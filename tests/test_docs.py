@@ -295,10 +295,8 @@ def test_every_method_that_the_database_page_names_exists() -> None:
 # --- the study's configurations
 
 CONFIGURATIONS = {
-    "study-temp.yaml": ("sample-temp", "temperature", [0.4, 0.6, 0.8, 1.0], 1024),
-    "study-perturb.yaml": ("sample-perturb", "sigma", [0.001, 0.003, 0.005, 0.01], 1024),
-    "small-temp.yaml": ("sample-temp", "temperature", [0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0], 512),
-    "small-perturb.yaml": ("sample-perturb", "sigma", [0.0005, 0.001, 0.003, 0.005, 0.01], 512),
+    "study.yaml": ([0.4, 0.6, 0.8, 1.0], [0.001, 0.003, 0.005, 0.01], 1024),
+    "small.yaml": ([0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0005, 0.001, 0.003, 0.005, 0.01], 512),
 }
 
 
@@ -321,18 +319,20 @@ def test_the_published_training_run_is_what_the_page_plans(esprobe: Run, script:
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_a_configuration_runs_and_the_command_line_wins(name: str, esprobe: Run, script: Path, tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
-    command, option, values, samples = CONFIGURATIONS[name]
+    temperatures, sigmas, samples = CONFIGURATIONS[name]
     path = DOCS / "examples" / name
     written = yaml.safe_load(path.read_text())
     hub = "Qwen/Qwen2.5-0.5B-Instruct"
     assert written == written | {"model": hub, "dtype": "float16", "data": "es-paper", "samples": samples, "seed": 42}
     overrides = ["--data", "generated", "--problems", "200:203", "--samples", "2", "--dtype", "auto"]
-    done = esprobe(command, "--config", path, "--engine", "scripted", "--model", script, *overrides)
+    done = esprobe("sample", "--config", path, "--engine", "scripted", "--model", script, *overrides)
     assert done.returncode == 0, done.stderr
     with RolloutStore.open(tmp_path / "esprobe.db") as store:
         greedy, *others = store.conditions()
         assert greedy.condition.kind == "greedy"
-        assert [getattr(stored.condition, option) for stored in others] == values
+        conditions = [stored.condition for stored in others]
+        assert [c.temperature for c in conditions if c.sigma is None] == temperatures
+        assert [c.sigma for c in conditions if c.sigma is not None] == sigmas
         for stored in others:
             assert (stored.condition.prompt, stored.condition.max_tokens) == ("chat", 1024)
             assert (stored.condition.engine, stored.condition.model) == ("scripted", str(script))

@@ -1,11 +1,16 @@
 """``--config FILE.yaml``: a command's options from a file; the command line and the environment override it."""
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from esprobe.errors import DataError, UsageError
+
+_ARMS = ("sample-temp", "sample-perturb")
+_OF_BOTH = {"temperature", "t", "top-p", "top-k", "sigma", "noise", "scope"}
 
 
 def _apply(context: typer.Context, path: Path | None) -> Path | None:
@@ -48,10 +53,19 @@ def _check_keys(context: typer.Context, path: Path, values: dict[Any, Any], name
     unknown = [str(key) for key in values if _normalised(key) not in names]
     if unknown:
         options = sorted({max(parameter.opts, key=len).removeprefix("--") for parameter in context.command.params})
+        options = [option for option in options if option not in ("config", "help")]
         raise UsageError(
-            f"{path} sets {', '.join(unknown)}, which {context.info_name} does not have as an option; its options are: "
-            f"{', '.join(o for o in options if o not in ('config', 'help'))}"
+            f"{path} sets {', '.join(unknown)}, which {context.info_name} does not have as an option"
+            f"{_meant(str(context.info_name), unknown, options)}; its options are: {', '.join(options)}"
         )
+
+
+def _meant(command: str, unknown: Sequence[str], options: Sequence[str]) -> str:
+    """What the keys that a command does not have may be meant to be."""
+    if command in _ARMS and {_normalised(key) for key in unknown} <= _OF_BOTH:
+        return " (esprobe sample takes the options of both spaces)"
+    close = [near for key in unknown for near in get_close_matches(_normalised(key), options, 1)]
+    return f" (did you mean {', '.join(dict.fromkeys(close))}?)" if close else ""
 
 
 def _checked(context: typer.Context, what: str, parameter: Any, written: Any) -> Any:

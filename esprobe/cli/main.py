@@ -14,6 +14,7 @@ from esprobe.errors import EsprobeError, PathError, StoppedError, UsageError
 from esprobe.safe_text import plain
 
 COMMANDS = {
+    "sample": "sample:sample",
     "sample-temp": "sample:sample_temp",
     "sample-perturb": "sample:sample_perturb",
     "train-es": "train_es:train_es",

@@ -99,6 +99,13 @@ StopTexts = Annotated[
         metavar="TEXT",
     ),
 ]
+Temperatures = Annotated[
+    list[float] | None,
+    typer.Option("-t", "--temperature", help="A temperature; repeatable. Default without --sigma: the study's."),
+]
+Sigmas = Annotated[
+    list[float] | None, typer.Option("--sigma", help="A sigma; repeatable. Default without -t: the study's.")
+]
 TopP = Annotated[
     float, typer.Option("--top-p", help="Sample from the likeliest tokens with this total probability; 1: all.")
 ]

@@ -48,14 +48,8 @@ WorkerRate = Annotated[float | None, typer.Option("--rate", help="Tokens/s gener
 def plan(
     context: typer.Context,
     *,
-    temperature: Annotated[
-        list[float] | None,
-        typer.Option("-t", "--temperature", help="A temperature; repeatable. Default without --sigma: the study's."),
-    ] = None,
-    sigma: Annotated[
-        list[float] | None,
-        typer.Option("--sigma", help="A sigma; repeatable. Default without -t: the study's."),
-    ] = None,
+    temperature: options.Temperatures = None,
+    sigma: options.Sigmas = None,
     decoding: TokenOptions,
     noise: NoiseOptions,
     db: options.DbPath = options.DEFAULT_DB,

@@ -38,7 +38,8 @@ def salvage(
     kept = sum(one.kept for one in done.conditions)
     typer.echo(f"{kept:,} rollouts from {done.pages:,} pages written to {plain(str(into))}")
     where = shlex.quote(plain(str(into)))
-    typer.echo(f"next: esprobe verify --db {where}; then the sampling command again with --db {where}")
+    typer.echo(f"next: esprobe verify --db {where}")
+    typer.echo(f"then run the sampling command again with --db {where}, which samples what is lost")
 
 
 def _notes(done: "Salvaged") -> "list[str]":

@@ -1,6 +1,7 @@
-"""``sample-temp`` and ``sample-perturb``: sample the rollouts that a database lacks."""
+"""``sample``, ``sample-temp`` and ``sample-perturb``: sample the rollouts that a database lacks."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,45 @@ from esprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from esprobe.sampling.job import Job
+    from esprobe.sampling.run import Summary
+
+
+@grouped
+def sample(
+    *,
+    temperature: options.Temperatures = None,
+    sigma: options.Sigmas = None,
+    decoding: TokenOptions,
+    noise: NoiseOptions,
+    db: options.DbPath = options.DEFAULT_DB,
+    sampling: SamplingOptions,
+    vllm: VllmOptions,
+    workers: WorkerOptions,
+    shard: options.ShardName = None,
+    baseline: options.Baseline = True,
+    debug: options.Debug = False,
+    config: ConfigFile = None,
+) -> None:
+    """Both spaces with one command, or one configuration file. Run the same command again to resume.
+
+    It samples what sample-temp and then sample-perturb sample with the same options; each loads the model.
+    """
+    from esprobe.sampling.shard import Shard
+
+    study = not temperature and not sigma
+    arms = (
+        ("temperatures", defaults.TEMPERATURES if study else tuple(temperature or ()), decoding),
+        ("sigmas", defaults.SIGMAS if study else tuple(sigma or ()), noise),
+    )
+    jobs = [
+        sampling.job(vllm, workers, group, shard=Shard.parse(shard), baseline=baseline, **{name: values})
+        for name, values, group in arms
+        if values
+    ]
+    for job in jobs:
+        apart = replace(job, pool=replace(job.pool, apart=len(jobs) > 1))
+        _report(draw(apart.debug() if debug else apart, db), apart, db)
+    _next(db)
 
 
 @grouped
@@ -86,15 +126,26 @@ def sample_perturb(
 
 
 def _sample(job: "Job", db: Path) -> None:
+    if _report(draw(job, db), job, db):
+        _next(db)
+
+
+def _report(summary: "Summary", job: "Job", db: Path) -> bool:
+    """Say what is stored now; returns whether anything was planned."""
     from esprobe.safe_text import plain
 
-    summary = draw(job, db)
     shown = plain(str(db))
     if not summary.total:
         typer.echo(f"nothing to do: the plan has fewer units than shards, so shard {job.shard} has none")
-        return
+        return False
     if summary.outcome == "complete":
         typer.echo(f"nothing to do: all {summary.total:,} rollouts are in {shown}")
     else:
         typer.echo(f"{stored(summary, db)} ({summary.drawn:,} now)")
-    typer.echo(f"next: esprobe passk --db {shlex.quote(shown)}")
+    return True
+
+
+def _next(db: Path) -> None:
+    from esprobe.safe_text import plain
+
+    typer.echo(f"next: esprobe passk --db {shlex.quote(plain(str(db)))}")

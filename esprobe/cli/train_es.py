@@ -1,6 +1,7 @@
 """``train-es``: ES training into the same database as the rollouts that it is compared with."""
 
 import shlex
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from esprobe.cli.sampling_options import NoiseOptions, TrainingOptions, VllmOpti
 from esprobe.errors import StoppedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from esprobe.training.job import TrainingJob
@@ -32,10 +34,10 @@ def train_es(
 ) -> None:
     """Train with Evolution Strategies. Run the same command again to resume, with more --iterations to go on."""
     job = training.job(vllm, workers, noise)
-    _train(job.debug() if debug else job, db)
+    _train(job.debug() if debug else job, db, _kept(training, vllm, workers))
 
 
-def _train(job: "TrainingJob", db: "Path") -> None:
+def _train(job: "TrainingJob", db: "Path", kept: "Sequence[str]") -> None:
     from esprobe.safe_text import plain
     from esprobe.sampling.stop import StopSignals
 
@@ -57,5 +59,15 @@ def _train(job: "TrainingJob", db: "Path") -> None:
         typer.echo(f"nothing to do: all {summary.wanted:,} iterations of training run {summary.run} are in {shown}")
     else:
         typer.echo(f"training run {summary.run}: {stored} ({summary.drawn:,} rollouts now)")
-    model = shlex.quote(f"{shown}:{summary.run}@{summary.wanted}")
-    typer.echo(f"next: esprobe sample-temp --db {shlex.quote(shown)} --model {model}")
+    words = ["esprobe", "sample-temp", "--db", shown, "--model", f"{shown}:{summary.run}@{summary.wanted}"]
+    typer.echo(f"next: {shlex.join([*words, *kept])}")
+
+
+def _kept(training: TrainingOptions, vllm: VllmOptions, workers: WorkerOptions) -> list[str]:
+    """The options of a run that sampling from its model has to repeat: those with other than default values."""
+    from esprobe.cli.option_groups import as_typed
+    from esprobe.cli.sample import sample_temp
+
+    values = asdict(training) | asdict(vllm) | asdict(workers)
+    values["problems"] = training.eval_problems
+    return as_typed(sample_temp, values, {"model", "name", "db", "seed", "samples", "temperature"})

@@ -25,6 +25,7 @@ class PoolOptions:
         stuck_s: seconds after which a worker that generates nothing counts as stuck.
         loading_s: seconds after which a worker that is still loading counts as stuck: a large model may have to be
             downloaded first.
+        apart: whether a single worker, too, gets a process of its own, whose end frees all memory for the next one.
     """
 
     workers: int | None = None
@@ -32,6 +33,7 @@ class PoolOptions:
     ray: str | None = None
     stuck_s: float = STUCK_S
     loading_s: float = LOADING_S
+    apart: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use.

@@ -36,7 +36,7 @@ def start_pool(
     expected: WorkerFingerprint,
     warn: Callable[[str], None],
 ) -> WorkerPool:
-    """A pool that has yet to be entered; a single worker needs no process of its own, and is loaded here.
+    """A pool that has yet to be entered; a single worker is loaded in this process, unless ``options.apart``.
 
     Args:
         spec: what every worker loads.
@@ -57,7 +57,7 @@ def start_pool(
         return Supervisor(actors, actors.size, expected, warn, options)
     gpus = visible_gpus() if find_engine(spec.engine).traits.uses_gpu else []
     environment = environments(gpus, options.workers, options.workers_per_gpu, spec.options.tensor_parallel_size)
-    if len(environment) == 1:
+    if len(environment) == 1 and not options.apart:
         with Watchdog().watching(f"loading {spec.model}", options.loading_s):
             worker = Worker.load(spec, task, data, identity, expected.prompts)
         return InProcessPool(worker, options.stuck_s)

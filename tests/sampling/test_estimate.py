@@ -167,13 +167,13 @@ def test_more_tokens_than_a_completion_can_have_are_refused(common: list[object]
     assert "--tokens must be at most --max-tokens (64), got 65" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["study-temp", "study-perturb", "small-temp", "small-perturb"])
+@pytest.mark.parametrize("name", ["study", "small"])
 def test_what_a_study_writes_down_can_be_planned(name: str, tmp_path: Path, script: Path, data: Path) -> None:
     config = Path(__file__).parents[2] / "docs" / "examples" / f"{name}.yaml"
     instead = ["--engine", "scripted", "--model", script, "--data", data, "--problems", "0:10"]
     done = invoke("plan", "--config", config, "--db", tmp_path / "e.db", *instead)
     assert done.code == 0, done.stderr
-    assert ("sigma=0.001" in done.stdout, "T=0.6" in done.stdout) == ("perturb" in name, "temp" in name)
+    assert "sigma=0.001" in done.stdout and "T=0.6" in done.stdout
 
 
 def test_a_plan_knows_conditions_by_all_that_they_are(common: list[object]) -> None:
