@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -92,20 +93,16 @@ def plan(
     job = job.debug() if debug else job
     _check(tokens, rate, probe, probe_problems, job.max_tokens)
     assumed = tokens or max(1, round(job.max_tokens / _ASSUMED_SHARE))  # whole, as it is printed
-    expected, base = estimate.estimate(job, db, {}, assumed, rate)
+    is_given = tokens is not None
+    expected, base = estimate.estimate(job, db, {}, assumed, rate, is_given=is_given)
     incomplete = {one.label for one in expected if one.owed}
     paces = _probe(job, incomplete, probe_problems) if probe and incomplete else {}
     if paces:
-        expected, base = estimate.estimate(job, db, paces, assumed, rate)
+        expected, base = estimate.estimate(job, db, paces, assumed, rate, is_given=is_given)
     typer.echo(_table(expected, base), nl=False)
-    measured = [pace.problems for pace in paces.values()]
-    source = (
-        f"measured on {max(measured)} problems"
-        if measured
-        else f"assumed: {_number(assumed)} per completion (--tokens)"
-    )
-    typer.echo(f"\ntokens are {source}")
-    _echo_hours(expected, workers, vllm, rate)
+    measured = max((pace.problems for pace in paces.values()), default=0)
+    typer.echo(f"\n{_sources(expected, measured, assumed, db)}")
+    _echo_hours(expected, workers, vllm, rate, probed=bool(paces))
 
 
 @grouped
@@ -126,9 +123,9 @@ def plan_train_es(
     job = training.job(vllm, workers, noise)
     _check(tokens, rate, False, 1, job.sampling.max_tokens)
     assumed = tokens or max(1, round(job.sampling.max_tokens / _ASSUMED_SHARE))
-    expected = estimate(job, db, assumed, rate)
+    expected = estimate(job, db, assumed, rate, is_given=tokens is not None)
     typer.echo(_table(expected, 0), nl=False)
-    typer.echo(f"\ntokens are assumed: {_number(assumed)} per completion (--tokens)")
+    typer.echo(f"\n{_sources(expected, 0, assumed, db)}")
     _echo_hours(expected, workers, vllm, rate)
 
 
@@ -137,10 +134,36 @@ app.callback()(plan)
 app.command("train-es")(plan_train_es)
 
 
-def _echo_hours(expected: "Sequence[Expected]", workers: WorkerOptions, vllm: VllmOptions, rate: float | None) -> None:
+def _sources(expected: "Sequence[Expected]", probed: int, assumed: float, db: "Path") -> str:
+    """Where the tokens per completion come from, for the conditions that are not complete."""
+    from esprobe.safe_text import plain
+    from esprobe.sampling.estimate import Source
+
+    words = {
+        Source.PROBED: f"measured on {probed} problems",
+        Source.STORED: f"those stored in {plain(str(db))}",
+        Source.LIKE: f"those of other rollouts of this model in {plain(str(db))}",
+        Source.ASSUMED: f"assumed: {_number(assumed)} per completion (--tokens)",
+    }
+    owed = [one for one in expected if one.owed] or list(expected)
+    found = [source for source in words if any(one.source is source for one in owed)]
+    if len(found) == 1:
+        return f"tokens are {words[found[0]]}"
+    of = {source: ", ".join(one.label for one in owed if one.source is source) for source in found}
+    return "\n".join(f"tokens of {of[source]} are {words[source]}" for source in found)
+
+
+def _echo_hours(
+    expected: "Sequence[Expected]",
+    workers: WorkerOptions,
+    vllm: VllmOptions,
+    rate: float | None,
+    *,
+    probed: bool = False,
+) -> None:
     count = workers.workers or 1
     gpus = math.ceil(count * vllm.tensor_parallel_size / workers.workers_per_gpu)
-    typer.echo(_hours(expected, count, gpus, rate))
+    typer.echo(_hours(expected, count, gpus, rate, probed=probed))
 
 
 def _check(tokens: float | None, rate: float | None, probe: bool, probe_problems: int, max_tokens: int) -> None:
@@ -175,13 +198,19 @@ def _table(expected: "Sequence[Expected]", base: int) -> str:
     return "".join(f"{line}\n" for line in aligned(rows, right=True))
 
 
-def _hours(expected: "Sequence[Expected]", workers: int, gpus: int, rate: float | None) -> str:
+def _hours(expected: "Sequence[Expected]", workers: int, gpus: int, rate: float | None, *, probed: bool) -> str:
     if not any(one.owed for one in expected):
         return "no rollouts are missing"
     seconds = [one.seconds for one in expected if one.seconds is not None]
     if len(seconds) < len(expected):
         return "hours are not known; give --rate TOKENS_PER_SECOND of one worker, or measure with --probe"
-    speed = f"at {rate:,.0f} tokens/s each" if rate else "at the rates measured here"
+    speed = (
+        f"at {rate:,.0f} tokens/s each"
+        if rate
+        else "at the rates measured here"
+        if probed
+        else "at the rates that the database has"
+    )
     hours = sum(seconds) / 3600 / workers
     times = (f"{hours * n:,.1f} {unit}" for n, unit in _UNITS if hours * n >= 1)
     time = next(times, "under a second")

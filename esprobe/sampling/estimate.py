@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from statistics import NormalDist
 
@@ -10,6 +11,7 @@ from esprobe.engines import StopCheck
 from esprobe.models import find_lineage
 from esprobe.paths import kind_of
 from esprobe.sampling.job import Job
+from esprobe.sampling.measured import Measured, measured
 from esprobe.sampling.observer import Observer
 from esprobe.sampling.plan import TEMPERATURE_BLOCK, Planned, units_of
 from esprobe.sampling.shard import WHOLE, Shard
@@ -48,6 +50,17 @@ class Pace:
     switch_s: float
 
 
+class Source(Enum):
+    """Where the tokens per completion of an estimate come from."""
+
+    ASSUMED = "assumed"
+    PROBED = "probed"
+    STORED = "stored"
+    """Rollouts of the condition itself."""
+    LIKE = "like"
+    """Stored rollouts of other conditions of the same model."""
+
+
 @dataclass(frozen=True)
 class Expected:
     """The estimate for one condition.
@@ -60,6 +73,7 @@ class Expected:
         tokens: tokens of the missing rollouts.
         size: bytes that the missing rollouts add to the database.
         seconds: time of one worker; None if no rate is known.
+        source: where the tokens per completion come from.
     """
 
     label: str
@@ -69,6 +83,7 @@ class Expected:
     tokens: float
     size: float
     seconds: float | None
+    source: Source = Source.ASSUMED
 
     @property
     def owed(self) -> int:
@@ -77,7 +92,7 @@ class Expected:
 
 
 def estimate(
-    job: Job, database: Path, paces: Mapping[str, Pace], tokens: float, rate: float | None
+    job: Job, database: Path, paces: Mapping[str, Pace], tokens: float, rate: float | None, *, is_given: bool = True
 ) -> tuple[list[Expected], int]:
     """Estimate each condition of ``job``, and the bytes of a new database without rollouts (0 if it exists).
 
@@ -87,6 +102,7 @@ def estimate(
         paces: measurements of a probe by label; they override ``tokens``, and the speed if ``rate`` is None.
         tokens: assumed tokens per completion.
         rate: tokens/s of one worker; None if not known.
+        is_given: whether ``tokens`` were asked for; else what the database has of this model comes first.
 
     Raises:
         EsprobeError: the data, or an existing database's model, cannot be used.
@@ -96,7 +112,7 @@ def estimate(
     chosen = job.chosen_problems(data)
     problems = len(chosen)
     is_new = kind_of(database) == "nothing"
-    stored = {} if is_new else _stored(job, database, task, data)
+    stored, known = ({}, {}) if is_new else _stored(job, database, task, data)
     page = page_bytes(database)
     found = []
     for condition, seeds in _drawn(job.drawn_like(_nameless(job)), job.shard):
@@ -104,10 +120,17 @@ def estimate(
         pace = paces.get(label)
         planned = problems * len(seeds)
         owed = planned - stored.get(label, 0)
-        mean = pace.tokens if pace else tokens
-        text = pace.text_bytes if pace else _lengths(tokens * TOKEN_BYTES)
-        speed = rate or (pace.tokens_per_s if pace else None)
-        switches = pace.switch_s * owed / problems if pace and kind.shares_noise else 0.0
+        mean, text, source = tokens, tuple(_lengths(tokens * TOKEN_BYTES)), Source.ASSUMED
+        speed, switch_s = None, 0.0
+        if (held := known.get(label)) is not None:
+            speed, switch_s = held.tokens_per_s, held.switch_s
+            if not is_given:
+                mean, text = held.tokens, held.text_bytes
+                source = Source.LIKE if held.is_like else Source.STORED
+        if pace is not None:
+            mean, text, source = pace.tokens, pace.text_bytes, Source.PROBED
+            speed, switch_s = pace.tokens_per_s, pace.switch_s / problems if kind.shares_noise else 0.0
+        speed = rate or speed
         found.append(
             Expected(
                 label=label,
@@ -116,7 +139,8 @@ def estimate(
                 stored=planned - owed,
                 tokens=owed * mean,
                 size=owed * bytes_per_rollout(text, page) if owed else 0.0,
-                seconds=owed * mean / speed + switches if speed else None if owed else 0.0,
+                seconds=owed * (mean / speed + switch_s) if speed else None if owed else 0.0,
+                source=source,
             )
         )
     return found, _base_size(job, task, chosen) if is_new else 0
@@ -213,18 +237,21 @@ def _drawn(
     yield from ((one.condition, seeds[one.condition_id]) for one in planned)
 
 
-def _stored(job: Job, database: Path, task: Task, data: DataSet) -> dict[str, int]:
-    """Planned rollouts that the database holds, by label."""
+def _stored(job: Job, database: Path, task: Task, data: DataSet) -> tuple[dict[str, int], dict[str, Measured]]:
+    """By label: the planned rollouts that the database holds, and what it says of lengths and speed."""
     job = replace(job, engine=engines.resolve(job.engine))
     indices = {problem.index for problem in job.chosen_problems(data)}
     identity = engines.identify(job.engine, job.model, job.dtype, find_lineage(job.model))
-    held = {}
+    held, known = {}, {}
     with RolloutStore.open(database) as store:
-        ids = {stored.condition.digest: stored.id for stored in store.conditions()}
+        conditions = store.conditions()
+        ids = {stored.condition.digest: stored.id for stored in conditions}
         for condition, seeds in _drawn(job.conditions(task, data, identity), job.shard):
+            if (found := measured(store, conditions, condition)) is not None:
+                known[condition.label] = found
             if condition.digest in ids:
                 matrix = store.correctness(ids[condition.digest])
                 rows = [index in indices for index in matrix.problems.tolist()]
                 columns = [seed in seeds for seed in matrix.seeds.tolist()]
                 held[condition.label] = int(matrix.stored[rows][:, columns].sum())
-    return held
+    return held, known

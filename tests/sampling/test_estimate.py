@@ -182,3 +182,32 @@ def test_a_plan_knows_conditions_by_all_that_they_are(common: list[object]) -> N
     (label,) = {label for label in table(invoke("plan", *common, *drawn).stdout) if label.startswith("T=1")}
     assert table(invoke("plan", *common, *drawn).stdout)[label][2] == "0"
     assert table(invoke("plan", *common, "-t", "1", "--samples", "5").stdout)["T=1"][2] == "250"
+
+
+def test_lengths_and_rates_of_what_is_stored_come_before_assumptions(common: list[object], db: Path) -> None:
+    invoke("sample-temp", *common, "-t", "1", "--samples", "4")
+    mean = {t: m for t, m in query(db, "SELECT temperature, avg(token_count) FROM rollout JOIN condition c ON c.id = "
+                                       "condition_id GROUP BY condition_id")}  # fmt: skip
+    done = invoke("plan", *common, "-t", "1", "-t", "0.5", "--sigma", "0.01", "--samples", "12")
+    found = table(done.stdout)
+    assert int(found["T=1"][3].replace(",", "")) == pytest.approx(50 * 8 * mean[1.0], abs=1)
+    assert int(found["T=0.5"][3].replace(",", "")) == pytest.approx(50 * 12 * mean[1.0], abs=1)
+    (pooled,) = query(db, "SELECT avg(token_count) FROM rollout")[0]
+    assert int(found["sigma=0.01"][3].replace(",", "")) == pytest.approx(50 * 12 * pooled, abs=1)
+    assert "tokens of T=1 are those stored in" in done.stdout
+    assert "tokens of T=0.5, sigma=0.01 are those of other rollouts of this model in" in done.stdout
+    assert done.stdout.endswith("at the rates that the database has\n")
+    given = invoke("plan", *common, "-t", "1", "--samples", "12", "--tokens", "7", "--rate", "10")
+    assert table(given.stdout)["T=1"][3] == f"{50 * 8 * 7:,}" and "at 10 tokens/s each" in given.stdout
+    another = invoke("plan", *common, "-t", "1", "--samples", "12", "--max-tokens", "99")
+    assert "tokens are assumed: 33 per completion" in another.stdout
+
+
+def test_a_training_run_is_planned_from_rollouts_of_its_base(common: list[object], db: Path) -> None:
+    invoke("sample-perturb", *common, "--sigma", "0.001", "--samples", "4")
+    (mean,) = query(db, "SELECT avg(token_count) FROM rollout WHERE seed > 0")[0]
+    train = ["--sigma", "0.001", "--iterations", "2", "--population", "4", "--eval-every", "0"]
+    done = invoke("plan", "train-es", *common, *train)
+    assert done.code == 0, done.stderr
+    assert int(table(done.stdout)["2 iterations"][3].replace(",", "")) == pytest.approx(2 * 4 * 50 * mean, abs=1)
+    assert "tokens are those of other rollouts of this model in" in done.stdout
