@@ -31,6 +31,7 @@ COMMANDS = {
     "import": "import_:import_",
     "doctor": "doctor:doctor",
     "save-model": "save_model:save_model",
+    "convert": "convert:convert",
     "show": "show:show",
     "rescore": "rescore:rescore",
     "data": "data:app",

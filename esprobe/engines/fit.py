@@ -1,8 +1,8 @@
 """Which tensors of a file make which tensors of a checkpoint: by names, fused or not, and shapes, exactly.
 
-Owns the names: vLLM fuses query, key and value, and gate and up projections by stacking their rows, and pads the rows of
-the vocabulary; torch's wrappers put prefixes before names. Nothing is guessed: every tensor of the checkpoint is filled
-once and every tensor of the file is used once, or the file is refused.
+Owns the names: vLLM fuses query, key and value, and gate and up projections by stacking their rows, and pads the rows
+of the vocabulary; torch's wrappers put prefixes before names. Nothing is guessed: every tensor of the checkpoint is
+filled once and every tensor of the file is used once, or the file is refused.
 """
 
 import math
@@ -14,7 +14,8 @@ from esprobe.errors import ModelError
 
 Shape = tuple[int, ...]
 _FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
-_WRAPPERS = frozenset({"module", "model", "base_model", "_forward_module"})
+_MODELS = ("model", "transformer")
+_WRAPPERS = frozenset({"module", "base_model", "_forward_module", *_MODELS})
 _COMPILED = "_orig_mod"
 _PADDING = 64
 """vLLM pads a vocabulary to a multiple of it."""
@@ -87,7 +88,7 @@ def fit(base: Mapping[str, Shape], tied: Mapping[str, str], source: Mapping[str,
 
 
 def resolve(name: str, known: Collection[str]) -> str | None:
-    """Which of the ``known`` names a name means once prefixes of wrappers are taken off, or ``model.`` is put before it."""
+    """Which of the ``known`` names a name means, with prefixes of wrappers taken off, or one of a model put before it."""
     pieces = [piece for piece in name.split(".") if piece != _COMPILED]
     for candidate in _candidates(pieces):
         if candidate in known:
@@ -106,7 +107,7 @@ def _candidates(pieces: list[str]) -> Iterator[str]:
     while dropped and dropped[0] in _WRAPPERS:
         dropped = dropped[1:]
         yield ".".join(dropped)
-    yield ".".join(["model", *pieces])
+    yield from (".".join([model, *pieces]) for model in _MODELS)
 
 
 def _slots(names: list[str]) -> dict[str, list[str]]:
@@ -134,7 +135,7 @@ def _take(
     if len(members) > 1:
         wanted = (sum(base[member][0] for member in members), *wanted[1:])
     extra = shape[0] - wanted[0] if shape and wanted else 0
-    padded = len(members) == 1 and extra > 0 and shape[1:] == wanted[1:] and _is_vocabulary(members[0])
+    padded = len(members) == 1 and extra > 0 and shape[1:] == wanted[1:] and is_vocabulary(members[0])
     if padded and shape[0] == math.ceil(wanted[0] / _PADDING) * _PADDING:
         found.parts[members[0]] = Part(name, 0, wanted[0])
         found.padding[members[0]] = extra
@@ -150,7 +151,8 @@ def _take(
             first += base[member][0]
 
 
-def _is_vocabulary(name: str) -> bool:
+def is_vocabulary(name: str) -> bool:
+    """Whether a tensor has a row for each token: an embedding or an output head."""
     return not {*name.split(".")}.isdisjoint(HEADS | EMBEDDINGS)
 
 

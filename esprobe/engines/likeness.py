@@ -12,7 +12,8 @@ from statistics import median
 import torch
 
 LEAST_CORRELATION = 0.5
-"""Of independent weights it is 0; after 500 updates of the published ES code, above 0.9."""
+"""Of independent weights it is 0. With the published ES code's defaults (step 0.0005, 30 members) 500 updates move a
+weight by 0.0005 * sqrt(500 / 30) = 0.002, a tenth of the usual 0.02: 0.995."""
 _LEAST_ELEMENTS = 256
 """Correlations of fewer elements, and those of vectors, say little: norms are nearly constant, biases may be tiny."""
 _STEPS = 10

@@ -7,6 +7,7 @@ they are asked for.
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ def tensor_files(path: Path) -> tuple[Path, ...]:
     if not named and len(pickled) != 1:
         held = ", ".join(file.name for file in pickled[:4]) or "none"
         raise ModelError(
-            f"the folder {str(path)!r} has no .safetensors and no pytorch_model files, so which file holds the model is "
-            f"not known (ending in .pth, .pt or .bin: {held}); name the file itself"
+            f"the folder {str(path)!r} has no .safetensors and no pytorch_model files, so which file holds the model "
+            f"is not known (ending in .pth, .pt or .bin: {held}); name the file itself"
         )
     return tuple(named or pickled)
 
@@ -86,23 +87,18 @@ def _read_file(path: Path) -> Iterator[tuple[str, Stored]]:
     if path.suffix != ".safetensors":
         for name, tensor in _unpickled(path).items():
             dtype = str(tensor.dtype).removeprefix("torch.")
-            yield name, Stored(tuple(tensor.shape), dtype, lambda tensor=tensor: tensor)
+            yield name, Stored(tuple(tensor.shape), dtype, partial(torch.Tensor.detach, tensor))
         return
     try:
-        file = safe_open(path, framework="pt")
+        file: Any = safe_open(path, framework="pt")
     except SafetensorError as err:
         raise ModelError(f"{path} is not a complete safetensors file ({err}); fetch or copy it again") from err
     for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
         part = file.get_slice(name)
         dtype = part.get_dtype()
-        # Each holds the open file, which keeps what is read the file that was checked.
         yield (
             name,
-            Stored(
-                tuple(part.get_shape()),
-                _DTYPES.get(dtype, dtype.lower()),
-                lambda file=file, name=name: file.get_tensor(name),
-            ),
+            Stored(tuple(part.get_shape()), _DTYPES.get(dtype, dtype.lower()), partial(file.get_tensor, name)),
         )
 
 
