@@ -88,7 +88,7 @@ def fit(base: Mapping[str, Shape], tied: Mapping[str, str], source: Mapping[str,
 
 
 def resolve(name: str, known: Collection[str]) -> str | None:
-    """Which of the ``known`` names a name means, with prefixes of wrappers taken off, or one of a model put before it."""
+    """Which of the ``known`` names a name means, with prefixes of wrappers taken off or one of a model put before."""
     pieces = [piece for piece in name.split(".") if piece != _COMPILED]
     for candidate in _candidates(pieces):
         if candidate in known:
@@ -135,7 +135,7 @@ def _take(
     if len(members) > 1:
         wanted = (sum(base[member][0] for member in members), *wanted[1:])
     extra = shape[0] - wanted[0] if shape and wanted else 0
-    padded = len(members) == 1 and extra > 0 and shape[1:] == wanted[1:] and is_vocabulary(members[0])
+    padded = len(members) == 1 and extra > 0 and shape[1:] == wanted[1:] and _is_vocabulary(members[0])
     if padded and shape[0] == math.ceil(wanted[0] / _PADDING) * _PADDING:
         found.parts[members[0]] = Part(name, 0, wanted[0])
         found.padding[members[0]] = extra
@@ -151,8 +151,7 @@ def _take(
             first += base[member][0]
 
 
-def is_vocabulary(name: str) -> bool:
-    """Whether a tensor has a row for each token: an embedding or an output head."""
+def _is_vocabulary(name: str) -> bool:
     return not {*name.split(".")}.isdisjoint(HEADS | EMBEDDINGS)
 
 

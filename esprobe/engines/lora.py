@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from esprobe.engines.checkpoint import ADAPTER, Checkpoint
-from esprobe.engines.fit import is_vocabulary, resolve
+from esprobe.engines.fit import resolve
 from esprobe.engines.tensor_files import Stored, read_tensors
 from esprobe.errors import ModelError
 from esprobe.paths import kind_of
@@ -67,8 +67,8 @@ def merged_by(folder: Path, base: Checkpoint, dtype: str) -> tuple[list[Path], M
         raise ModelError(
             f"the adapter {str(folder)!r} has no {' or '.join(_FILES)}, so it is incomplete; copy it again"
         )
-    changes = _changes(read_tensors(tuple(files)), base, folder)
     tied = base.tied_heads(dtype)
+    changes = _changes(read_tensors(tuple(files)), base, {*base.tensors, *tied}, folder)
     if touched := sorted(changes.keys() & {*tied, *tied.values()}):
         raise ModelError(
             f"the adapter {str(folder)!r} changes {touched[0]}, and the base {base.name!r} ties its output head to its "
@@ -112,7 +112,8 @@ def _settings(path: Path) -> Mapping[str, Any]:
         key, value = next(iter(refused.items()))
         raise ModelError(
             f"{path} says {key} {json.dumps(value)}, which esprobe convert does not merge (plain LoRA only), and "
-            f"leaving it out would give another model; merge it with peft (merge_and_unload) and name the folder that it saves"
+            f"leaving it out would give another model; merge it with peft (merge_and_unload) and name "
+            f"the folder that it saves"
         )
     _check_types(path, settings)
     return settings
@@ -128,14 +129,14 @@ def _check_types(path: Path, settings: Mapping[str, Any]) -> None:
             raise ModelError(f"{path} says {key} {json.dumps(value)}, where a number must be; copy the adapter again")
 
 
-def _changes(tensors: Mapping[str, Stored], base: Checkpoint, folder: Path) -> dict[str, _Change]:
-    """What the adapter does to each of the base's tensors.
+def _changes(tensors: Mapping[str, Stored], base: Checkpoint, known: set[str], folder: Path) -> dict[str, _Change]:
+    """What the adapter does to each of the base's tensors, of the names ``known``.
 
     Raises:
         ModelError: one of the adapter's tensors belongs to none of them, or one of them is changed twice.
     """
     changes: dict[str, _Change] = {}
-    strange, known = [], {*base.tensors, "lm_head.weight"}
+    strange = []
     for key, stored in tensors.items():
         factor = _KEY.fullmatch(key)
         module = factor["module"] if factor else ""
@@ -150,10 +151,10 @@ def _changes(tensors: Mapping[str, Stored], base: Checkpoint, folder: Path) -> d
             )
         if factor:
             change.factors[factor["factor"]], change.module = stored, module
-        elif stored.shape != base.tensors.get(name):
+        elif name in base.tensors and stored.shape != base.tensors[name]:
             raise ModelError(
                 f"{key} of the adapter {str(folder)!r} has shape {stored.shape}, {name} of --base {base.name} has "
-                f"{base.tensors.get(name, 'none')}; name the model that the adapter was trained on with --base"
+                f"{base.tensors[name]}; name the model that the adapter was trained on with --base"
             )
         else:
             change.whole = stored
@@ -180,7 +181,7 @@ def _delta(name: str, change: _Change, base: Checkpoint, settings: Mapping[str, 
     turned = embedding or bool(settings.get("fan_in_fan_out"))
     wanted = {first: (rank, shape[0 if turned else -1]), second: (shape[-1 if turned else 0], rank)}
     found = {factor: stored.shape for factor, stored in change.factors.items()}
-    if len(shape) != 2 or found != wanted:
+    if len(shape) != 2 or found != wanted or rank < 1:
         raise ModelError(
             f"the adapter's factors of {name} have shapes {found}, and rank {rank} with the base's {shape} needs "
             f"{wanted}; name the model that it was trained on with --base, or copy the adapter again"
@@ -198,6 +199,12 @@ def _delta(name: str, change: _Change, base: Checkpoint, settings: Mapping[str, 
 def _of_pattern(settings: Mapping[str, Any], key: str, module: str, default: Any) -> Any:
     """The value of the first pattern that is the end of a module's name, as peft chooses it; else the default."""
     for pattern, value in (settings.get(key) or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
+        try:
+            matches = re.match(rf"(.*\.)?({pattern})$", module)
+        except re.error as err:
+            raise ModelError(
+                f"{key} of the adapter has {pattern!r}, which is no regular expression ({err}); copy the adapter again"
+            ) from err
+        if matches:
             return value
     return default
