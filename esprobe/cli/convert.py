@@ -48,7 +48,9 @@ def convert(
     if made.changed:
         far = made.furthest
         typer.echo(
-            plain(f"{made.changed} differ from {base}; largest relative change {far.relative:.2g}, of {far.name}")
+            plain(
+                f"{made.changed} of them differ from {base}; largest relative change {far.relative:.2g}, of {far.name}"
+            )
         )
     else:
         typer.echo(plain(f"none differs from {base}: it is the same model"))

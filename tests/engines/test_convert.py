@@ -229,6 +229,7 @@ def from_vllm(folder: Path, dtype: str, file: Path) -> None:
 
 @pytest.mark.vllm
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("model", ["tiny", "smollm2"])
 def test_what_the_real_vllm_holds_answers_as_the_model_did(model: str, tmp_path: Path, prompts: list[Prompt]) -> None:
     folder, dtype = TINY, "float16"
