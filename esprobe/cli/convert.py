@@ -41,6 +41,8 @@ def convert(
     typer.echo(plain(f"{out}: {made.tensors} tensors in {made.dtype}, from"))
     for path, digest in made.sha256.items():
         typer.echo(plain(f"  {path} (SHA-256 {digest[:16]})"))
+    if made.trained_on:
+        typer.echo(plain(f"merged into {base}; the adapter says that it was trained on {made.trained_on}"))
     if made.left_out:
         typer.echo(plain(f"left out, no weights: {', '.join(made.left_out)}"))
     for name, rows in made.padding.items():

@@ -5,8 +5,8 @@ configuration and tokenizer. Nothing is written unless all of it fits and is lik
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from esprobe.engines.checksums import file_sha256
 from esprobe.engines.fit import Fit, Part, fit, is_buffer
 from esprobe.engines.identity import DTYPES
 from esprobe.engines.likeness import Likeness, likeness, unlike
-from esprobe.engines.lora import is_adapter, merged_by
+from esprobe.engines.lora import is_adapter, read_adapter
 from esprobe.engines.tensor_files import Stored, read_tensors, tensor_files
 from esprobe.errors import ModelError
 
@@ -36,6 +36,7 @@ class Converted:
         left_out: names in the file that are no weights.
         padding: rows dropped beyond the vocabulary, by tensor.
         unlike: what ``force`` let pass.
+        trained_on: the model that an adapter names as its base.
     """
 
     dtype: str
@@ -46,6 +47,7 @@ class Converted:
     left_out: list[str] = field(default_factory=list)
     padding: Mapping[str, int] = field(default_factory=dict)
     unlike: list[str] = field(default_factory=list)
+    trained_on: str | None = None
 
 
 def convert(source: Path, base: Checkpoint, out: Path, *, force: bool = False) -> Converted:
@@ -65,37 +67,55 @@ def convert(source: Path, base: Checkpoint, out: Path, *, force: bool = False) -
     if is_adapter(source):
         return _merge(source, base, out, force=force)
     files = tensor_files(source)
-    with whole_folder(out) as folder:
-        tensors = read_tensors(files)
-        if adapter := next((name for name in tensors if "lora_" in name), None):
-            raise ModelError(
-                f"{source} holds a LoRA adapter ({adapter}), whose scale is in its adapter_config.json; name the "
-                f"adapter's folder instead, with both files"
-            )
-        dtype = common_dtype(tensors, source)
-        shapes = {name: stored.shape for name, stored in tensors.items()}
-        fitted = fit(base.tensors, base.tied_heads(dtype), shapes, f"{source} does not fit --base {base.name}")
-        _check_heads(fitted, tensors, source)
+    tensors = read_tensors(files)
+    if adapter := next((name for name in tensors if "lora_" in name), None):
+        raise ModelError(
+            f"{source} holds a LoRA adapter ({adapter}), whose scale is in its adapter_config.json; name the "
+            f"adapter's folder instead, with both files"
+        )
+    dtype = common_dtype(tensors, source)
+    shapes = {name: stored.shape for name, stored in tensors.items()}
+    fitted = fit(base.tensors, base.tied_heads(dtype), shapes, f"{source} does not fit --base {base.name}")
+    _check_heads(fitted, tensors, source)
 
-        def filled(name: str, old: torch.Tensor) -> torch.Tensor:
-            new = _rows(tensors, fitted.parts[name]) if name in fitted.parts else old
-            return new.to(old.dtype, copy=True).contiguous()
+    def filled(name: str, old: torch.Tensor) -> torch.Tensor:
+        new = _rows(tensors, fitted.parts[name]) if name in fitted.parts else old
+        return new.to(old.dtype, copy=True).contiguous()
 
-        sha256 = {str(path): file_sha256(path) for path in files}
-        compared = fill(base, dtype, folder, sha256, filled)
-        passed = check_likeness(compared, source, base, force=force)
-    return Converted(dtype, len(compared), sha256, *_summary(compared), fitted.buffers, fitted.padding, unlike=passed)
+    made = _write(source, files, base, dtype, out, filled, force=force)
+    return replace(made, left_out=fitted.buffers, padding=fitted.padding)
 
 
 def _merge(source: Path, base: Checkpoint, out: Path, *, force: bool) -> Converted:
     """As ``convert``, of an adapter's folder."""
+    dtype = common_dtype(read_tensors(base.weights), base.folder)
+    adapter = read_adapter(source, base, dtype)
+    made = _write(source, adapter.files, base, dtype, out, adapter.merge, force=force)
+    return replace(made, trained_on=adapter.trained_on)
+
+
+def _write(
+    source: Path,
+    files: Sequence[Path],
+    base: Checkpoint,
+    dtype: str,
+    out: Path,
+    filled: Callable[[str, torch.Tensor], torch.Tensor],
+    *,
+    force: bool,
+) -> Converted:
+    """Write a checkpoint like ``base`` to ``out``, whose weights are what ``filled`` makes of a name and the base's.
+
+    Raises:
+        ModelError: a value is not finite or, without ``force``, not like the base's; or ``out`` cannot be written.
+    """
     with whole_folder(out) as folder:
-        dtype = common_dtype(read_tensors(base.weights), base.folder)
-        files, merge = merged_by(source, base, dtype)
         sha256 = {str(path): file_sha256(path) for path in files}
-        compared = fill(base, dtype, folder, sha256, merge)
-        passed = check_likeness(compared, source, base, force=force)
-    return Converted(dtype, len(compared), sha256, *_summary(compared), unlike=passed)
+        compared = _fill(base, dtype, folder, sha256, filled)
+        passed = _check_likeness(compared, source, base, force=force)
+    finite = [one for one in compared if math.isfinite(one.relative)] or compared
+    furthest = max(finite, key=lambda one: one.relative)
+    return Converted(dtype, len(compared), sha256, furthest, sum(one.step > 0 for one in compared), unlike=passed)
 
 
 def common_dtype(tensors: Mapping[str, Stored], source: Path) -> str:
@@ -113,28 +133,14 @@ def common_dtype(tensors: Mapping[str, Stored], source: Path) -> str:
     return next(iter(dtypes)) if len(dtypes) == 1 else "float32"
 
 
-def fill(
+def _fill(
     base: Checkpoint,
     dtype: str,
     folder: Path,
     sha256: Mapping[str, str],
     filled: Callable[[str, torch.Tensor], torch.Tensor],
 ) -> list[Likeness]:
-    """Write a checkpoint like ``base`` with other weights to an empty folder.
-
-    Args:
-        base: the checkpoint.
-        dtype: of the weights.
-        folder: where to.
-        sha256: of the files that the weights came from, for the new checkpoint's metadata.
-        filled: from a tensor's name and the base's values in ``dtype`` to the new tensor.
-
-    Returns:
-        Every floating-point tensor beside the base's.
-
-    Raises:
-        ModelError: a value is not finite.
-    """
+    """Write the checkpoint to an empty folder; every floating-point tensor beside the base's."""
     compared: list[Likeness] = []
 
     def change(tensors: dict[str, torch.Tensor]) -> None:
@@ -153,7 +159,7 @@ def fill(
     return compared
 
 
-def check_likeness(compared: list[Likeness], source: Path, base: Checkpoint, *, force: bool) -> list[str]:
+def _check_likeness(compared: list[Likeness], source: Path, base: Checkpoint, *, force: bool) -> list[str]:
     """What is not like the base, if ``force`` lets it pass.
 
     Raises:
@@ -168,11 +174,6 @@ def check_likeness(compared: list[Likeness], source: Path, base: Checkpoint, *, 
             f"it is that one, repeat with --force"
         )
     return said
-
-
-def _summary(compared: list[Likeness]) -> tuple[Likeness, int]:
-    finite = [one for one in compared if math.isfinite(one.relative)] or compared
-    return max(finite, key=lambda one: one.relative), sum(one.step > 0 for one in compared)
 
 
 def _check_heads(fitted: Fit, tensors: Mapping[str, Stored], source: Path) -> None:

@@ -20,8 +20,6 @@ from esprobe.engines.tensor_files import Stored, read_tensors
 from esprobe.errors import ModelError
 from esprobe.paths import kind_of
 
-Merge = Callable[[str, torch.Tensor], torch.Tensor]
-
 _FILES = ("adapter_model.safetensors", "adapter_model.bin")
 _KEY = re.compile(r"(?P<module>.+)\.(?P<factor>lora_(?:embedding_)?[AB])(?:\.default)?(?:\.weight)?")
 _USED = {"peft_type", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "fan_in_fan_out"}
@@ -45,13 +43,28 @@ class _Change:
     module: str = ""
 
 
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter that fits a base.
+
+    Attributes:
+        files: what it was read from.
+        merge: from the name of one of the base's tensors and its values to the merged values.
+        trained_on: the model that it names as its base.
+    """
+
+    files: list[Path]
+    merge: Callable[[str, torch.Tensor], torch.Tensor]
+    trained_on: str | None
+
+
 def is_adapter(path: Path) -> bool:
     """Whether ``path`` is the folder of an adapter."""
     return kind_of(path) == "folder" and (path / ADAPTER).is_file()
 
 
-def merged_by(folder: Path, base: Checkpoint, dtype: str) -> tuple[list[Path], Merge]:
-    """The adapter's files, and what merges it: from a tensor's name and its values in ``dtype`` to the merged one.
+def read_adapter(folder: Path, base: Checkpoint, dtype: str) -> Adapter:
+    """Read an adapter, and find out what it changes.
 
     Args:
         folder: the adapter's.
@@ -84,7 +97,8 @@ def merged_by(folder: Path, base: Checkpoint, dtype: str) -> tuple[list[Path], M
         start = old if change.whole is None else change.whole.read()
         return (start.float() + deltas[name]() if name in deltas else start).to(old.dtype, copy=True).contiguous()
 
-    return [folder / ADAPTER, *files], merge
+    trained_on = settings.get("base_model_name_or_path")
+    return Adapter([folder / ADAPTER, *files], merge, trained_on if isinstance(trained_on, str) else None)
 
 
 def _settings(path: Path) -> Mapping[str, Any]:

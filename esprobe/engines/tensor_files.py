@@ -91,6 +91,8 @@ def _read_file(path: Path) -> Iterator[tuple[str, Stored]]:
         return
     try:
         file: Any = safe_open(path, framework="pt")
+    except OSError as err:
+        raise ModelError(f"{path} cannot be read ({err.strerror or err}); check its permissions") from err
     except SafetensorError as err:
         raise ModelError(f"{path} is not a complete safetensors file ({err}); fetch or copy it again") from err
     for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
@@ -116,13 +118,17 @@ def _unpickled(path: Path) -> Mapping[str, torch.Tensor]:
             f"{path} holds a {type(held).__name__} where a model's tensors by name are expected, so it is not a "
             f"checkpoint; name the file that holds the weights"
         )
-    other = [name for name, value in held.items() if not isinstance(value, torch.Tensor)]
+    other = [name for name, value in held.items() if not _is_plain(value)]
     if other:
         raise ModelError(
-            f"{path} holds {len(other)} values that are no tensors (first: {other[0]!r}), so it is not a checkpoint of "
+            f"{path} holds {len(other)} values that are no ordinary tensors (first: {other[0]!r}), so it is not a checkpoint of "
             f"weights alone; name the file that holds the weights"
         )
     return {name: value.detach() for name, value in held.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 def _loaded(path: Path) -> Any:
@@ -135,7 +141,9 @@ def _loaded(path: Path) -> Any:
             f"{path} holds more than tensors, or is damaged: reading it would run code that the file names, which is "
             f"refused; save it again with torch.save(model.state_dict(), FILE)"
         ) from err
-    except (RuntimeError, EOFError, KeyError, ValueError) as err:
+    except OSError as err:
+        raise ModelError(f"{path} cannot be read ({err.strerror or err}); check its permissions") from err
+    except Exception as err:  # damaged pickles raise nearly anything
         reason = (str(err).strip().splitlines() or [""])[0].split(". ")[0]
         raise ModelError(
             f"{path} is not a complete file of torch.save ({type(err).__name__}: {reason[:120]}); it may be truncated: "
