@@ -121,8 +121,8 @@ def _unpickled(path: Path) -> Mapping[str, torch.Tensor]:
     other = [name for name, value in held.items() if not _is_plain(value)]
     if other:
         raise ModelError(
-            f"{path} holds {len(other)} values that are no ordinary tensors (first: {other[0]!r}), so it is not a checkpoint of "
-            f"weights alone; name the file that holds the weights"
+            f"{path} holds {len(other)} values that are no ordinary tensors (first: {other[0]!r}), so it is not a "
+            f"checkpoint of weights alone; name the file that holds the weights"
         )
     return {name: value.detach() for name, value in held.items()}
 
