@@ -51,7 +51,7 @@ def convert(
         far = made.furthest
         typer.echo(
             plain(
-                f"{made.changed} of them differ from {base}; largest relative change {far.relative:.2g}, of {far.name}"
+                f"{made.changed} of them differ from {base}; largest relative change of a matrix {far.relative:.2g} ({far.name})"
             )
         )
     else:

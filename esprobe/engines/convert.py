@@ -4,7 +4,6 @@ Owns what is written: every tensor of the base replaced by the file's, in the fi
 configuration and tokenizer. Nothing is written unless all of it fits and is like the base.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +30,7 @@ class Converted:
         dtype: of all floating-point tensors.
         tensors: how many there are.
         sha256: of each file that they came from, by its path.
-        furthest: the tensor that is furthest from the base, relative to its size.
+        furthest: the matrix that is furthest from the base, relative to its size.
         changed: how many tensors differ from the base.
         left_out: names in the file that are no weights.
         padding: rows dropped beyond the vocabulary, by tensor.
@@ -113,8 +112,8 @@ def _write(
         sha256 = {str(path): file_sha256(path) for path in files}
         compared = _fill(base, dtype, folder, sha256, filled)
         passed = _check_likeness(compared, source, base, force=force)
-    finite = [one for one in compared if math.isfinite(one.relative)] or compared
-    furthest = max(finite, key=lambda one: one.relative)
+    matrices = [one for one in compared if one.judged] or compared  # of a bias near zero it says nothing
+    furthest = max(matrices, key=lambda one: one.relative)
     return Converted(dtype, len(compared), sha256, furthest, sum(one.step > 0 for one in compared), unlike=passed)
 
 

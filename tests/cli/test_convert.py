@@ -45,7 +45,7 @@ def test_force_warns_of_what_it_lets_pass(esprobe: Run, tmp_path: Path) -> None:
     forced = esprobe("convert", "es.pth", "--base", "tiny", "out", "--force")
     assert forced.returncode == 0, forced.stderr
     assert f"warning: {name} is nearer" in forced.stderr
-    assert f"1 of them differ from tiny; largest relative change 1.4, of {name}" in forced.stdout
+    assert f"1 of them differ from tiny; largest relative change of a matrix 1.4 ({name})" in forced.stdout
 
 
 def test_a_model_that_needs_it_says_so(esprobe: Run, tmp_path: Path) -> None:
