@@ -51,7 +51,8 @@ def convert(
         far = made.furthest
         typer.echo(
             plain(
-                f"{made.changed} of them differ from {base}; largest relative change of a matrix {far.relative:.2g} ({far.name})"
+                f"{made.changed} of them differ from {base}; largest relative change of a matrix {far.relative:.2g} "
+                f"({far.name})"
             )
         )
     else:

@@ -48,8 +48,8 @@ def tensor_files(path: Path) -> tuple[Path, ...]:
     if kind == "file" and path.suffix in (*PICKLED, ".safetensors"):
         return (path,)
     if kind != "folder":
-        what = "there is nothing at" if kind == "nothing" else "no file of tensors is"
-        raise ModelError(f"{what} {str(path)!r}; name a file ending in .pth, .pt, .bin or .safetensors, or a folder")
+        what = f"there is nothing at {str(path)!r}" if kind == "nothing" else f"{str(path)!r} is no file of tensors"
+        raise ModelError(f"{what}; name a file ending in .pth, .pt, .bin or .safetensors, or a folder")
     if found := Checkpoint(str(path), path).weights:
         return found
     pickled = sorted(file for file in path.iterdir() if file.suffix in PICKLED)
