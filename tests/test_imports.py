@@ -147,7 +147,7 @@ def loaded_by(code: str) -> set[str]:
     "command",
     [
         *("", "sample-temp", "sample-perturb", "plan", "scan", "passk", "compare", "report", "show", "rescore"),
-        *("doctor", "save-model", "data check"),
+        *("doctor", "save-model", "convert", "data check"),
     ],
     ids=lambda words: words or "top",
 )

@@ -32,6 +32,7 @@ COMMANDS = {
     "import": "import_:import_",
     "doctor": "doctor:doctor",
     "save-model": "save_model:save_model",
+    "convert": "convert:convert",
     "show": "show:show",
     "rescore": "rescore:rescore",
     "remove": "remove:remove",

@@ -6,6 +6,7 @@ of its tensors (from the files' headers), and which of them are tied.
 
 import hashlib
 import json
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +19,12 @@ from esprobe.paths import kind_of
 
 TINY = "tiny"
 INDEX = "model.safetensors.index.json"
-_HEADS = frozenset({"lm_head", "embed_out"})
-_EMBEDDINGS = frozenset({"embed_tokens", "wte", "embed_in", "word_embeddings"})
+ADAPTER = "adapter_config.json"
+"""The file that makes a folder a LoRA adapter of peft's."""
+HEADS = frozenset({"lm_head", "embed_out"})
+"""Parts of names: the output head's tensor has one of them."""
+EMBEDDINGS = frozenset({"embed_tokens", "wte", "embed_in", "word_embeddings"})
+"""Parts of names: the embedding's tensor has one of them."""
 _FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
 # What decides the generated tokens: weights, architecture, tokenizer, template, end tokens. Listed by name, because
 # trainers leave other JSON files in the folder, and a log that grew must not change the fingerprint.
@@ -153,10 +158,10 @@ class Checkpoint:
         def stored(parts: Collection[str]) -> list[str]:
             return [name for name in self.tensors if name.endswith(".weight") and name.split(".")[-2] in parts]
 
-        heads, embeddings = stored(_HEADS), stored(_EMBEDDINGS)
+        heads, embeddings = stored(HEADS), stored(EMBEDDINGS)
         if len(heads) != 1 or len(embeddings) != 1 or self.tensors[heads[0]] != self.tensors[embeddings[0]]:
             return {}
-        if not self._ties():
+        if not self.ties:
             return {}
         import torch
 
@@ -172,11 +177,29 @@ class Checkpoint:
                     return file.get_tensor(name)
         raise KeyError(name)
 
+    def tied_heads(self, dtype: str) -> Mapping[str, str]:
+        """``tied_copies``, and the head that is tied and not stored under the name that it would have.
+
+        Raises:
+            ModelError: the configuration or the weights cannot be read.
+        """
+        named = [name.removesuffix(".weight") for name in self.tensors if name.endswith(".weight")]
+        embeddings = [name for name in named if name.split(".")[-1] in EMBEDDINGS]
+        if any(name.split(".")[-1] in HEADS for name in named) or len(embeddings) != 1 or not self.ties:
+            return self.tied_copies(dtype)
+        return {"lm_head.weight": f"{embeddings[0]}.weight"}
+
     def companions(self) -> Iterator[Path]:
         """The files other than weights that decide the model's output."""
         yield from (path for path in self._files() if path.suffix != ".safetensors")
 
-    def _ties(self) -> bool:
+    @cached_property
+    def ties(self) -> bool:
+        """Whether the configuration, or else the architecture by default, ties the output head to the embedding.
+
+        Raises:
+            ModelError: the configuration cannot be read.
+        """
         for part in (self.config, self.config.get("text_config") or {}):
             if "tie_word_embeddings" in part:
                 return bool(part["tie_word_embeddings"])
@@ -209,6 +232,8 @@ def find_checkpoint(model: str) -> Checkpoint:
     kind = kind_of(Path(model))
     if kind == "folder":
         return _checked(Checkpoint(model, Path(model)))
+    if kind == "file" and Path(model).suffix in (".pth", ".pt", ".bin", ".safetensors"):
+        raise ModelError(f"{model!r} is a file, but a model must be a folder; {_CONVERT.format(model)}")
     if kind != "nothing":
         raise ModelError(
             f"{model!r} is a file, but a model must be a folder with config.json and safetensors weights; for a GGUF "
@@ -222,12 +247,18 @@ def find_checkpoint(model: str) -> Checkpoint:
     return _checked(Checkpoint(model, _from_hub(model)))
 
 
+_CONVERT = (
+    "make a checkpoint of it with: esprobe convert {} --base MODEL OUT, where MODEL is the safetensors checkpoint that "
+    "it was trained from, then use --model OUT"
+)
+
+
 def _from_hub(model: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(snapshot_download(model, allow_patterns=list(_DECISIVE)))
+        return Path(snapshot_download(model, allow_patterns=[*_DECISIVE, ADAPTER]))
     except (HfHubHTTPError, OSError, ValueError) as err:
         reason = str(err).strip().splitlines()[0]
         raise ModelError(
@@ -242,14 +273,28 @@ def _checked(checkpoint: Checkpoint) -> Checkpoint:
     Raises:
         ModelError: a file is missing.
     """
-    if not (checkpoint.folder / "config.json").is_file():
+    folder = checkpoint.folder
+    if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
         raise ModelError(
-            f"the folder of {checkpoint.name!r} has no config.json, so it is not a checkpoint; use another --model"
+            f"{checkpoint.name!r} is a LoRA adapter and no model by itself; merge it into the model that it was "
+            f"trained on with: esprobe convert {shlex.quote(str(folder))} --base MODEL OUT, then use --model OUT"
         )
-    if not any(checkpoint.folder.glob("*.safetensors")):
+    weights = any(folder.glob("*.safetensors"))
+    pickled = [path for path in folder.iterdir() if path.suffix in (".pth", ".pt", ".bin")]
+    if pickled and not weights:
+        raise ModelError(
+            f"the folder of {checkpoint.name!r} has no .safetensors weights but {pickled[0].name}; "
+            f"{_CONVERT.format(shlex.quote(str(folder)))}"
+        )
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"the folder of {checkpoint.name!r} has no config.json, so it is not a checkpoint; use another --model, "
+            f"or, for weights of a model that you have, {_CONVERT.format(shlex.quote(str(folder)))}"
+        )
+    if not weights:
         raise ModelError(
             f"the folder of {checkpoint.name!r} has no .safetensors weights, and noise is keyed by the names in them; "
-            f"load the model with transformers and write it with save_pretrained(folder), then name that folder"
+            f"fetch or copy it again, or use another --model"
         )
     if not checkpoint.config:
         raise ModelError(

@@ -5,13 +5,10 @@ that decide the model's output. Loading it gives, bit for bit, the weights of an
 after that training.
 """
 
-import json
 import math
-import os
 import re
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -19,17 +16,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from esprobe.engines.base import Lineage
-from esprobe.engines.checkpoint import INDEX, Checkpoint, find_checkpoint
+from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
+from esprobe.engines.checkpoint_folder import whole_folder, write_checkpoint
 from esprobe.engines.lineage import check_state
 from esprobe.engines.slices import WeightSlice
 from esprobe.engines.state import Sums, state_digest
 from esprobe.engines.weights import PristineWeights
-from esprobe.errors import ModelError, UsageError
-from esprobe.paths import kind_of
+from esprobe.errors import UsageError
 from esprobe.spec import Perturbation
 from esprobe.trajectory import Trajectory
 
@@ -53,7 +48,7 @@ def save_perturbed(checkpoint: Checkpoint, perturbation: Perturbation, dtype: st
         ModelError: ``out`` is not empty or cannot be written, or the checkpoint holds values that are not finite.
         UsageError: the scope matches no tensor.
     """
-    with _whole(out) as folder:
+    with whole_folder(out) as folder:
         chosen = _in_scope(checkpoint, dtype, perturbation.scope, "perturbed")
         origin = _origin(checkpoint, dtype) | asdict(perturbation)
         _write(checkpoint, dtype, folder, origin, lambda slices: _perturb(slices, chosen, perturbation))
@@ -125,7 +120,7 @@ def save_trained(
         UsageError: a scope matches no tensor.
     """
     sums: dict[str, Sums] = {}
-    with _whole(out) as folder:
+    with whole_folder(out) as folder:
         trained = _in_scope(checkpoint, dtype, trajectory.scope, "trained") if trajectory.updates else set()
         noisy = _in_scope(checkpoint, dtype, perturbation.scope, "perturbed") if perturbation else set()
 
@@ -147,29 +142,6 @@ def save_trained(
         _write(checkpoint, dtype, folder, made_from, change)
         check(state := state_digest(sums.items()))
     return _scalars(checkpoint, trained | noisy), state
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A folder to write, which becomes ``out`` at the end of the block; it is removed if the block raises.
-
-    Raises:
-        ModelError: ``out`` is not empty, or cannot be written.
-    """
-    out = out.resolve()
-    if (kind := kind_of(out)) != "nothing" and (kind != "folder" or any(out.iterdir())):
-        raise ModelError(f"{str(out)!r} already exists and is not empty, and nothing is overwritten; name a new folder")
-    draft = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        draft.mkdir(parents=True)
-        yield draft
-        os.replace(draft, out)
-    except OSError as err:
-        raise ModelError(
-            f"the model cannot be written to {str(out)!r} ({err.strerror or err}); free space or name another folder"
-        ) from err
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _sources(checkpoint: Checkpoint, dtype: str) -> dict[str, str]:
@@ -236,60 +208,13 @@ def _write(
 ) -> None:
     """Write a checkpoint whose floating-point tensors were changed in place, one file at a time."""
     sources = _sources(checkpoint, dtype)
-    metadata = {"format": "pt", "esprobe": json.dumps(origin)}
-    _write_json(folder / "config.json", _served_as(checkpoint.config, dtype))
-    total = 0
-    for path in checkpoint.weights:
-        tensors = _read(path, getattr(torch, dtype))
-        change(
-            [
-                WeightSlice(sources[name], tensor.numel(), 0, tensor.view(-1))
-                for name, tensor in tensors.items()
-                if name in sources
-            ]
-        )
-        total += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        save_file(tensors, folder / path.name, metadata)
-        shutil.copymode(
-            folder / "config.json", folder / path.name
-        )  # safetensors writes files that only their owner may read
-    for path in checkpoint.companions():
-        if path.name not in ("config.json", INDEX):
-            shutil.copyfile(path, folder / path.name)
-    if (checkpoint.folder / INDEX).is_file():
-        index = json.loads((checkpoint.folder / INDEX).read_bytes())
-        index["metadata"] = {**(index.get("metadata") or {}), "total_size": total}
-        _write_json(folder / INDEX, index)
 
+    def of_file(tensors: dict[str, torch.Tensor]) -> None:
+        named = [(sources[name], tensor) for name, tensor in tensors.items() if name in sources]
+        change([WeightSlice(source, tensor.numel(), 0, tensor.view(-1)) for source, tensor in named])
 
-def _read(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """All tensors of one file, the floating-point ones in the served dtype, each in memory of its own."""
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    served = {
-        name: tensor.to(dtype, copy=True).contiguous() if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    }
-    for name, tensor in served.items():
-        if tensor.is_floating_point() and not (tensor.numel() and bool(torch.isfinite(tensor).all())):
-            what = "holds values that are not finite" if tensor.numel() else "is empty"
-            raise ModelError(
-                f"{name} of {path} {what} in {str(dtype).removeprefix('torch.')}, so its output would be "
-                f"meaningless; fetch or save the checkpoint again, or use a --dtype of larger range"
-            )
-    return served
-
-
-def _served_as(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
-    """The configuration, with the dtype that the weights now have."""
-    parts = {key: _served_as(value, dtype) if isinstance(value, dict) else value for key, value in config.items()}
-    named = {key: dtype for key in ("dtype", "torch_dtype") if key in config}
-    return parts | (named or ({"dtype": dtype} if "architectures" in config else {}))
+    write_checkpoint(checkpoint, dtype, folder, origin, of_file)
 
 
 def _origin(checkpoint: Checkpoint, dtype: str) -> dict[str, Any]:
     return {"model": checkpoint.name, "fingerprint": checkpoint.fingerprint, "dtype": dtype}
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
