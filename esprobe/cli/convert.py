@@ -62,4 +62,3 @@ def convert(
     typer.echo(f"fingerprint: {find_checkpoint(str(out)).fingerprint}")
     quoted = shlex.quote(plain(str(out)))
     typer.echo(f"next: esprobe doctor --model {quoted}")
-    typer.echo(f"next: esprobe sample-temp --model {quoted} --samples 16 --temperature 0.8")

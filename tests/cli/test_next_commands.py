@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import REPOSITORY, Run
 from tests.sampling.material import query
 
 TASK = {
@@ -58,11 +58,12 @@ CASES: dict[str, tuple[Callable[[Run], None], tuple[object, ...]]] = {
     ),
     "salvage": (damaged, ("salvage", "my study.db", "--into", "what is left.db")),
     "rescore": (sampled, ("rescore", "--db", "my study.db", "--scorer", "judge.py:half", "--task", "capitals")),
+    "convert": (nothing, ("convert", REPOSITORY / "tests" / "data" / "lora-tiny", "my merged model", "--base", "tiny")),
     "remove": (sampled, ("remove", "--db", "my study.db", "--condition", "T=1, capitals")),
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(c, marks=[pytest.mark.slow] * (c == "convert")) for c in CASES])
 def test_the_next_command_runs_as_printed(esprobe: Run, tmp_path: Path, case: str) -> None:
     (tmp_path / "task.yaml").write_text(json.dumps(TASK))
     rows = [{"country": f"country {n}", "capital": f"city {n}"} for n in range(60)]
@@ -70,6 +71,8 @@ def test_the_next_command_runs_as_printed(esprobe: Run, tmp_path: Path, case: st
     (tmp_path / "judge.py").write_text("def half(inputs, completion):\n    return completion.endswith('1')\n")
     right = {str(n): [f"city {n}", f"city {n + 1}"] for n in range(60)}
     (tmp_path / "my model.json").write_text(json.dumps(right | {"*": ["city 1"]}))
+    if case == "convert":
+        pytest.importorskip("torch")
     before, words = CASES[case]
     before(esprobe)
     done = esprobe(*words)
