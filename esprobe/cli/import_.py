@@ -15,8 +15,8 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Rollouts: JSON lines with a rollout or a problem per line, or what lm-evaluation-harness, inspect_ai, "
-            "human-eval, evalplus, verifiers, an OpenAI-style batch, limit-of-RLVR or Large Language Monkeys wrote; "
+            help="Rollouts: JSON lines with a rollout or a problem per line, or what lm-evaluation-harness, "
+            "inspect_ai, human-eval, evalplus, verifiers, an OpenAI-style batch, limit-of-RLVR or Large Language Monkeys wrote; "
             "recognised by its content."
         ),
     ],

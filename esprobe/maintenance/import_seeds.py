@@ -12,7 +12,7 @@ NO_PLAN = Extent(0, 0, 0, 0, 0)
 """The extent recorded if the rollouts do not fill a rectangle of problems and seeds."""
 
 
-class _SeedSet:
+class SeedSet:
     """A set of seeds, stored as runs of consecutive ones: usually one run per problem, whatever its length."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class RowSeeds:
     def __init__(self) -> None:
         self._next: dict[int | str, int] = {}
         self._span: dict[int | str, tuple[int, int, int]] = {}
-        self._seeds: dict[int | str, _SeedSet] = {}
+        self._seeds: dict[int | str, SeedSet] = {}
         self._first: ImportedRow | None = None
         self.noise: SharedNoise | None = None
         """The perturbation of all rows checked so far."""
@@ -64,7 +64,7 @@ class RowSeeds:
             raise DataError(
                 f"{row.place} of {path} has no seed, which names the perturbed model that it was sampled from; add it"
             )
-        seed, seeds = self.seed(row), self._seeds.setdefault(row.problem, _SeedSet())
+        seed, seeds = self.seed(row), self._seeds.setdefault(row.problem, SeedSet())
         if not seeds.add(seed):
             raise DataError(
                 f"{row.place} of {path} repeats seed {seed} of problem {str(row.problem)[:40]!r}, and a problem "

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import esprobe as package
-from esprobe.maintenance.importing import Source, _SeedSet, import_rollouts
+from esprobe.maintenance.import_seeds import SeedSet
+from esprobe.maintenance.importing import Source, import_rollouts
 from tests.sampling.material import invoke, query, rows, write_data, write_script
 from tests.store.material import fill, shell
 
@@ -308,7 +309,7 @@ def test_nothing_is_shown_exported_or_merged_from_texts_that_are_not_as_written(
 
 @given(st.lists(st.integers(0, 30)))
 def test_seeds_of_a_file_are_known_again_in_any_order(seeds: list[int]) -> None:
-    known, added = _SeedSet(), set[int]()
+    known, added = SeedSet(), set[int]()
     for seed in seeds:
         assert known.add(seed) is (seed not in added)
         added.add(seed)

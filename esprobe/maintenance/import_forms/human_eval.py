@@ -39,7 +39,7 @@ SAMPLES = Form(
 
 def _solutions(path: Path) -> list[tuple[str, str, Fields]]:
     """Place, problem and fields of each solution."""
-    found = []
+    found: list[tuple[str, str, Fields]] = []
     for where, document in records(path):
         tasks = document.get("eval")
         if not isinstance(tasks, dict):

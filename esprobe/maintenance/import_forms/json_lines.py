@@ -44,8 +44,8 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         with _open(path) as file:
             for number, line in enumerate(file, 1):
                 text = line.strip()
-                if text == "{" and number == 1:
-                    yield "the document", parsed(path, "the document", line + file.read())
+                if text == "{" and number == 1 and (rest := file.read()):
+                    yield "the document", parsed(path, "the document", line + rest)
                     return
                 if text:
                     yield f"line {number}", parsed(path, f"line {number}", line)

@@ -27,8 +27,8 @@ def files_of(path: Path) -> list[Path]:
         raise DataError(f"folder {path} cannot be read ({err.strerror}); check its permissions") from err
     if not files:
         raise DataError(
-            f"{path} is a folder without YAML files, and a folder is read as one of Large Language Monkeys, with a YAML "
-            f"file per problem (looked for: samples, is_corrects); name a file instead"
+            f"{path} is a folder without YAML files, and a folder is read as one of Large Language Monkeys, with a "
+            f"YAML file per problem (looked for: samples, is_corrects); name a file instead"
         )
     return sorted(files, key=lambda one: [(part.zfill(40), part) for part in re.split(r"(\d+)", one.stem)])
 

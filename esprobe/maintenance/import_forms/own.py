@@ -33,8 +33,8 @@ def samples_of(path: Path, place: str, line: Fields, problem: Fields, columns: F
         one: dict[str, Any] = dict(sample) if isinstance(sample, dict) else {"completion": sample}
         if verdicts is not None:
             one.setdefault("correct", verdicts[index])
-        named = {key: value for key, value in one.items() if key not in PROBLEM_KEYS} | problem
-        yield Rollout(place, named, columns)
+        own = {key: value for key, value in one.items() if key not in PROBLEM_KEYS}
+        yield Rollout(place, {**own, **problem}, columns)
 
 
 def _plan(path: Path, score: str | None) -> Plan:
