@@ -16,8 +16,8 @@ def import_(
         Path,
         typer.Argument(
             help="Rollouts: JSON lines with a rollout or a problem per line, or what lm-evaluation-harness, "
-            "inspect_ai, human-eval, evalplus, verifiers, an OpenAI-style batch, limit-of-RLVR or Large Language Monkeys wrote; "
-            "recognised by its content."
+            "inspect_ai, human-eval, evalplus, verifiers, an OpenAI-style batch, limit-of-RLVR or Large Language "
+            "Monkeys wrote; recognised by its content."
         ),
     ],
     label: Annotated[str, typer.Option("--label", help="The condition's name in tables.")],
@@ -62,7 +62,7 @@ def import_(
     if done.judged:
         typer.echo(f"{done.correct:,} of {done.judged:,} are correct by the file's verdicts")
     if done.failed:
-        typer.echo(f"{done.failed:,} requests failed and have no completion; they were left out")
+        typer.echo(f"left out, because they failed and have no completion: {done.failed:,}")
     for failure in done.failures:
         typer.echo(f"warning: {plain(failure)}", err=True)
     if done.by_content:

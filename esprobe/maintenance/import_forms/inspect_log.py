@@ -11,7 +11,7 @@ from esprobe.errors import DataError
 from esprobe.maintenance.import_forms.forms import Failed, Fields, Form, Found, Plan, Rollout, choose, wrong
 from esprobe.maintenance.import_forms.json_lines import parsed, records
 from esprobe.maintenance.import_forms.texts import content_of, mapping_of, question_of
-from esprobe.maintenance.import_forms.zip_members import ZipMembers
+from esprobe.maintenance.import_forms.zip_members import member_names, members
 
 NAME = "an inspect_ai log"
 
@@ -23,15 +23,15 @@ _Samples = Callable[[], Iterator[tuple[str, Fields]]]
 
 
 def _of_zip(path: Path) -> Iterator[tuple[str, Fields]]:
-    members = ZipMembers(path)
-    names = [name for name in members.names if name.startswith("samples/") and name.endswith(".json")]
-    if not names and not any(name in members.names for name in ("header.json", "_journal/start.json")):
+    present = member_names(path)
+    names = [name for name in present if name.startswith("samples/") and name.endswith(".json")]
+    if not names and not any(name in present for name in ("header.json", "_journal/start.json")):
         raise DataError(
             f"{path} is a zip file, but no log of inspect_ai: it has no header.json and no samples; name a file that "
             f"it contains"
         )
-    for name in names:
-        sample = parsed(path, name, members.read(name))
+    for name, content in members(path, names):
+        sample = parsed(path, name, content)
         yield _place(sample), sample
 
 
@@ -70,7 +70,7 @@ def _reward(path: Path, place: str, name: str, value: Any) -> float | None:
     raise wrong(path, place, f"has the score {str(value)[:40]!r} by {name[:40]}, which is neither C, I nor a number")
 
 
-def _completion(sample: Fields) -> Any:
+def _completion(sample: Fields) -> tuple[Any, str]:
     output = mapping_of(sample.get("output"))
     choices = output.get("choices")
     first = mapping_of(choices[0]) if isinstance(choices, list) and choices else {}

@@ -52,7 +52,7 @@ class _Survey:
 
     def __init__(self, path: Path) -> None:
         self.filters: dict[str, None] = {}
-        self.usable: dict[str, bool] = {}
+        self.usable: dict[tuple[str, str], bool] = {}
         self.metrics: dict[str, None] = {}
         for place, line in records(path):
             if "doc_id" not in line or "resps" not in line:
@@ -61,7 +61,7 @@ class _Survey:
             self.filters[name] = None
             for metric in _metrics(line):
                 self.metrics[metric] = None
-                key = f"{metric},{name}"
+                key = (metric, name)
                 self.usable[key] = self.usable.get(key, True) and _is_per_response(line[metric], count)
 
 
@@ -70,10 +70,8 @@ def _found(path: Path, metric: str | None, chosen: str) -> Found:
         if _filter(line) != chosen:
             continue
         texts = _responses(path, place, line)
-        verdicts = [None] * len(texts)
-        if metric is not None:
-            value = line.get(metric)
-            verdicts = value if isinstance(value, list) else [value]
+        value = None if metric is None else line.get(metric)
+        verdicts = value if isinstance(value, list) else [value] * len(texts)
         columns = mapping_of(line.get("doc")) | {"problem": line["doc_id"]}
         for seed, (text, verdict) in enumerate(zip(texts, verdicts, strict=True)):
             where = place if len(texts) == 1 else f"{place}, response {seed + 1}"
@@ -83,14 +81,15 @@ def _found(path: Path, metric: str | None, chosen: str) -> Found:
 
 def _plan(path: Path, score: str | None) -> Plan:
     survey = _Survey(path)
-    named = [key for key, is_usable in survey.usable.items() if is_usable]
+    named = {",".join(key): key for key, is_usable in survey.usable.items() if is_usable}
     if score is not None and score not in named:  # "strict-match" or "exact_match" suffices where that says which
-        meant = [key for key in named if score in key.rsplit(",", 1)]
+        meant = [text for text, key in named.items() if score in key]
         score = meant[0] if len(meant) == 1 else score
-    key = choose(path, named, score, "pairs of metric and filter")
+    key = choose(path, list(named), score, "pairs of metric and filter")
     if key is not None:
-        metric, chosen = key.rsplit(",", 1)
-        verdict, why = f"{metric} (filter {chosen}) is the verdict", None
+        metric: str | None = named[key][0]
+        chosen, why = named[key][1], None
+        verdict = f"{metric} (filter {chosen}) is the verdict"
     else:
         metric, chosen = None, next(iter(survey.filters), "none")
         why = f"{', '.join(survey.metrics) or 'no metric'} has no value of 0 or 1 for each response"
