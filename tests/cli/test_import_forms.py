@@ -198,6 +198,23 @@ def test_a_task_judges_what_a_batch_returned(tmp_path: Path) -> None:
     assert query(into, seeds) == [(0, 0, 1), (0, 1, 1), (1, 0, 1), (1, 1, 1)]
 
 
+@pytest.mark.parametrize("tool", ["lm-eval", "inspect"])
+def test_a_task_finds_the_problem_by_what_the_tool_says_of_it(tmp_path: Path, tool: str) -> None:
+    """The tool's own number is of a selection of the data, or counts from 1."""
+    data, path, into = write_data(tmp_path / "data.json", 10), tmp_path / "x", tmp_path / "i.db"
+    rows = json.loads(data.read_text())
+    said = {"numbers": rows[4]["numbers"], "target": rows[4]["target"]}
+    if tool == "lm-eval":
+        record: dict[str, Any] = {"doc_id": 0, "doc": said, "resps": [["x"]], "filter": "none", "metrics": []}
+    else:
+        sample = {"id": 1, "epoch": 1, "input": "Reach it.", "metadata": said, "output": {"completion": "x"}}
+        record = {"version": 2, "status": "success", "eval": {}, "samples": [sample]}
+    path.write_text(json.dumps(record))
+    done = import_(path, into, "--task", "countdown", "--data", data)
+    assert done.code == 0, done.stderr
+    assert query(into, "SELECT problem_index FROM problem") == [(4,)]
+
+
 def test_likelihoods_are_no_completions(tmp_path: Path) -> None:
     done = import_(FILES / "lm-eval-choice.jsonl", tmp_path / "i.db")
     assert (done.code, "only tasks of output type generate_until" in done.stderr) == (1, True), done.stderr

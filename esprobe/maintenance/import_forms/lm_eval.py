@@ -8,7 +8,7 @@ from typing import Any
 
 from esprobe.maintenance.import_forms.forms import Fields, Form, Found, Plan, Rollout, choose, wrong
 from esprobe.maintenance.import_forms.json_lines import records
-from esprobe.maintenance.import_forms.texts import mapping_of
+from esprobe.maintenance.import_forms.texts import columns_of
 
 _NAME = "lm-evaluation-harness samples"
 _NO_METRIC = frozenset(
@@ -72,7 +72,7 @@ def _found(path: Path, metric: str | None, chosen: str) -> Found:
         texts = _responses(path, place, line)
         value = None if metric is None else line.get(metric)
         verdicts = value if isinstance(value, list) else [value] * len(texts)
-        columns = mapping_of(line.get("doc")) | {"problem": line["doc_id"]}
+        columns = columns_of(line.get("doc"), line["doc_id"])
         for seed, (text, verdict) in enumerate(zip(texts, verdicts, strict=True)):
             where = place if len(texts) == 1 else f"{place}, response {seed + 1}"
             fields = {"problem": line["doc_id"], "completion": text, "correct": verdict, "seed": seed}

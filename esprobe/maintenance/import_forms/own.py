@@ -38,12 +38,12 @@ def samples_of(path: Path, place: str, line: Fields, problem: Fields, columns: F
 
 
 def _plan(path: Path, score: str | None) -> Plan:
-    mapping = "problem (or question, or prompt) is the problem, completion or samples the completions, correct or "
-    return Plan(mapping + "is_corrects the verdict", lambda: _found(path))
+    mapping = "problem (or question, prompt) is the problem, completion (or samples) the completion, correct (or "
+    return Plan(mapping + "is_corrects) the verdict", lambda: _found(path))
 
 
 FORM = Form(
-    "rows of rollouts or of problems with samples",
+    "lines of rollouts",
     "problem (or question, prompt) with completion or samples",
     lambda record: "completion" in record or "samples" in record,
     _plan,

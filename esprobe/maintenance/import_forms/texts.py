@@ -38,6 +38,17 @@ def content_of(message: Fields) -> Any:
     return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
 
 
+def columns_of(said: Any, problem: Any) -> dict[str, Any]:
+    """What a file says of a problem, a mapping in most tools, and its number or name beside it.
+
+    A text under "problem", as of MATH, becomes "question" so that both can be searched for.
+    """
+    columns = dict(mapping_of(said))
+    if isinstance(columns.get("problem"), str):
+        columns.setdefault("question", columns["problem"])
+    return columns | {"problem": problem}
+
+
 def mapping_of(value: Any) -> dict[str, Any]:
     """The value if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}

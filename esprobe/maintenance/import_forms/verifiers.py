@@ -5,7 +5,7 @@ from typing import Any
 
 from esprobe.maintenance.import_forms.forms import Failed, Form, Found, Plan, Rollout, wrong
 from esprobe.maintenance.import_forms.json_lines import records
-from esprobe.maintenance.import_forms.texts import mapping_of, question_of, text_of
+from esprobe.maintenance.import_forms.texts import columns_of, mapping_of, question_of, text_of
 
 
 def _found(path: Path) -> Found:
@@ -21,7 +21,7 @@ def _found(path: Path) -> Found:
         fields["correct"] = reward >= 1 if isinstance(reward, int | float) else None
         fields["token_count"] = _count(usage.get("output_tokens"))
         fields["finish_reason"] = "length" if line.get("is_truncated") is True else "stop"
-        columns = mapping_of(line.get("info")) | {"problem": problem}
+        columns = columns_of(line.get("info"), problem)
         if not isinstance(problem, int):
             columns["problem"] = question_of(line.get("prompt")) or problem
         yield Rollout(place, fields, columns)
