@@ -20,7 +20,7 @@ def _found(path: Path) -> Found:
         fields = {"problem": problem, "completion": text_of(line.get("completion")), "reward": reward}
         fields["correct"] = reward >= 1 if isinstance(reward, int | float) else None
         fields["token_count"] = _count(usage.get("output_tokens"))
-        fields["finish_reason"] = "length" if line.get("is_truncated") is True else "stop"
+        fields["finish_reason"] = "length" if line.get("is_truncated") is True else "unknown"
         columns = columns_of(line.get("info"), problem)
         if not isinstance(problem, int):
             columns["problem"] = question_of(line.get("prompt")) or problem
