@@ -12,13 +12,20 @@ from esprobe.errors import UsageError
 from esprobe.records import StoredCondition
 from esprobe.results.detail import Comparison
 from esprobe.store import RolloutStore
+from esprobe.store.choice import Filters, enumerated, meant_by, narrowed, table_labels
 from esprobe.store.database import stored_problems
 
 NULL = "null"
 """The name of random guessing on the command line."""
 
 
-def compare(database: Path, a: str, b: str, ks: Sequence[int] | None = None) -> Comparison:
+def compare(
+    database: Path,
+    a: str,
+    b: str,
+    ks: Sequence[int] | None = None,
+    filters: Filters = Filters(),  # noqa: B008 - it is frozen
+) -> Comparison:
     """B against A, problem by problem.
 
     Args:
@@ -26,6 +33,7 @@ def compare(database: Path, a: str, b: str, ks: Sequence[int] | None = None) -> 
         a: id or label of the first condition, or "null" for guessing.
         b: id or label of the second.
         ks: the k to compare at; powers of two up to the smaller n if None.
+        filters: the task and the model of both.
 
     Raises:
         StoreError: the file cannot be read, or holds no condition.
@@ -33,6 +41,7 @@ def compare(database: Path, a: str, b: str, ks: Sequence[int] | None = None) -> 
     """
     with RolloutStore.open(database) as store, store.snapshot():
         known = known_conditions(store, database)
+        labels = table_labels(store, narrowed(store, known, filters))
         names = [name for name in (a, b) if name != NULL]
         if b == NULL:
             raise UsageError(
@@ -41,7 +50,7 @@ def compare(database: Path, a: str, b: str, ks: Sequence[int] | None = None) -> 
             )
         if a == b:
             raise UsageError(f"{a} is named twice: the difference to itself is always 0; name two different conditions")
-        found = load(store, [_named(known, name) for name in names])
+        found = load(store, [_named(store, known, filters, name) for name in names], labels)
         for one in found:
             if not one.outcomes.problems:
                 raise UsageError(f"{one.label} has no rollout yet, so there is nothing to compare; sample it first")
@@ -83,16 +92,17 @@ def _conditions(a: Loaded, b: Loaded, ks: Sequence[int] | None) -> Comparison:
     return compare_conditions(a, b, ks)
 
 
-def _named(known: Sequence[StoredCondition], name: str) -> StoredCondition:
-    """The one condition of an id or a label.
+def _named(store: RolloutStore, known: Sequence[StoredCondition], filters: Filters, name: str) -> StoredCondition:
+    """The one condition that a typed name means.
 
     Raises:
         UsageError: there is none, or several.
     """
-    matching = [c for c in known if name == str(c.id)] or [c for c in known if name == c.condition.label]
+    matching = meant_by(store, known, filters, name)
     if len(matching) == 1:
         return matching[0]
-    there = ", ".join(f"{c.id} ({c.condition.label})" for c in matching or known)
     if matching:
-        raise UsageError(f"{name} names several conditions; name one by its id: {there}")
+        there = enumerated(store, narrowed(store, known, filters), matching)
+        raise UsageError(f"{name} names several conditions; name one by its id or its whole label: {there}")
+    there = enumerated(store, narrowed(store, known, filters))
     raise UsageError(f"{name} is not in this database, so there is nothing to compare; it has: {there}")

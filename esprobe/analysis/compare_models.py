@@ -3,16 +3,21 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from esprobe.analysis.load import check_ks, known_conditions, load
-from esprobe.analysis.roles import find_roles, listed, models_of
+from esprobe.analysis.load import check_ks, known_conditions, load, one_task
+from esprobe.analysis.roles import find_roles
 from esprobe.analysis.training_gain import training_gain
 from esprobe.errors import UsageError
 from esprobe.results.training_gain import NothingInCommon, Roles, TrainingGain
 from esprobe.store import RolloutStore
+from esprobe.store.choice import Filters, models_of, named, narrowed, table_labels
 
 
 def compare_models(
-    database: Path, base: str | None = None, trained: str | None = None, ks: Sequence[int] | None = None
+    database: Path,
+    base: str | None = None,
+    trained: str | None = None,
+    ks: Sequence[int] | None = None,
+    filters: Filters = Filters(),  # noqa: B008 - it is frozen
 ) -> TrainingGain:
     """What training adds to the base.
 
@@ -21,24 +26,26 @@ def compare_models(
         base: the name of the base, or a tail of it; None to find it.
         trained: likewise the trained model.
         ks: the k to compare at; powers of two up to the smaller n if None.
+        filters: the task; needed where the file has several.
 
     Raises:
         StoreError: the file cannot be read, or holds no condition.
         UsageError: the roles are not clear, the two cannot be compared, or a k is above n.
     """
     with RolloutStore.open(database) as store, store.snapshot():
-        known = known_conditions(store, database)
+        known = narrowed(store, known_conditions(store, database), filters)
+        one_task(known)
         roles = find_roles(store, known, base, trained)
         if not isinstance(roles, Roles):
             raise UsageError(
                 f"it is not clear which model is the base and which the trained one (there are: "
-                f"{listed(models_of(known))}); name both with --base and --trained, or two conditions: esprobe compare "
-                f"A B"
+                f"{named(models_of(store, known))}); name both with --base and --trained, or two conditions: esprobe "
+                f"compare A B"
             )
         of_both = [
             c for c in known if c.condition.model_fingerprint in (roles.base.fingerprint, roles.trained.fingerprint)
         ]
-        loaded = load(store, of_both)
+        loaded = load(store, of_both, table_labels(store, known))
         for one in loaded:
             if ks is not None and one.outcomes.problems:
                 check_ks(ks, one)

@@ -1,6 +1,6 @@
 """Conditions of a database with their curves and nulls; all else that a report shows is in ``whole_report``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,9 @@ from esprobe.analysis.nulls import known_nulls
 from esprobe.analysis.planned import planned_extent
 from esprobe.errors import StoreError, UsageError
 from esprobe.records import SessionRecord, StoredCondition
-from esprobe.results.labels import distinct_labels
 from esprobe.results.results import ConditionResult, Results
 from esprobe.store import RolloutStore
-from esprobe.store.choice import choose_conditions, listed
+from esprobe.store.choice import Filters, choose, narrowed, table_labels
 from esprobe.store.database import stored_problems
 from esprobe.tasks.published import published_points
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 def load_results(
     database: Path,
-    filters: Sequence[str] = (),
+    filters: Filters = Filters(),  # noqa: B008 - it is frozen
     ks: Sequence[int] | None = None,
     *,
     whole: bool = False,
@@ -38,7 +37,7 @@ def load_results(
 
     Args:
         database: the file.
-        filters: ids, labels or kinds of conditions to show; all if empty.
+        filters: which conditions to show.
         ks: the k of pass@k; powers of two up to each condition's n if None.
         whole: True for a report, with comparisons, selection and verdict; False for curves and nulls alone.
         workers: processes that may work on a report of millions of rollouts. More than one only where the program
@@ -53,12 +52,13 @@ def load_results(
     """
     with RolloutStore.open(database) as store, store.snapshot():
         known = known_conditions(store, database)
-        chosen = choose_conditions(known, filters) if filters else _listed(store, known)
+        chosen = _chosen(store, known, filters)
         if ks is not None and set(ks) != {1} and all(not c.condition.kind.is_sampled for c in chosen):
             raise UsageError(
                 "a greedy baseline has one rollout per problem, so only --k 1 can be estimated; leave --k out"
             )
-        loaded = load(store, chosen)
+        labels = table_labels(store, narrowed(store, known, filters), chosen)
+        loaded = load(store, chosen, labels)
         learn_task_files(store)
         with stored_problems(database):
             nulls = known_nulls(store, loaded)
@@ -74,11 +74,13 @@ def load_results(
             roles = find_roles(store, chosen, base, trained)
             gain = training_gain(store, loaded, roles, ks) if isinstance(roles, Roles) else roles
             conditions = detailed(store, conditions, loaded, ks, workers)
-            if not filters:
-                training = training_against_selection(store, known, loaded)
+            if not filters.conditions and filters.model is None:
+                training = training_against_selection(store, narrowed(store, known, filters), loaded)
         sessions = {s.id: s for condition in chosen for s in store.sessions(condition.id)}
     results = replace(
-        _assembled(loaded, conditions, list(sessions.values())), asked_ks=None if ks is None else tuple(ks)
+        _assembled(loaded, conditions, list(sessions.values())),
+        asked_ks=None if ks is None else tuple(ks),
+        labels={stored.id: labels[stored.id] for stored in chosen},
     )
     null_ks = results.ks or (1,)
     failures = {**nulls.failures, **_failed_forms(loaded, conditions)}
@@ -93,6 +95,28 @@ def load_results(
         results = replace(results, training_gain=gain, training_selection=training)
         results = with_comparisons(results, loaded, nulls.found, ks)
     return results
+
+
+def load_tasks(database: Path, filters: Filters, ks: Sequence[int] | None = None) -> list[Results]:
+    """What tables show of each task by itself, in the order in which the tasks were first sampled.
+
+    Raises:
+        StoreError: as ``load_results``.
+        UsageError: likewise.
+    """
+    return [load_results(database, replace(filters, task=task), ks) for task in tasks_of(database, filters)]
+
+
+def tasks_of(database: Path, filters: Filters) -> list[str]:
+    """The names of the tasks of the conditions that filters select.
+
+    Raises:
+        StoreError: the file cannot be read, or holds no condition.
+        UsageError: a filter fits nothing.
+    """
+    with RolloutStore.open(database) as store, store.snapshot():
+        chosen = _chosen(store, known_conditions(store, database), filters)
+        return list(dict.fromkeys(stored.condition.task for stored in chosen))
 
 
 def _failed_forms(loaded: Sequence[Loaded], conditions: Sequence[ConditionResult]) -> dict[str, str]:
@@ -135,8 +159,8 @@ def known_conditions(store: RolloutStore, database: Path) -> list[StoredConditio
     return known
 
 
-def _listed(store: RolloutStore, known: Sequence[StoredCondition]) -> list[StoredCondition]:
-    found = listed(store, known)
+def _chosen(store: RolloutStore, known: Sequence[StoredCondition], filters: Filters) -> list[StoredCondition]:
+    found = choose(store, known, filters)
     if not found:
         raise StoreError(
             f"{store.path} holds nothing but the populations of training runs, which are shown only if asked for; see "
@@ -145,9 +169,22 @@ def _listed(store: RolloutStore, known: Sequence[StoredCondition]) -> list[Store
     return found
 
 
-def load(store: RolloutStore, chosen: Sequence[StoredCondition]) -> list[Loaded]:
-    """Conditions with their verdicts, each under a unique label."""
-    labels = distinct_labels({stored.id: stored.condition for stored in chosen})
+def one_task(conditions: Sequence[StoredCondition]) -> None:
+    """Refuse conditions of several tasks, which cannot be put into one figure.
+
+    Raises:
+        UsageError: there are several.
+    """
+    tasks = list(dict.fromkeys(stored.condition.task for stored in conditions))
+    if len(tasks) > 1:
+        raise UsageError(
+            f"this database has several tasks ({', '.join(tasks)}), whose problems cannot be counted together; name "
+            f"one: --task {tasks[0]}"
+        )
+
+
+def load(store: RolloutStore, chosen: Sequence[StoredCondition], labels: Mapping[int, str]) -> list[Loaded]:
+    """Conditions with their verdicts, each under its label of ``labels``."""
     return [
         Loaded(stored, *store.verdicts(stored.id), labels[stored.id], scorers_of(store, stored.id)) for stored in chosen
     ]

@@ -1,17 +1,14 @@
 """Which model of a database is the base and which the trained one: as named, or as recorded in the file."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 
 from esprobe.errors import UsageError
-from esprobe.records import StoredCondition
-from esprobe.results.training_gain import Model, Roles, UnclearRoles
+from esprobe.records import Model, StoredCondition
+from esprobe.results.training_gain import Roles, UnclearRoles
 from esprobe.spec import MADE_FROM
 from esprobe.store import RolloutStore
+from esprobe.store.choice import find_model, models_of, named
 from esprobe.store.training import trained_models, training_runs
-
-FEWEST_DIGITS = 8
-"""Digits of a fingerprint that name a model."""
 
 
 def made_from(store: RolloutStore) -> Mapping[str, str]:
@@ -45,7 +42,7 @@ def find_roles(
     Raises:
         UsageError: a name fits no model or several, or both mean the same, or the other one is not clear.
     """
-    models = models_of(chosen)
+    models = models_of(store, chosen)
     if base is not None or trained is not None:
         return _named(store, models, base, trained)
     recorded = made_from(store)
@@ -87,16 +84,6 @@ def _are_replicates(store: RolloutStore, ids: Collection[int]) -> bool:
     return all(recipe == recipes[0] for recipe in recipes)
 
 
-def models_of(conditions: Sequence[StoredCondition]) -> list[Model]:
-    """The models of sampled conditions, each once, under the name that it had first."""
-    found: dict[str, Model] = {}
-    for stored in conditions:
-        c = stored.condition
-        if c.source is None and c.kind.is_listed:
-            found.setdefault(c.model_fingerprint, Model(c.model, c.model_fingerprint))
-    return list(found.values())
-
-
 def _unclear(store: RolloutStore, models: Sequence[Model]) -> UnclearRoles | None:
     """The models that share an architecture with another one, if there are any."""
     if len(models) < 2:
@@ -113,8 +100,8 @@ def _unclear(store: RolloutStore, models: Sequence[Model]) -> UnclearRoles | Non
 
 
 def _named(store: RolloutStore, models: Sequence[Model], base: str | None, trained: str | None) -> Roles:
-    first = None if base is None else _model(store, models, "--base", base)
-    second = None if trained is None else _model(store, models, "--trained", trained)
+    first = None if base is None else find_model(store, models, "--base", base)
+    second = None if trained is None else find_model(store, models, "--trained", trained)
     if first is None or second is None:
         given, missing = ("--trained", "--base") if first is None else ("--base", "--trained")
         others = [model for model in models if model not in (first, second)]
@@ -129,51 +116,12 @@ def _named(store: RolloutStore, models: Sequence[Model], base: str | None, train
         if len(others) != 1:
             raise UsageError(
                 f"with {given} alone it is clear which model has the other role only where there are two models; add "
-                f"{missing}: {listed(others)}"
+                f"{missing}: {named(others)}"
             )
         first, second = first or others[0], second or others[0]
     if first == second:
         raise UsageError(
             f"--base and --trained both mean {first.name}, and a model gains nothing over itself; name two of: "
-            f"{listed(models)}"
+            f"{named(models)}"
         )
     return Roles(first, second)
-
-
-def _model(store: RolloutStore, models: Sequence[Model], option: str, name: str) -> Model:
-    """The one model of a name, of a tail of one, or of the first digits of a fingerprint."""
-    wanted = _parts(name)
-    matching = [model for model in models if model.name == name]
-    matching = matching or [model for model in models if wanted and _parts(model.name)[-len(wanted) :] == wanted]
-    if not matching and (fingerprint := _of_run(store, name)) is not None:
-        matching = [model for model in models if model.fingerprint == fingerprint]
-    if not matching and len(name) >= FEWEST_DIGITS:
-        matching = [model for model in models if model.fingerprint.startswith(name)]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        raise UsageError(
-            f"{option} {name} fits several models; give more of the name, or the first {FEWEST_DIGITS} digits of the "
-            f"fingerprint: {listed(matching)}"
-        )
-    raise UsageError(f"{option} {name} is no model of these conditions, so it has no role; there are: {listed(models)}")
-
-
-def _of_run(store: RolloutStore, name: str) -> str | None:
-    """The fingerprint of ``FILE:RUN@ITERATION`` in this file, whatever it is called; None if it is no such name."""
-    named = re.fullmatch(r".+:(\d+)(?:@(\d+))?", name)
-    if named is None:
-        return None
-    places = {place: fingerprint for fingerprint, place in trained_models(store).items() if place[0] == int(named[1])}
-    last = max(places, default=None)
-    return places.get(last if named[2] is None or last is None else (last[0], int(named[2]))) if last else None
-
-
-def _parts(name: str) -> list[str]:
-    """The components of a path or hub id."""
-    return [part for part in re.split(r"[/\\]", name) if part not in ("", ".")]
-
-
-def listed(models: Sequence[Model]) -> str:
-    """Names of models with the first digits of their fingerprints, for an error."""
-    return ", ".join(f"{model.name} ({model.fingerprint[:FEWEST_DIGITS]})" for model in models) or "none"

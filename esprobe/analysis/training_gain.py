@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.pairs import shares_seeds
 from esprobe.analysis.solved_alone import only_one
-from esprobe.results.labels import distinct_labels
+from esprobe.records.labels import distinct_labels
 from esprobe.results.training_gain import Coverage, NothingInCommon, Reach, Roles, TrainingGain
 from esprobe.stats.crossing import crossing_point, evaluated_ks, reaching_point
 from esprobe.stats.curve import Curve, default_ks, estimate_curve

@@ -1,13 +1,16 @@
 """``compare``: two conditions side by side, one beside random guessing, or a trained model beside its base."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from esprobe.cli import options
 from esprobe.cli.formats import CurveFormat
 from esprobe.errors import UsageError
+
+if TYPE_CHECKING:
+    from esprobe.store.choice import Filters
 
 
 def compare(
@@ -21,14 +24,19 @@ def compare(
     k: options.Ks = None,
     base: options.BaseModelName = None,
     trained: options.TrainedModelName = None,
+    task: options.TaskFilter = None,
+    model: options.ModelFilter = None,
     format: Annotated[CurveFormat, typer.Option("--format", help="Output format.")] = CurveFormat.table,
 ) -> None:
     """B minus A, paired by problem: the difference in pass@k with intervals, and which problems each one solves.
 
     Without A and B: what training adds to the base.
     """
+    from esprobe.store.choice import Filters
+
+    filters = Filters((), task, model)
     if a is None and b is None:
-        typer.echo(_models(db, k, base, trained, format), nl=False)
+        typer.echo(_models(db, k, base, trained, format, filters), nl=False)
         return
     if a is None or b is None or base is not None or trained is not None:
         raise UsageError(
@@ -38,7 +46,7 @@ def compare(
     from esprobe.analysis.compare import compare as compare_in
     from esprobe.report import compare_json, compare_text
 
-    comparison = compare_in(db, a, b, k)
+    comparison = compare_in(db, a, b, k, filters)
     match format:
         case CurveFormat.table:
             text = compare_text.as_table(comparison)
@@ -51,12 +59,14 @@ def compare(
     typer.echo(text, nl=False)
 
 
-def _models(db: Path, k: list[int] | None, base: str | None, trained: str | None, format: CurveFormat) -> str:
+def _models(
+    db: Path, k: list[int] | None, base: str | None, trained: str | None, format: CurveFormat, filters: "Filters"
+) -> str:
     """What training adds to the base."""
     from esprobe.analysis.compare_models import compare_models
     from esprobe.report import gain_json, gain_text
 
-    gain = compare_models(db, base, trained, k)
+    gain = compare_models(db, base, trained, k, filters)
     match format:
         case CurveFormat.table:
             return gain_text.as_table(gain)

@@ -19,15 +19,17 @@ def export(
         Path | None, typer.Option("-o", "--output", help="The file to write. Default: standard output (jsonl only).")
     ] = None,
     condition: options.ConditionFilter = None,
+    task: options.TaskFilter = None,
+    model: options.ModelFilter = None,
 ) -> None:
     """Write each rollout with its text as one flat row, for pandas, datasets and other tools."""
     from esprobe.maintenance import exporting
     from esprobe.safe_text import plain
     from esprobe.store import RolloutStore
-    from esprobe.store.choice import choose_conditions
+    from esprobe.store.choice import Filters, selected
 
     with RolloutStore.open(db) as store, store.snapshot():
-        chosen = choose_conditions(store.conditions(), condition or ())
+        chosen = selected(store, store.conditions(), Filters(tuple(condition or ()), task, model))
         for one in chosen:
             store.correctness(one.id)  # raises if its verdicts are damaged
         rows = exporting.rows(store, chosen)

@@ -33,6 +33,7 @@ COMMANDS = {
     "save-model": "save_model:save_model",
     "show": "show:show",
     "rescore": "rescore:rescore",
+    "remove": "remove:remove",
     "data": "data:app",
 }
 """Command -> module and attribute of its function, or of its group of commands; in the order of the help."""

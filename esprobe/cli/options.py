@@ -184,7 +184,25 @@ Debug = Annotated[bool, typer.Option("--debug", help="First 20 problems, 32 samp
 Ks = Annotated[list[int] | None, typer.Option("--k", help="A k of pass@k; repeatable. Default: powers of two up to n.")]
 ConditionFilter = Annotated[
     list[str] | None,
-    typer.Option("--condition", help="Only conditions with this id, label (T=0.8) or kind; repeatable."),
+    typer.Option(
+        "--condition",
+        help="Only conditions with this id, label (T=0.8, or as tables print it) or kind; repeatable.",
+    ),
+]
+TaskFilter = Annotated[
+    str | None, typer.Option("--task", help="Only conditions of this task.", metavar="NAME|FILE.yaml")
+]
+ModelFilter = Annotated[
+    str | None,
+    typer.Option("--model", help="Only conditions of this model: its name or path, or the end of one.", metavar="NAME"),
+]
+GivenName = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        help="What tables call the model, such as base; kept in the database. Default: the telling part of its path.",
+        metavar="NAME",
+    ),
 ]
 
 BaseModelName = Annotated[

@@ -13,25 +13,27 @@ def passk(
     db: options.DbPath = options.DEFAULT_DB,
     k: options.Ks = None,
     condition: options.ConditionFilter = None,
+    task: options.TaskFilter = None,
+    model: options.ModelFilter = None,
     format: Annotated[CurveFormat, typer.Option("--format", help="Output format.")] = CurveFormat.table,
 ) -> None:
     """Unbiased pass@k with 95 % intervals, for each stored condition."""
-    from esprobe.analysis import load_results
+    from esprobe.analysis import load_results, load_tasks
     from esprobe.report import passk_json, passk_table
     from esprobe.report.notes_text import unavailable_task
     from esprobe.safe_text import plain
+    from esprobe.store.choice import Filters
 
-    results = load_results(db, condition or (), k)
-    match format:
-        case CurveFormat.table:
-            text = passk_table.as_table(results, shutil.get_terminal_size((120, 24)).columns)
-        case CurveFormat.markdown:
-            text = passk_table.as_markdown(results)
-        case CurveFormat.csv:
-            text = passk_table.as_csv(results)
-        case CurveFormat.json:
-            text = passk_json.as_json(results)
-    if format in (CurveFormat.csv, CurveFormat.json):  # these formats have no notes
-        for task in results.unavailable_tasks:
-            typer.echo(f"note: {plain(unavailable_task(task))}", err=True)
-    typer.echo(text, nl=False)
+    filters = Filters(tuple(condition or ()), task, model)
+    if format in (CurveFormat.table, CurveFormat.markdown):
+        width = shutil.get_terminal_size((120, 24)).columns
+        tables = [
+            passk_table.as_table(one, width) if format is CurveFormat.table else passk_table.as_markdown(one)
+            for one in load_tasks(db, filters, k)
+        ]
+        typer.echo("\n".join(tables), nl=False)
+        return
+    results = load_results(db, filters, k)
+    for absent in results.unavailable_tasks:  # these formats have no notes
+        typer.echo(f"note: {plain(unavailable_task(absent))}", err=True)
+    typer.echo(passk_table.as_csv(results) if format is CurveFormat.csv else passk_json.as_json(results), nl=False)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from esprobe.errors import LibraryError, UsageError
 if TYPE_CHECKING:
     from esprobe.report.pictures import Picture
     from esprobe.results.results import Results
+    from esprobe.store.choice import Filters
 
 LARGE_PAGE_BYTES = 50_000_000
 """Browsers take long to open larger pages."""
@@ -29,6 +31,8 @@ def report(
     ] = None,
     k: options.Ks = None,
     condition: options.ConditionFilter = None,
+    task: options.TaskFilter = None,
+    model: options.ModelFilter = None,
     base: options.BaseModelName = None,
     trained: options.TrainedModelName = None,
     figures: Annotated[
@@ -46,21 +50,70 @@ def report(
         int, typer.Option("--characters", min=0, help="HTML: characters per completion in the page.")
     ] = 1000,
 ) -> None:
-    """Report all results: verdict, curves, comparisons, selection, costs, missing rollouts, provenance."""
-    from esprobe.analysis import load_results
+    """Report all results: verdict, curves, comparisons, selection, costs, missing rollouts, provenance.
+
+    A file with several tasks has a report for each, whose names end with the task's.
+    """
+    from esprobe.analysis import tasks_of
     from esprobe.cli.files import check_target
+    from esprobe.store.choice import Filters
+
+    # A missing library or an output that cannot be written is reported before minutes of computing.
+    plotly = _plotly() if format is ReportFormat.html else ""
+    pictured = format is ReportFormat.markdown and _pictured(output, figures)
+    filters = Filters(tuple(condition or ()), task, model)
+    tasks = tasks_of(db, filters)
+    targets = [output if output is None or len(tasks) == 1 else _named_after(output, name) for name in tasks]
+    for target in targets:
+        if target is not None:
+            check_target(target, db)
+    if output is None and len(tasks) > 1 and format is not ReportFormat.markdown:
+        raise UsageError(
+            f"this database has several tasks ({', '.join(tasks)}), each with a report of its own; name one with "
+            f"--task, or a file with --output, beside which each gets one"
+        )
+    for number, (name, target) in enumerate(zip(tasks, targets, strict=True)):
+        if number and target is None:
+            typer.echo("")
+        _report(
+            _Asked(db, format, target, k, replace(filters, task=name), base, trained, plotly, pictured),
+            completions,
+            characters,
+        )
+
+
+def _named_after(output: Path, task: str) -> Path:
+    return output.with_name(f"{output.stem}-{task}{output.suffix}")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One report that was asked for."""
+
+    db: Path
+    format: ReportFormat
+    output: Path | None
+    k: list[int] | None
+    filters: "Filters"
+    base: str | None
+    trained: str | None
+    plotly: str
+    pictured: bool
+
+
+def _report(asked: _Asked, completions: int, characters: int) -> None:
+    """Write the report of one task."""
+    from esprobe.analysis import load_results
     from esprobe.report import markdown, report_csv, report_json
     from esprobe.report.gain_text import gain_notes
     from esprobe.report.notes_text import unavailable_task
     from esprobe.safe_text import plain
 
-    # A missing library or an output that cannot be written is reported before minutes of computing.
-    plotly = _plotly() if format is ReportFormat.html else ""
-    pictured = format is ReportFormat.markdown and _pictured(output, figures)
-    if output is not None:
-        check_target(output, db)
+    db, format, output = asked.db, asked.format, asked.output
     workers = min(os.cpu_count() or 1, 4)
-    results = load_results(db, condition or (), k, whole=True, workers=workers, base=base, trained=trained)
+    results = load_results(
+        db, asked.filters, asked.k, whole=True, workers=workers, base=asked.base, trained=asked.trained
+    )
     if format in (ReportFormat.csv, ReportFormat.json):  # these formats have no notes
         for note in (*map(unavailable_task, results.unavailable_tasks), *gain_notes(results)):
             typer.echo(f"note: {plain(note)}", err=True)
@@ -73,9 +126,9 @@ def report(
         from esprobe.analysis.excerpts import load_explorer
         from esprobe.report.html.page import as_page
 
-        text = as_page(results, load_explorer(db, results, completions, characters), plotly)
+        text = as_page(results, load_explorer(db, results, completions, characters), asked.plotly)
         _warn_large(text, completions, characters)
-    elif pictured and output is not None:
+    elif asked.pictured and output is not None:
         text, beside = _with_pictures(results, output, db)
     else:
         text = markdown.as_report(results)

@@ -26,6 +26,8 @@ def rescore(
             "your own. Default: the newest version of the scorer that gave each verdict.",
         ),
     ] = None,
+    task: options.TaskFilter = None,
+    model: options.ModelFilter = None,
     force: Annotated[
         bool, typer.Option("--force", help="Score again what that scorer has scored, after its source has changed.")
     ] = False,
@@ -39,10 +41,12 @@ def rescore(
     from esprobe.safe_text import plain
     from esprobe.sampling.stop import StopSignals
     from esprobe.store import RolloutStore
+    from esprobe.store.choice import Filters
 
     with StopSignals() as stop, _progress(stop, db) as advance:
         stop.defer()
-        done = run(db, scorer, write=write, advance=advance, warn=_warn, force=force)
+        filters = Filters((), task, model)
+        done = run(db, scorer, write=write, advance=advance, warn=_warn, force=force, filters=filters)
     if format is TableFormat.json:
         typer.echo(rescore_text.as_json(done.changes, done.written), nl=False)
     elif done.sessions:
@@ -71,8 +75,9 @@ def rescore(
             for note in rescored_runs(store).values():
                 typer.echo(f"warning: {note}", err=True)
     else:
-        named = f" --scorer {shlex.quote(scorer)}" if scorer else ""
-        command = f"esprobe rescore --db {shlex.quote(plain(str(db)))}{named}{' --force' if force else ''} --write"
+        given = (("--db", str(db)), ("--scorer", scorer), ("--task", task), ("--model", model))
+        named = " ".join(f"{option} {shlex.quote(plain(value))}" for option, value in given if value)
+        command = f"esprobe rescore {named}{' --force' if force else ''} --write"
         typer.echo(f"nothing was changed; to store these verdicts: {command}", err=True)
 
 

@@ -84,6 +84,7 @@ class ModelOptions:
     """Which model answers, what it is asked, how it is scored, and where it runs: what sampling and training share."""
 
     model: options.ModelName = defaults.MODEL
+    name: options.GivenName = None
     max_tokens: options.MaxTokens = None
     task: options.TaskName = defaults.TASK
     data: options.DataName = None

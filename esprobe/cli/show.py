@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 def show(
     db: options.DbPath = options.DEFAULT_DB,
     condition: options.ConditionFilter = None,
+    task: options.TaskFilter = None,
+    model: options.ModelFilter = None,
     problem: Annotated[int | None, typer.Option("--problem", help="Only this problem, by its index.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Only this seed.")] = None,
     correct: Annotated[
@@ -37,7 +39,7 @@ def show(
     from esprobe.report import rollout_text
     from esprobe.safe_text import plain
     from esprobe.store.browse import RolloutBrowser
-    from esprobe.store.choice import choose_conditions
+    from esprobe.store.choice import Filters, selected, table_labels
     from esprobe.store.filters import RolloutFilter
 
     for name, value, least in (("limit", limit, 1), ("offset", offset, 0), ("problem", problem, 0), ("seed", seed, 0)):
@@ -45,9 +47,10 @@ def show(
             raise UsageError(f"--{name} must be at least {least} and below 2**63 - 1, got {value}")
     with ExitStack() as stack:
         store = stack.enter_context(RolloutBrowser.open(db))
-        chosen = choose_conditions(store.conditions(), condition or ())
-        labels = {stored.id: stored.condition.label for stored in chosen}
-        selection = RolloutFilter(list(labels), problem, seed, correct)
+        known, filters = store.conditions(), Filters(tuple(condition or ()), task, model)
+        chosen = selected(store, known, filters)
+        labels = table_labels(store, known)
+        selection = RolloutFilter([stored.id for stored in chosen], problem, seed, correct)
         # One more than is shown, to know whether more follow.
         found = stack.enter_context(closing(store.browse(selection, limit + 1, offset)))
         page = islice(found, limit)

@@ -67,8 +67,8 @@ def read_status(db: Path) -> dict[str, Any]:
     Raises:
         StoreError: the database cannot be read.
     """
-    from esprobe.results.labels import distinct_labels
     from esprobe.store import RolloutStore
+    from esprobe.store.choice import table_labels
     from esprobe.store.lock import writer_of
     from esprobe.store.status import condition_statuses, total_eta_s, training_statuses
 
@@ -76,7 +76,7 @@ def read_status(db: Path) -> dict[str, Any]:
         statuses = condition_statuses(store)
         runs = training_statuses(store)
         rollouts = sum(store.totals(one.id).rollouts for one in store.conditions())
-        names = distinct_labels({one.stored.id: one.stored.condition for one in statuses})
+        names = table_labels(store, [one.stored for one in statuses])
         session = store.last_session()
         size = sum(path.stat().st_size for path in (db, db.with_name(db.name + "-wal")) if path.exists())
     return {

@@ -5,17 +5,19 @@ Owns which code scores, and that it can neither stop the command nor hang. Does 
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from esprobe.errors import StoreError, UsageError
+from esprobe.paths import kind_of
 from esprobe.records import SessionRecord
 from esprobe.spec import Problem, Score
 from esprobe.store.database import damaged, stored_problems
 from esprobe.store.session_verdicts import ScoredText, VerdictReader
 from esprobe.tasks import SlowScored, Task, load_task, task_location
 from esprobe.tasks.judging import Scorer
-from esprobe.tasks.python_file import absolute, digest_at
+from esprobe.tasks.python_file import absolute, digest_at, location_path
 from esprobe.tasks.scorer_file import LIMIT_S, is_scorer_file, stored_name
 from esprobe.tasks.scorer_processes import ScorerSource
 from esprobe.tasks.scoring import DirectScoring, Scoring, key_of, scores_of, slow_scoring
@@ -28,13 +30,19 @@ Change = tuple[ScoredText, Score]
 class Judge:
     """Scores stored texts again; each task is loaded when ``scorer`` first needs it. Close it, or use it in a block."""
 
-    def __init__(self, store: VerdictReader, warn: Callable[[str], None]) -> None:
-        """``warn`` is called with the first text on which a scorer fails."""
+    def __init__(self, store: VerdictReader, warn: Callable[[str], None], given: Task | None = None) -> None:
+        """Read the problems.
+
+        Args:
+            store: the database.
+            warn: called with the first text on which a scorer fails.
+            given: a task in place of the one that the database names so, such as that of a file that was moved.
+        """
         self._path = store.path
         self._problems = store.task_problems()
         self._files = store.task_files()
         self._warn = warn
-        self._tasks: dict[str, Task] = {}
+        self._tasks: dict[str, Task] = {} if given is None else {given.name: given}
         self._scorings: dict[tuple[str, str], Scoring[int]] = {}
         self._open = ExitStack()
 
@@ -59,8 +67,17 @@ class Judge:
             except UsageError:
                 if name not in self._files:
                     raise
-                self._tasks[name] = load_task(self._files[name].location)
+                self._tasks[name] = self._from_file(name, self._files[name].location)
         return self._tasks[name]
+
+    @staticmethod
+    def _from_file(name: str, location: str) -> Task:
+        if kind_of(path := location_path(location)) != "nothing":
+            return load_task(location)
+        raise UsageError(
+            f"task {name} was sampled from {path}, which does not exist any more, so its texts cannot be scored; if it "
+            f"was moved, name it where it is now: esprobe rescore --task {Path(location).name}"
+        )
 
     def verdicts(self, batch: Sequence[ScoredText], scorer: str) -> list[Score]:
         """The verdicts that a scorer gives these texts, whose problems are of one task.

@@ -5,7 +5,7 @@ Owns which scorer is used, and the counts of changes. Does not know how a task s
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,9 +14,12 @@ from esprobe.errors import StoreError
 from esprobe.maintenance.judging import Change, Judge, is_other_source
 from esprobe.paths import kind_of
 from esprobe.records import SessionRecord, StoredCondition, VerdictChanges
+from esprobe.store.choice import Filters, selected
 from esprobe.store.database import damaged
 from esprobe.store.session_verdicts import ScoredText, VerdictReader, VerdictWriter
 from esprobe.store.soundness import check_content
+from esprobe.tasks import is_task_file, load_task
+from esprobe.tasks.python_file import is_location
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ def rescore(
     advance: Callable[[int, int], None],
     warn: Callable[[str], None],
     force: bool = False,
+    filters: Filters = Filters(),  # noqa: B008 - it is frozen
 ) -> Rescored:
     """Score again every rollout of ``database`` whose verdict is by another scorer.
 
@@ -62,21 +66,27 @@ def rescore(
             current session is unchanged.
         warn: called with the first text on which a scorer fails.
         force: whether to score again what that scorer has scored, too: its source may have changed.
+        filters: which conditions to score; a session has one task and one model. A task file scores those of its task,
+            wherever it lay when they were sampled.
 
     Raises:
         StoreError: the file cannot be read or written, is damaged, or contains no rollouts that could be scored.
-        UsageError: a task in the file is not installed, or does not have the scorer.
+        UsageError: a task in the file is not installed, or does not have the scorer; a filter fits nothing.
     """
+    given = None
+    if filters.task is not None and (is_task_file(filters.task) or is_location(filters.task)):
+        given = load_task(filters.task)
+        filters = replace(filters, task=given.name)
     if write and kind_of(database) == "nothing":
         VerdictReader.open(database)  # raises; a writer would create the file
     with ExitStack() as stack:
         store = stack.enter_context((VerdictWriter if write else VerdictReader).open(database))
-        sampled = [session for session in store.sessions() if session.rollouts]
+        sampled = [session for session in _sessions(store, filters) if session.rollouts]
         sessions = [session for session in sampled if not session.has_given_verdicts]
         if not sessions:
             content = "only imported rollouts, whose file contained the verdicts" if sampled else "no rollouts"
             raise StoreError(f"{database} contains {content}, so there is nothing to score; use another with --db")
-        judge = stack.enter_context(Judge(store, warn))
+        judge = stack.enter_context(Judge(store, warn, given))
         scorers = {session.id: _target(store, judge, session, wanted) for session in sessions}
         outdated = [session for session in sessions if force or scorers[session.id].stored_name != session.scorer]
         edited = [
@@ -104,6 +114,13 @@ def rescore(
         written=write,
         edited=len(edited),
     )
+
+
+def _sessions(store: VerdictReader, filters: Filters) -> list[SessionRecord]:
+    if not filters:
+        return store.sessions()
+    wanted = {session.id for one in selected(store, store.conditions(), filters) for session in store.sessions(one.id)}
+    return [session for session in store.sessions() if session.id in wanted]
 
 
 @dataclass(frozen=True)

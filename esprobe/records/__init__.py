@@ -26,6 +26,20 @@ class StoredCondition(NamedTuple):
     condition: Condition
 
 
+class Model(NamedTuple):
+    """A model of a database.
+
+    Attributes:
+        fingerprint: SHA-256 (hex) over weights, tokenizer and configuration.
+        name: how tables call it.
+        path: the ``--model`` that it was first sampled as.
+    """
+
+    fingerprint: str
+    name: str
+    path: str
+
+
 @dataclass(frozen=True)
 class StoredProblem:
     """A problem and the id it has in this file."""

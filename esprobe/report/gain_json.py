@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from esprobe.records import Model
 from esprobe.report.compare_json import difference_entry
 from esprobe.report.gain_text import gain_sentence
 from esprobe.report.passk_json import SCHEMA, dump
@@ -18,8 +19,8 @@ def as_json(gain: TrainingGain) -> str:
 def gain_entry(gain: TrainingGain) -> dict[str, Any]:
     """Sentence, figures and lists; completions are cut as in the text."""
     return {
-        "base": asdict(gain.roles.base),
-        "trained": asdict(gain.roles.trained),
+        "base": _model(gain.roles.base),
+        "trained": _model(gain.roles.trained),
         "sentence": gain_sentence(gain),
         "problems": gain.problems,
         "decoding": gain.decoding,
@@ -54,3 +55,7 @@ def gain_entry(gain: TrainingGain) -> dict[str, Any]:
 def _crossing(point: Crossing | None) -> dict[str, Any] | None:
     """``ranges`` are the confidence set; null is an open end, and no range means no such k up to ``n``."""
     return None if point is None else asdict(point)
+
+
+def _model(model: Model) -> dict[str, str]:
+    return {"name": model.name, "path": model.path, "fingerprint": model.fingerprint}

@@ -5,11 +5,11 @@ Knows neither the database nor how anything is printed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from esprobe.results.labels import distinct_labels
+from esprobe.records.labels import distinct_labels
 from esprobe.spec import Condition, Kind
 
 if TYPE_CHECKING:  # types of fields only: a table of pass@k needs few of these modules
@@ -110,6 +110,7 @@ class Results:
         mixed_scorers: the scorers of each condition, if they differ; else None.
         unavailable_tasks: tasks of the conditions that could not be loaded.
         training_selection: training runs against selection at equal cost; empty without any, and for a table of pass@k.
+        labels: a unique label for each condition id; if empty, what tells these conditions apart.
     """
 
     task: str
@@ -129,6 +130,12 @@ class Results:
     mixed_scorers: MixedScorers | None = None
     unavailable_tasks: tuple[UnavailableTask, ...] = ()
     training_selection: tuple[TrainingSelection, ...] = ()
+    labels: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Label the conditions that have no labels."""
+        if not self.labels:
+            object.__setattr__(self, "labels", distinct_labels({c.id: c.condition for c in self.conditions}))
 
     @property
     def greedy(self) -> tuple[ConditionResult, ...]:
@@ -144,11 +151,6 @@ class Results:
     def roles(self) -> Roles | None:
         """Which model is the base and which the trained one; None if there are no roles."""
         return None if self.training_gain is None else self.training_gain.roles
-
-    @cached_property
-    def labels(self) -> dict[int, str]:
-        """A unique label for each condition id."""
-        return distinct_labels({c.id: c.condition for c in self.conditions})
 
     @property
     def ks(self) -> tuple[int, ...]:

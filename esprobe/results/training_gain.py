@@ -5,23 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from esprobe.records import Model
+
 if TYPE_CHECKING:  # types of fields only: a table of pass@k needs few of these modules
     from esprobe.stats.crossing import Crossing
     from esprobe.stats.curve import Curve
     from esprobe.stats.difference import Difference
-
-
-@dataclass(frozen=True)
-class Model:
-    """One model of a file.
-
-    Attributes:
-        name: as it was sampled.
-        fingerprint: of its weights, tokenizer and configuration.
-    """
-
-    name: str
-    fingerprint: str
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from esprobe.errors import UsageError
 from esprobe.noise import SCHEMES
 from esprobe.sampling.shard import WHOLE, Shard
 from esprobe.spec import BASELINE_SEED, SIGMAS, Condition, Problem, is_sigma
+from esprobe.store.model_names import check_model_name
 from esprobe.tasks import DataSet, Task, task_location
 from esprobe.tasks.prompts_digest import prompts_digest
 from esprobe.tasks.selection import select_problems
@@ -34,6 +35,7 @@ class Job:
     Attributes:
         command: the command line, recorded with the session.
         model: hub id, checkpoint folder, or "tiny".
+        name: what tables call the model from now on; None for what they call it anyway.
         engine: an engine's name, or "auto".
         task: the task's name, or the ``FILE.py:NAME`` that it is in.
         data: name or path of the task's data; None for its default.
@@ -70,6 +72,7 @@ class Job:
     dtype: str
     prompt: str
     baseline: bool
+    name: str | None = None
     scorer: str | None = None
     stop_loops: bool = False
     stop: tuple[str, ...] = ()
@@ -90,6 +93,8 @@ class Job:
             UsageError: a value is out of range; names the option and the value.
         """
         self._check_ranges()
+        if self.name is not None:
+            check_model_name(self.name)
         # Only a resolved engine has options to check; replacing "auto" by an engine runs this again.
         check_options(self.engine, self.options)
         try:

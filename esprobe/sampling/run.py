@@ -25,6 +25,7 @@ from esprobe.sampling.shard import WHOLE
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, Problem, digest_of
 from esprobe.store import RolloutStore, RolloutWriter
+from esprobe.store.model_names_writer import name_model
 from esprobe.store.soundness import check_content
 from esprobe.tasks import DataSet, Task, load_task, task_location
 from esprobe.tasks.contract import check_contract
@@ -87,6 +88,8 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
         wanted = list(job.conditions(task, data, identity))
         if store is None:
             store = stack.enter_context(RolloutWriter.open(database))
+        if job.name is not None:
+            name_model(store, identity.fingerprint, job.name)
         _announce(store, [condition for condition, _, _ in wanted], observer)
         sampling = _Sampling(job, task, data, problems, identity, wanted, store, observer)
         if sampling.is_complete:

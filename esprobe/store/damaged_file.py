@@ -20,6 +20,7 @@ from esprobe.records import StoredCondition, Totals
 from esprobe.records.guessing import Guess
 from esprobe.spec import Score, digest_of
 from esprobe.store.guessing import whole_guess
+from esprobe.store.model_names import whole_name
 from esprobe.store.pages import Pages, Row, Value
 from esprobe.store.reader import stored_condition
 from esprobe.store.texts import WrittenProblem, has_changed
@@ -60,6 +61,7 @@ class DamagedFile:
         trainings: rows of the table ``training`` by id, without the id; each matches its digest.
         iterations: rows of the table ``iteration``, as they were found.
         guesses: chances of guessing; each matches its checksum.
+        model_names: names given to models, by fingerprint; each matches its checksum.
         dropped: rollouts that were found and are not whole, by (condition id or None, why).
         foreign_log: why the write-ahead log beside the file was not read; None if it was, or there is none.
     """
@@ -83,6 +85,7 @@ class DamagedFile:
         self.trainings: dict[int, tuple[Any, ...]] = {}
         self.iterations: list[tuple[Any, ...]] = []
         self.guesses: list[Guess] = []
+        self.model_names: dict[str, str] = {}
         self.dropped: Counter[tuple[int | None, str]] = Counter()
         self._rollout_pages: list[int] = []
         self._cache: OrderedDict[int, dict[int, Row]] = OrderedDict()
@@ -161,6 +164,8 @@ class DamagedFile:
                 self.iterations.append(values)
             return
         match len(values):
+            case 4 if (found := whole_name(values[1:])) is not None:
+                self.model_names.update([found])
             case 5 if _is_recipe(values[3], values[1]):
                 self.trainings[id_] = values[1:]
             case 6 if all(isinstance(value, int) for value in values[1:]):

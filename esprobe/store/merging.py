@@ -17,6 +17,7 @@ from esprobe.paths import kind_of
 from esprobe.records import StoredCondition
 from esprobe.store.database import Mode, damaged, scalar, scalars, translated
 from esprobe.store.guessing_writer import copy_guesses
+from esprobe.store.model_names_writer import copy_model_names
 from esprobe.store.reader import RolloutStore
 from esprobe.store.sessions import ADDED, session_column
 from esprobe.store.texts import PROBLEM, checksum_column, has_changed, sound_problems
@@ -182,6 +183,7 @@ def _copy(source: RolloutStore, target: RolloutWriter) -> Merged:
                 )
     copy_runs(source, target)
     copy_guesses(source, target)
+    copy_model_names(source, target)
     return Merged(source.path, copied, known)
 
 

@@ -204,13 +204,16 @@ _M006 = (
     "CREATE TABLE guessing ("
     "id INTEGER NOT NULL PRIMARY KEY, task TEXT NOT NULL, data_digest TEXT NOT NULL, label TEXT NOT NULL, "
     "definition TEXT NOT NULL, chances TEXT NOT NULL, checksum INTEGER NOT NULL, UNIQUE (task, data_digest)) STRICT",
+    "CREATE TABLE model_name ("
+    "id INTEGER NOT NULL PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE, "
+    "checksum INTEGER NOT NULL) STRICT",
     "ALTER TABLE session ADD COLUMN scorer_digest TEXT",
     "ALTER TABLE session ADD COLUMN task_file TEXT",
 )
 
 
 def _m006_tasks(connection: Connection) -> None:
-    """What a task knew when it was sampled: the chances of guessing, the source of its scorer, its file."""
+    """What a task knew when it was sampled (chances of guessing, the scorer's source, its file); names of models."""
     for statement in _M006:
         connection.execute(statement)
 

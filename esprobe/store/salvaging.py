@@ -10,6 +10,7 @@ from typing import Any
 from esprobe.store.damaged_file import DamagedFile, FoundRollout
 from esprobe.store.database import translated
 from esprobe.store.guessing_writer import record_guess
+from esprobe.store.model_names_writer import name_model
 from esprobe.store.session_verdicts import VerdictWriter
 from esprobe.store.texts import PROBLEM
 from esprobe.store.training import parsed_iteration, population_size, training_runs, trajectory_of, update_of
@@ -53,6 +54,8 @@ class SalvageWriter(VerdictWriter):
             )
         for guess in source.guesses:
             record_guess(self, guess)
+        for fingerprint, name in source.model_names.items():
+            name_model(self, fingerprint, name)
         session = self.begin_session(command, scorer, {}, {}, {}, {})
         with self.reading() as connection:
             (own,) = connection.execute("SELECT scorer_id FROM session WHERE id = ?", (session,)).fetchone()

@@ -98,6 +98,17 @@ class GuessingRow(SQLModel, table=True):
     checksum: int
 
 
+class ModelNameRow(SQLModel, table=True):
+    """The name that people gave to a model."""
+
+    __tablename__ = "model_name"
+    __table_args__ = STRICT
+    id: int | None = Field(default=None, primary_key=True)
+    fingerprint: str = Field(sa_type=Text, unique=True)
+    name: str = Field(sa_type=Text, unique=True)
+    checksum: int
+
+
 class WorkRow(SQLModel, table=True):
     """What one session planned and did for one condition."""
 

@@ -29,6 +29,11 @@ def absolute(location: str) -> str:
     return f"{path}:{name}"
 
 
+def location_path(location: str) -> Path:
+    """The file of ``FILE.py:NAME``; any other text is the path itself."""
+    return _parts(location)[0] if is_location(location) else Path(location)
+
+
 def source_of(location: str) -> bytes:
     """The content of the file.
 

@@ -19,6 +19,7 @@ from esprobe.sampling.run import check_stop_loops, check_stored, engines_of, ide
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, Problem, digest_of
 from esprobe.store import RolloutWriter
+from esprobe.store.model_names_writer import name_model
 from esprobe.store.training import snapshots_of, training_runs
 from esprobe.store.training_writer import add_to_session, register_run
 from esprobe.tasks import DataSet, Task, load_task, task_location
@@ -78,6 +79,8 @@ def train(job: TrainingJob, database: Path, observer: Observer, stop: StopSignal
         greedy = greedy_condition(job, task, data, identity)
         if store is None:
             store = stack.enter_context(RolloutWriter.open(database))
+        if sampled.name is not None:
+            name_model(store, identity.fingerprint, sampled.name)
         training = _Command(job, task, data, problems, identity, greedy, store, observer)
         if training.is_complete:
             return training.summary("complete", 0)

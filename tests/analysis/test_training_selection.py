@@ -18,6 +18,7 @@ from esprobe.report.plotly_figures import as_plotly
 from esprobe.report.report_json import as_report_json
 from esprobe.report.training_selection_text import training_selection_section
 from esprobe.results.training_selection import TrainingSelection
+from esprobe.store.choice import Filters
 from tests.analysis.trained_file import TEST, TRAINING, share, trained_file
 from tests.conftest import run_esprobe
 from tests.training.material import scripted
@@ -193,7 +194,7 @@ class TestReport:
 
     def test_conditions_asked_for_leave_it_out(self, tmp_path: Path, material: dict[str, Any]) -> None:
         path = trained_file(tmp_path / "es.db", **material)
-        assert load_results(path, ["greedy"], whole=True).training_selection == ()
+        assert load_results(path, Filters(("greedy",)), whole=True).training_selection == ()
 
     def test_charts_show_every_line(self, tmp_path: Path, material: dict[str, Any]) -> None:
         results = load_results(trained_file(tmp_path / "es.db", **material), whole=True)

@@ -7,13 +7,14 @@ from esprobe.analysis.load import load
 from esprobe.analysis.parallel import WORTH_IT, details
 from esprobe.stats.curve import estimate_curve
 from esprobe.store import RolloutStore
+from esprobe.store.choice import table_labels
 from tests.store.material import fill
 
 
 def test_processes_tell_the_same(tmp_path: Path) -> None:
     path = fill(tmp_path / "filled.db")
     with RolloutStore.open(path) as store:
-        (one,) = load(store, store.conditions())
+        (one,) = load(store, store.conditions(), table_labels(store, store.conditions()))
         curve = estimate_curve(one.outcomes, one.kind)
         totals = store.totals(one.id)
         alone = details(store, [(one, totals, curve)] * 3)

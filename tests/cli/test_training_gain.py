@@ -47,7 +47,7 @@ ROLES = ("--base", "base.json", "--trained", "trained.json")
 def test_figures_are_those_of_the_rollouts(esprobe: Run, folder: Path) -> None:
     gain = document(esprobe, "compare", "--db", folder / "models.db", *ROLES)
     curves = {c["id"]: c for c in document(esprobe, "passk", "--db", folder / "models.db")["conditions"]}
-    assert (gain["base"]["name"], gain["trained"]["name"]) == ("base.json", "runs/trained.json")
+    assert (gain["base"]["name"], gain["trained"]["path"]) == ("base.json", "runs/trained.json")
     assert (gain["problems"], gain["decoding"], gain["solved_greedily"]) == (24, "greedy", len(ALWAYS_BY_TRAINED))
     (pass_1,) = gain["pass_1"]["points"]
     assert pass_1["b"] == pytest.approx(len(ALWAYS_BY_TRAINED) / 24)

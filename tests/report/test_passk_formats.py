@@ -110,7 +110,7 @@ class TestTable:
 
     def test_long_and_hostile_labels_are_folded_and_tame(self, results):
         evil = replace(results.conditions[1], condition=replace(results.conditions[1].condition, model=HOSTILE))
-        mixed = replace(results, task=HOSTILE, conditions=(evil, *results.conditions[2:]))
+        mixed = replace(results, labels={}, task=HOSTILE, conditions=(evil, *results.conditions[2:]))
         text = as_table(mixed, 80)
         assert all(line.isprintable() for line in text.splitlines())
         lines = [line for line in text.splitlines() if line[:1] in "+|"]
@@ -128,7 +128,7 @@ class TestTable:
 class TestMarkdown:
     def test_rows_have_as_many_cells_as_the_head(self, results):
         evil = replace(results.conditions[1], condition=replace(results.conditions[1].condition, model=HOSTILE))
-        text = as_markdown(replace(results, conditions=(*results.conditions, replace(evil, id=9))))
+        text = as_markdown(replace(results, labels={}, conditions=(*results.conditions, replace(evil, id=9))))
         rows = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
         assert len(rows) == 2 + 7 + 3
         assert {row.count("|") for row in rows} == {1 + 1 + 5 + 1}
@@ -156,7 +156,7 @@ class TestCsv:
 
     def test_hostile_labels_stay_in_their_field(self, results):
         evil = replace(condition(temperature=0.4), model='a,"b"\n=c')
-        mixed = replace(results, conditions=(*results.conditions, result(9, evil, [[1, 0], [0, 0]])))
+        mixed = replace(results, labels={}, conditions=(*results.conditions, result(9, evil, [[1, 0], [0, 0]])))
         text = as_csv(mixed)
         rows = list(csv.DictReader(io.StringIO(text)))
         assert rows[-1]["condition"] == 'T=0.4, a,"b"\\n=c'

@@ -58,7 +58,8 @@ class TestLabels:
 
     def test_models_are_named_where_there_are_several(self):
         other = replace(condition(sigma=0.005), model="runs/es-500", model_fingerprint="0" * 64)
-        assert labels(condition(temperature=0.4), other) == [f"T=0.4, {BASE.model}", "sigma=0.005, runs/es-500"]
+        short = BASE.model.rpartition("/")[2]
+        assert labels(condition(temperature=0.4), other) == [f"T=0.4, {short}", "sigma=0.005, es-500"]
 
     def test_what_differs_is_named(self):
         short = replace(condition(temperature=0.4), max_tokens=64)
@@ -71,8 +72,8 @@ class TestLabels:
     def test_conditions_that_end_loops_are_told_from_those_that_do_not(self):
         assert labels(BASE, replace(BASE, stop_loops=True)) == ["greedy (no stop_loops)", "greedy (stop_loops=True)"]
 
-    def test_whatever_else_differs_is_told_by_the_id(self):
-        assert labels(BASE, replace(BASE, task="another")) == ["greedy #1", "greedy #2"]
+    def test_tasks_are_named_where_there_are_several(self):
+        assert labels(BASE, replace(BASE, task="another")) == ["greedy, countdown", "greedy, another"]
 
     def test_one_name_for_two_sets_of_weights(self):
         other = replace(BASE, model_fingerprint="0" * 64)

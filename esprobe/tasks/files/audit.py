@@ -63,9 +63,9 @@ def _findings(task: "FileTask", problem: Problem) -> set[str]:
             raise
         except Exception as error:  # of a user's function
             raise TaskError(
-                f"task {task.name}: the comparison {parts.comparison.spec[1]} failed on problem {problem.index}, given its "
-                f"gold answer {gold[:_SHOWN]!r} as the answer: {describe(error)}; a rollout on which it fails counts as "
-                f"wrong (scorer-error), so correct the function"
+                f"task {task.name}: the comparison {parts.comparison.spec[1]} failed on problem {problem.index}, given "
+                f"its gold answer {gold[:_SHOWN]!r} as the answer: {describe(error)}; a rollout on which it fails "
+                f"counts as wrong (scorer-error), so correct the function"
             ) from error
         found |= set() if accepted else {"gold not accepted"}
     return found

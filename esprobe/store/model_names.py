@@ -1,0 +1,56 @@
+"""Names that people give to models, by which tables call them."""
+
+import re
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from esprobe.errors import StoreError, UsageError
+from esprobe.spec import Kind
+from esprobe.store import migrations
+from esprobe.store.database import damaged
+from esprobe.store.reader import RolloutStore
+
+_MIGRATION = "m006_tasks"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,31}")
+
+
+def check_model_name(name: str) -> None:
+    """Refuse a name that could be taken for something else in a label or on a command line.
+
+    Raises:
+        UsageError: it has other characters or more than 32, is a number, or means a kind of condition.
+    """
+    if not _NAME.fullmatch(name) or name.isdigit() or name in set(Kind):
+        raise UsageError(
+            f"--name {name} cannot name a model in tables; use up to 32 letters, digits and . _ + @ -, beginning with "
+            f"a letter or digit, such as base or es-500"
+        )
+
+
+def model_names(store: RolloutStore) -> dict[str, str]:
+    """The names that were given to models, by fingerprint; none in a file of an older esprobe.
+
+    Raises:
+        StoreError: one has changed since it was written: the file is damaged.
+    """
+    with store.reading() as connection:
+        if _MIGRATION not in migrations.applied(connection):
+            return {}
+        rows = connection.execute("SELECT fingerprint, name, checksum FROM model_name ORDER BY id").fetchall()
+    for fingerprint, name, checksum in rows:
+        if checksum != name_checksum(fingerprint, name):
+            raise StoreError(damaged(store.path, f"the name {name!r} of a model does not match its checksum"))
+    return {fingerprint: name for fingerprint, name, _ in rows}
+
+
+def whole_name(columns: Sequence[Any]) -> tuple[str, str] | None:
+    """Fingerprint and name from the columns of a row without its id; None if they do not match its checksum."""
+    fingerprint, name, checksum = columns
+    texts = isinstance(fingerprint, str) and isinstance(name, str)
+    return (fingerprint, name) if texts and checksum == name_checksum(fingerprint, name) else None
+
+
+def name_checksum(fingerprint: str, name: str) -> int:
+    """The checksum of a row."""
+    return zlib.crc32(f"{fingerprint}\n{name}".encode())
