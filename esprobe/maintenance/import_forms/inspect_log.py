@@ -77,7 +77,8 @@ def _completion(sample: Fields) -> tuple[Any, str]:
     text = output.get("completion")
     if not isinstance(text, str):  # logs of early versions have the message only
         text = content_of(mapping_of(first.get("message")))
-    return _attached(sample, text), {"stop": "stop", "max_tokens": "length"}.get(str(first.get("stop_reason")), "unknown")
+    reasons = {"stop": "stop", "max_tokens": "length"}
+    return _attached(sample, text), reasons.get(str(first.get("stop_reason")), "unknown")
 
 
 def _attached(sample: Fields, text: Any) -> Any:
