@@ -1,5 +1,6 @@
 """What a form of rollouts is: how its files are recognised, and what of them becomes a rollout's values."""
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +132,7 @@ def choose(path: Path, named: list[str], score: str | None, what: str) -> str | 
         return score
     if len(named) > 1:
         raise UsageError(
-            f"{path} has several {what} ({choices}), and a rollout has one verdict; choose with --score {named[0][:60]}"
+            f"{path} has several {what} ({choices}), and a rollout has one verdict; choose with "
+            f"--score {shlex.quote(named[0][:60])}"
         )
     return named[0] if named else None
