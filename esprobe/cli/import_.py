@@ -13,7 +13,12 @@ from esprobe.maintenance.trust import Trust
 
 def import_(
     file: Annotated[
-        Path, typer.Argument(help="JSON lines: a problem with its samples per line, or a rollout per line.")
+        Path,
+        typer.Argument(
+            help="Rollouts: JSON lines with a rollout or a problem per line, or what lm-evaluation-harness, "
+            "inspect_ai, human-eval, evalplus, verifiers, an OpenAI-style batch, limit-of-RLVR or Large Language "
+            "Monkeys wrote; recognised by its content."
+        ),
     ],
     label: Annotated[str, typer.Option("--label", help="The condition's name in tables.")],
     db: options.DbPath = options.DEFAULT_DB,
@@ -38,13 +43,26 @@ def import_(
             help="Whose verdicts to store with --task. Default: the task's, if few of the file's differ.",
         ),
     ] = None,
+    score: Annotated[
+        str | None,
+        typer.Option(
+            "--score",
+            help="Which verdict to take where a file has several: a scorer of inspect_ai, a metric or filter of "
+            "lm-evaluation-harness, base or plus of evalplus.",
+        ),
+    ] = None,
 ) -> None:
     """Store rollouts of another tool as a condition of their own, for the same statistics."""
     from esprobe.maintenance.importing import Source, import_rollouts
     from esprobe.safe_text import plain
 
-    done = import_rollouts(Source(file, label, model, task, data, temperature, command_line(), trust), db)
+    done = import_rollouts(Source(file, label, model, task, data, temperature, command_line(), trust, score), db)
+    typer.echo(plain(f"read as {done.form}: {done.mapping}"))
     typer.echo(f"{done.new:,} rollouts of {done.problems:,} problems imported, {done.known:,} were there already")
+    if done.judged:
+        typer.echo(f"{done.correct:,} of {done.judged:,} are correct by the file's verdicts")
+    if done.failed:
+        typer.echo(f"left out, because they failed and have no completion: {done.failed:,}")
     for failure in done.failures:
         typer.echo(f"warning: {plain(failure)}", err=True)
     if done.by_content:

@@ -88,7 +88,7 @@ class Agreement:
         if row.correct != score.correct and len(self.first) < _SHOWN:
             answer = "no answer" if score.answer is None else f"answer {score.answer[:40]!r}"
             self.first.append(
-                f"line {row.line}, problem {row.problem}: file {_word(row.correct)}, task {_word(score.correct)} "
+                f"{row.place}, problem {row.problem}: file {_word(row.correct)}, task {_word(score.correct)} "
                 f"({answer if score.failure is None else f'{answer}, {score.failure}'})"
             )
 

@@ -35,13 +35,13 @@ def check_same_condition(path: Path, row: ImportedRow, first: ImportedRow) -> No
     """
     if row.condition != first.condition:
         raise DataError(
-            f"line {row.line} of {path} is of condition {row.condition!r} and line {first.line} of "
+            f"{row.place} of {path} is of condition {row.condition!r} and {first.place} of "
             f"{first.condition!r}; {_SEPARATELY}"
         )
     if row.origin != first.origin and Kind.PERTURBATION in (row.origin.kind, first.origin.kind):
         name = next(name for name in Origin._fields if getattr(row.origin, name) != getattr(first.origin, name))
         raise DataError(
-            f"line {row.line} of {path} has {name} {getattr(row.origin, name)!r} and line {first.line} has "
+            f"{row.place} of {path} has {name} {getattr(row.origin, name)!r} and {first.place} has "
             f"{getattr(first.origin, name)!r}, so they are not of one perturbation; {_SEPARATELY}"
         )
 
@@ -64,19 +64,17 @@ def shared_noise(path: Path, row: ImportedRow) -> SharedNoise | None:
     missing = [name for name, value in said.items() if value is None]
     if missing or origin.noise is None or origin.model_fingerprint is None:
         raise DataError(
-            f"line {row.line} of {path} was sampled under a perturbation, which all rollouts of its seed share, but "
+            f"{row.place} of {path} was sampled under a perturbation, which all rollouts of its seed share, but "
             f"does not say which (no {', '.join(missing)}); as independent rollouts its intervals would be too narrow. "
             f"Export it again with this version of esprobe; to combine databases, use: esprobe merge; if these "
             f'rollouts are independent, remove "kind" from the file'
         )
     sigma = origin.sigma
     if isinstance(sigma, bool) or not isinstance(sigma, int | float) or not is_sigma(sigma):
-        raise DataError(
-            f"line {row.line} of {path} has sigma {sigma!r}, which no perturbation has; it must be {SIGMAS}"
-        )
+        raise DataError(f"{row.place} of {path} has sigma {sigma!r}, which no perturbation has; it must be {SIGMAS}")
     if origin.noise not in SCHEMES:
         raise DataError(
-            f"line {row.line} of {path} has noise {origin.noise!r}, which is no scheme of this version's; known are "
+            f"{row.place} of {path} has noise {origin.noise!r}, which is no scheme of this version's; known are "
             f"{', '.join(SCHEMES)}"
         )
     return SharedNoise(float(sigma), origin.noise, origin.scope, origin.model, origin.model_fingerprint, *origin[6:8])
@@ -93,11 +91,11 @@ def check_data(path: Path, row: ImportedRow, task: str, data: DataSet) -> None:
         return
     if its_task is not None and its_task != task:
         raise DataError(
-            f"line {row.line} of {path} is of task {its_task!r}, not of {task}, so its problems are others; "
+            f"{row.place} of {path} is of task {its_task!r}, not of {task}, so its problems are others; "
             f"use --task {its_task}, or leave out --task"
         )
     if digest != data.digest:
         raise DataError(
-            f"line {row.line} of {path} was sampled on data with the digest {digest[:12]}..., and {data.source} has "
+            f"{row.place} of {path} was sampled on data with the digest {digest[:12]}..., and {data.source} has "
             f"{data.digest[:12]}..., so its indices mean other problems; name its data with --data"
         )

@@ -4,7 +4,6 @@ Owns how a file's problems are numbered and whose verdicts are stored: those of 
 """
 
 import hashlib
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,9 +11,12 @@ from pathlib import Path
 import esprobe
 from esprobe.errors import DataError, TaskError, UsageError
 from esprobe.maintenance.agreement import Agreement, Tally
+from esprobe.maintenance.import_forms import Reading, open_rollouts
+from esprobe.maintenance.import_forms.monkeys import files_of
 from esprobe.maintenance.import_label import check_is_free, check_label
-from esprobe.maintenance.import_origin import FOREIGN, SharedNoise, check_data, check_same_condition, shared_noise
-from esprobe.maintenance.imported_rows import ImportedRow, NameProblem, given_problem, read_rows
+from esprobe.maintenance.import_origin import FOREIGN, SharedNoise, check_data
+from esprobe.maintenance.import_seeds import RowSeeds
+from esprobe.maintenance.imported_rows import ImportedRow, NameProblem, read_rows
 from esprobe.maintenance.matching import ProblemFinder
 from esprobe.maintenance.trust import Trust
 from esprobe.records import GIVEN, Extent
@@ -31,16 +33,13 @@ from esprobe.tasks.source import source_digest
 BATCH = 4096
 """Rollouts committed together."""
 
-_NO_PLAN = Extent(0, 0, 0, 0, 0)
-"""The extent recorded if the rollouts do not fill a rectangle of problems and seeds."""
-
 
 @dataclass(frozen=True)
 class Source:
     """An import.
 
     Attributes:
-        path: a file of JSON lines.
+        path: a file of a known form, or a folder of them.
         label: the condition's name.
         model: the model that generated the rollouts, for people.
         task: the task that the problem indices refer to and whose scorer gives the verdicts; None: the file has both.
@@ -49,6 +48,7 @@ class Source:
         command: the command line, recorded with the session.
         trust: whose verdicts are stored where the file has some and a task is given; None: the task's, if hardly any
             differ.
+        score: which of several verdicts of the file is meant.
     """
 
     path: Path
@@ -59,6 +59,7 @@ class Source:
     temperature: float | None
     command: str
     trust: Trust | None = None
+    score: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class Imported:
         scorer: the scorer of the stored verdicts.
         tally: the file's verdicts beside those of the task; empty if only one of both has any, or the file is trusted.
         failures: the first text on which the scorer failed.
+        form: the form of the file, for people.
+        mapping: what of it became what.
+        judged: rollouts with a verdict of the file's.
+        correct: those of them that the file calls correct.
+        failed: requests without a completion, which were left out.
     """
 
     new: int
@@ -82,6 +88,11 @@ class Imported:
     scorer: str
     tally: Tally
     failures: tuple[str, ...]
+    form: str
+    mapping: str
+    judged: int
+    correct: int
+    failed: int
 
 
 @dataclass(frozen=True)
@@ -94,8 +105,10 @@ class _Prepared:
     problems: dict[int | str, tuple[Problem, Prompt]]
     judge: Callable[[ImportedRow], Score]
     extent: Extent
-    name_problem: NameProblem
+    name_problem: NameProblem | None
     noise: SharedNoise | None
+    judged: int
+    correct: int
     by_content: int = 0
     tally: Tally = field(default_factory=Tally)
     failures: dict[str, None] = field(default_factory=dict)
@@ -107,8 +120,9 @@ def import_rollouts(source: Source, database: Path) -> Imported:
     """Store every rollout of a file; those that are already stored are skipped.
 
     Raises:
-        DataError: the file has another format, a line's problem or verdict is missing, it was sampled on other data, or
-            its verdicts differ from the task's; nothing was stored.
+        DataError: the file has no known form, a rollout's problem or verdict is missing, it was sampled on other data,
+            or its verdicts differ from the task's; nothing was stored.
+        LibraryError: a library that reads the file is not installed.
         RolloutConflictError: a problem and seed are already stored with another completion; earlier batches stay.
         UsageError: there is no such task, the label names something else, or options contradict each other.
         StoreError: the database cannot be written.
@@ -120,7 +134,8 @@ def import_rollouts(source: Source, database: Path) -> Imported:
             f"--trust {source.trust} decides between the file's verdicts and a task's, but no task is given; "
             f"add --task, or leave out --trust"
         )
-    prepared = _with_task(source, source.task) if source.task is not None else _without_task(source)
+    reading = open_rollouts(source.path, source.score)
+    prepared = _with_task(source, reading, source.task) if source.task is not None else _without_task(source, reading)
     condition = _condition(source, prepared)
     task_digest = digest_of([prepared.task, prepared.data_digest, "imported"])
     with RolloutWriter.open(database) as store:
@@ -140,7 +155,7 @@ def import_rollouts(source: Source, database: Path) -> Imported:
         if prepared.guess is not None:
             record_guess(store, prepared.guess)
         try:
-            for batch in _batches(source, prepared, condition_id, ids):
+            for batch in _batches(reading, prepared, condition_id, ids):
                 rollouts += len(batch)
                 new += store.add(session, batch, {})
             outcome = "done"
@@ -154,6 +169,11 @@ def import_rollouts(source: Source, database: Path) -> Imported:
         prepared.scorer,
         prepared.tally,
         tuple(prepared.failures),
+        reading.form,
+        reading.plan.mapping,
+        prepared.judged,
+        prepared.correct,
+        reading.failed,
     )
 
 
@@ -197,84 +217,7 @@ def _condition(source: Source, prepared: _Prepared) -> Condition:
     )
 
 
-class _SeedSet:
-    """A set of seeds, stored as runs of consecutive ones: usually one run per problem, whatever its length."""
-
-    def __init__(self) -> None:
-        self._runs: list[list[int]] = []
-        """[first, last] of each run, ascending, with gaps between them."""
-
-    def add(self, seed: int) -> bool:
-        """Add a seed; returns whether it was new."""
-        runs = self._runs
-        place = bisect_right(runs, seed, key=lambda run: run[0])
-        if place and seed <= runs[place - 1][1]:
-            return False
-        follows = place > 0 and runs[place - 1][1] == seed - 1
-        precedes = place < len(runs) and runs[place][0] == seed + 1
-        if follows and precedes:
-            runs[place - 1][1] = runs.pop(place)[1]
-        elif follows:
-            runs[place - 1][1] = seed
-        elif precedes:
-            runs[place][0] = seed
-        else:
-            runs.insert(place, [seed, seed])
-        return True
-
-
-class _RowSeeds:
-    """The seeds of a file's rows, in order: a row without a seed gets the next one of its problem."""
-
-    def __init__(self) -> None:
-        self._next: dict[int | str, int] = {}
-        self._span: dict[int | str, tuple[int, int, int]] = {}
-        self._seeds: dict[int | str, _SeedSet] = {}
-        self._first: ImportedRow | None = None
-        self.noise: SharedNoise | None = None
-        """The perturbation of all rows checked so far."""
-
-    def check(self, path: Path, row: ImportedRow) -> None:
-        """Refuse a row that cannot belong to the same condition as the rows before it.
-
-        Raises:
-            DataError: an earlier row has the same problem and seed, its condition differs from the first row's, or it
-                was sampled under a perturbation that it does not describe.
-        """
-        if self._first is None:
-            self._first = row
-            self.noise = shared_noise(path, row)
-        check_same_condition(path, row, self._first)
-        if self.noise is not None and row.seed is None:
-            raise DataError(
-                f"line {row.line} of {path} has no seed, which names the perturbed model that it was sampled from; "
-                f"add it"
-            )
-        seed, seeds = self.seed(row), self._seeds.setdefault(row.problem, _SeedSet())
-        if not seeds.add(seed):
-            raise DataError(
-                f"line {row.line} of {path} repeats seed {seed} of problem {str(row.problem)[:40]!r}, and a problem "
-                f"has one rollout per seed; give each its own seed, or none. If the file holds several conditions, "
-                f"import each separately (esprobe export --condition selects one)"
-            )
-
-    def seed(self, row: ImportedRow) -> int:
-        seed = self._next.get(row.problem, 0) if row.seed is None else row.seed
-        self._next[row.problem] = seed + 1
-        first, last, count = self._span.get(row.problem, (seed, seed, 0))
-        self._span[row.problem] = (min(first, seed), max(last, seed), count + 1)
-        return seed
-
-    def extent(self, indices: dict[int | str, int]) -> Extent:
-        """The rectangle of problems and seeds that the rows fill; ``_NO_PLAN`` if they fill none."""
-        spans, first, stop = set(self._span.values()), min(indices.values()), max(indices.values()) + 1
-        seed, last, count = next(iter(spans))
-        if len(spans) > 1 or last + 1 - seed != count or stop - first != len(indices):
-            return _NO_PLAN
-        return Extent(first, stop, seed, count, len(indices))
-
-
-def _with_task(source: Source, name: str) -> _Prepared:
+def _with_task(source: Source, reading: Reading, name: str) -> _Prepared:
     task = load_task(name)
     data = task.data_set(source.data)
     scorer, problems = task.scorers[0], data.problems
@@ -283,22 +226,24 @@ def _with_task(source: Source, name: str) -> _Prepared:
     finder = ProblemFinder(task, data)
     agreement = Agreement(task, problems, score)
     used: dict[int | str, tuple[Problem, Prompt]] = {}
-    row_seeds, by_content = _RowSeeds(), 0
-    for row in read_rows(source.path, finder):
+    row_seeds, by_content, judged, correct = RowSeeds(), 0, 0, 0
+    for row in read_rows(reading, finder):
         row_seeds.check(source.path, row)
         check_data(source.path, row, task.name, data)
         if row.problem not in used:
             problem = problems[int(row.problem)]
             used[row.problem] = (problem, task.prompt(problem, task.prompts[0]))
         by_content += row.by_content
+        judged += row.correct is not None
+        correct += bool(row.correct)
         if source.trust is Trust.file:
-            _require_verdict(source.path, row)
+            _require_verdict(reading, row)
         else:
             agreement.add(row)
     if not used:
-        raise DataError(f"{source.path} holds no rollout, so there is nothing to import")
+        raise _nothing(reading)
     if source.trust is None:
-        agreement.require(source.path, read_rows(source.path, finder))
+        agreement.require(source.path, read_rows(reading, finder))
 
     def judge(row: ImportedRow) -> Score:
         return score(used[row.problem][0], row.completion)
@@ -312,6 +257,8 @@ def _with_task(source: Source, name: str) -> _Prepared:
         extent=row_seeds.extent({name: problem.index for name, (problem, _) in used.items()}),
         name_problem=finder,
         noise=row_seeds.noise,
+        judged=judged,
+        correct=correct,
         by_content=by_content,
         tally=agreement.tally,
         failures=failures,
@@ -328,15 +275,17 @@ def _guess(task: Task, data: DataSet, used: Sequence[Problem], failures: dict[st
         return None
 
 
-def _without_task(source: Source) -> _Prepared:
+def _without_task(source: Source, reading: Reading) -> _Prepared:
     names: dict[int | str, None] = {}
-    row_seeds = _RowSeeds()
-    for row in read_rows(source.path):
+    row_seeds, rows, correct = RowSeeds(), 0, 0
+    for row in read_rows(reading):
         row_seeds.check(source.path, row)
         names[row.problem] = None
-        _require_verdict(source.path, row)
+        rows += 1
+        correct += bool(row.correct)
+        _require_verdict(reading, row)
     if not names:
-        raise DataError(f"{source.path} holds no rollout, so there is nothing to import")
+        raise _nothing(reading)
     if all(isinstance(name, int) for name in names):
         numbered = {name: int(name) for name in sorted(names, key=int)}
     else:
@@ -353,17 +302,30 @@ def _without_task(source: Source) -> _Prepared:
         problems=problems,
         judge=_given,
         extent=row_seeds.extent(numbered),
-        name_problem=given_problem,
+        name_problem=None,
         noise=row_seeds.noise,
+        judged=rows,
+        correct=correct,
     )
 
 
-def _require_verdict(path: Path, row: ImportedRow) -> None:
-    if row.correct is None:
+def _require_verdict(reading: Reading, row: ImportedRow) -> None:
+    if row.correct is not None:
+        return
+    if reading.plan.no_verdict is not None:
         raise DataError(
-            f"line {row.line} of {path} does not say whether it is correct, and no task's verdict is to be stored; add "
-            f'"correct" (or "is_corrects" beside samples), or use --task without --trust file'
+            f"{reading.path}, read as {reading.form}, does not say whether a completion is correct "
+            f"({reading.plan.no_verdict}), and no task's verdict is to be stored; use --task without --trust file"
         )
+    raise DataError(
+        f"{row.place} of {reading.path} does not say whether it is correct, and no task's verdict is to be stored; add "
+        f'"correct" (or "is_corrects" beside samples), or use --task without --trust file'
+    )
+
+
+def _nothing(reading: Reading) -> DataError:
+    failed = f" ({reading.failed:,} requests of it failed)" if reading.failed else ""
+    return DataError(f"{reading.path} holds no rollout{failed}, so there is nothing to import")
 
 
 def _given(row: ImportedRow) -> Score:
@@ -372,10 +334,12 @@ def _given(row: ImportedRow) -> Score:
     return Score(reward, bool(row.correct), row.answer, None if row.correct else row.failure or "unknown")
 
 
-def _batches(source: Source, prepared: _Prepared, condition_id: int, ids: dict[int, int]) -> Iterator[list[NewRollout]]:
-    row_seeds = _RowSeeds()
+def _batches(
+    reading: Reading, prepared: _Prepared, condition_id: int, ids: dict[int, int]
+) -> Iterator[list[NewRollout]]:
+    row_seeds = RowSeeds()
     batch = []
-    for row in read_rows(source.path, prepared.name_problem):
+    for row in read_rows(reading, prepared.name_problem):
         problem, prompt = prepared.problems[row.problem]
         request = Request(ids[problem.index], problem.index, row_seeds.seed(row), prompt, max_tokens=0)
         completion = Completion(request, row.completion, row.token_count, row.finish_reason)
@@ -388,5 +352,8 @@ def _batches(source: Source, prepared: _Prepared, condition_id: int, ids: dict[i
 
 
 def _sha256(path: Path) -> str:
+    """The digest of a file; that of a folder is of its files' names and digests."""
+    if path.is_dir():
+        return digest_of([[storable(one.name), _sha256(one)] for one in files_of(path)])
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

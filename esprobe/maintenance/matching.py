@@ -5,7 +5,8 @@ from functools import cached_property
 from typing import Any
 
 from esprobe.errors import DataError
-from esprobe.maintenance.imported_rows import PROBLEM_KEYS, NamedProblem, given_problem
+from esprobe.maintenance.import_forms import PROBLEM_KEYS
+from esprobe.maintenance.imported_rows import NamedProblem, given_problem
 from esprobe.spec import Problem
 from esprobe.store.storable import storable
 from esprobe.tasks import ContentKeyed, DataSet, Task

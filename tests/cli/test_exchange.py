@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import esprobe as package
-from esprobe.maintenance.importing import Source, _SeedSet, import_rollouts
+from esprobe.maintenance.import_seeds import SeedSet
+from esprobe.maintenance.importing import Source, import_rollouts
 from tests.sampling.material import invoke, query, rows, write_data, write_script
 from tests.store.material import fill, shell
 
@@ -99,7 +100,7 @@ def test_what_was_exported_can_be_imported_and_says_the_same(filled: Path, tmp_p
     out, into = tmp_path / "x.jsonl", tmp_path / "i.db"
     assert invoke("export", "--db", filled, "--condition", "T=0.8", "-o", out).code == 0
     done = invoke("import", out, "--label", "theirs", "--db", into)
-    assert done.stdout.startswith("60 rollouts of 10 problems imported, 0 were there already\n")
+    assert done.stdout.splitlines()[1] == "60 rollouts of 10 problems imported, 0 were there already"
     (original,) = (c for c in passk(filled) if c["label"] == "T=0.8")
     (imported,) = passk(into)
     assert imported["pass_at_k"] == original["pass_at_k"]
@@ -109,7 +110,7 @@ def test_what_was_exported_can_be_imported_and_says_the_same(filled: Path, tmp_p
         filled, f"SELECT {content} WHERE condition = 2 ORDER BY seed, problem"
     )
     again = invoke("import", out, "--label", "theirs", "--db", into)
-    assert again.stdout.startswith("0 rollouts of 10 problems imported, 60 were there already\n")
+    assert again.stdout.splitlines()[1] == "0 rollouts of 10 problems imported, 60 were there already"
     assert invoke("verify", "--db", into).code == 0
 
 
@@ -308,7 +309,7 @@ def test_nothing_is_shown_exported_or_merged_from_texts_that_are_not_as_written(
 
 @given(st.lists(st.integers(0, 30)))
 def test_seeds_of_a_file_are_known_again_in_any_order(seeds: list[int]) -> None:
-    known, added = _SeedSet(), set[int]()
+    known, added = SeedSet(), set[int]()
     for seed in seeds:
         assert known.add(seed) is (seed not in added)
         added.add(seed)

@@ -260,7 +260,11 @@ def test_an_export_without_the_new_columns_is_read_as_before(folder: Path) -> No
     old = rewrite(folder, lambda row: {name: value for name, value in row.items() if name not in NEW})
     assert import_(folder, old).code == 0
     assert invoke("import", folder / "t.jsonl", "--label", "plain", "--db", folder / "i.db").code == 0
-    assert import_(folder, folder / "t.jsonl").stdout.startswith("0 rollouts of 20 problems imported, 200 were")
+    assert (
+        import_(folder, folder / "t.jsonl")
+        .stdout.splitlines()[1]
+        .startswith("0 rollouts of 20 problems imported, 200 were")
+    )
     assert {kind for (kind,) in query(folder / "i.db", "SELECT kind FROM condition")} == {"imported"}
 
 
@@ -326,7 +330,7 @@ def test_seeds_of_a_perturbation_come_back_as_shared_noise(folder: Path) -> None
     judged = rewrite(folder, lambda row: row | {"correct": row["seed"] % 2 == 0, "reward": None}, "s.jsonl")
     done = import_(folder, judged, "--trust", "file", into="e.db")
     assert done.code == 0, done.stderr
-    assert import_(folder, judged, "--trust", "file", into="e.db").stdout.startswith("0 rollouts")
+    assert import_(folder, judged, "--trust", "file", into="e.db").stdout.splitlines()[1].startswith("0 rollouts")
     assert len(query(folder / "e.db", "SELECT digest FROM condition WHERE sigma = 0.01 AND kind = 'perturbation'")) == 2
     told = invoke("compare", "sigma=0.01", "theirs", "--db", folder / "e.db", "--k", 1).stdout
     assert "One seed is the same noise on both sides" in told
