@@ -26,6 +26,8 @@ class EngineTraits:
         detects_loops: can end a completion that repeats itself (``--stop-loops``).
         supports_tensor_parallel: can spread one model over several devices (``--tensor-parallel-size``).
         supports_batch_invariant: has kernels whose results do not depend on the batch (``--batch-invariant``).
+        revision: counts changes of what it computes that can move the last bits of logits; in ``provenance`` as
+            "revision" if it is not 1.
     """
 
     has_weights: bool = True
@@ -33,6 +35,7 @@ class EngineTraits:
     detects_loops: bool = False
     supports_tensor_parallel: bool = False
     supports_batch_invariant: bool = False
+    revision: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ TRANSFORMERS = EngineEntry(
     location="esprobe.engines.transformers:TransformersEngine",
     packages=("torch", "transformers", "safetensors"),
     extra="hf",
+    traits=EngineTraits(revision=2),  # 2: each distinct prompt of a batch is computed once
 )
 VLLM = EngineEntry(
     name="vllm",

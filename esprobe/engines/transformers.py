@@ -19,8 +19,10 @@ from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.memory import accumulator_bytes, check_two_copies, host_memory, weight_bytes
+from esprobe.engines.prefill import prefill
 from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.prompt_codec import PromptCodec
+from esprobe.engines.registry import TRANSFORMERS
 from esprobe.engines.state import norms_by_class, state_digest
 from esprobe.engines.stop_texts import StopWatch
 from esprobe.engines.token_noise import TokenNoise
@@ -87,14 +89,12 @@ class TransformersEngine:
         Generates one segment at a time and drops the rows that have ended, so that one long completion does not keep
         its whole batch computing up to the limit.
         """
-        longest, limit, pad = max(map(len, prompts)), requests[0].max_tokens, self._end_tokens[0]
-        # Left padding: every row's next token is at the same position.
-        ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=self._device)
-        padding = torch.tensor([longest - len(p) for p in prompts], device=self._device)
-        mask = (torch.arange(longest, device=self._device) >= padding[:, None]).long()
+        limit, pad = requests[0].max_tokens, self._end_tokens[0]
+        begun = prefill(self._model, prompts, pad, _CACHE)
+        ids, mask, cache = begun.ids, begun.mask, begun.cache
+        longest = ids.shape[1]
         rows: list[list[int]] = [[] for _ in requests]
         alive = list(range(len(requests)))
-        cache: Any = None
         interrupt = _Interrupt(stop)
         stops = _Stops(self._codec.stop_watch(requests[0].stop), longest) if requests[0].stop else None
         while alive and (done := ids.shape[1] - longest) < limit:
@@ -193,6 +193,7 @@ class TransformersEngine:
         parameter = next(self._model.parameters())
         return {
             "engine": "transformers",
+            "revision": TRANSFORMERS.traits.revision,
             "model": self._identity.model,
             "fingerprint": self._identity.fingerprint,
             "architecture": type(self._model).__name__,

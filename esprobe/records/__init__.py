@@ -83,10 +83,17 @@ class Totals:
     checksum: int | None = field(default=None, compare=False)
 
 
-def computing(versions: Mapping[str, str]) -> dict[str, str]:
-    """Those of a session's versions that move the last bits of logits: the libraries that compute them."""
+def computing(versions: Mapping[str, str], engine: str, revision: int) -> dict[str, str]:
+    """What of a session moves the last bits of logits: the libraries that compute them, and how they are asked.
+
+    Args:
+        versions: of packages.
+        engine: name of the engine.
+        revision: of what esprobe has it compute.
+    """
     others = ("esprobe", "python", "sqlite")
-    return {package: version for package, version in versions.items() if package not in others}
+    found = {package: version for package, version in versions.items() if package not in others}
+    return found | {f"esprobe's {engine} engine": str(revision)}
 
 
 def several_versions(drawn_with: Iterable[Mapping[str, str]]) -> list[str]:
@@ -145,7 +152,9 @@ class SessionRecord(NamedTuple):
     @property
     def drawn_with(self) -> dict[str, str]:
         """Versions of what computed its rollouts; nothing if it has none, or they came with an import."""
-        return {} if self.has_given_verdicts or not self.rollouts else computing(self.versions)
+        if self.has_given_verdicts or not self.rollouts:
+            return {}
+        return computing(self.versions, str(self.engine.get("engine")), int(self.engine.get("revision", 1)))
 
     @property
     def workers(self) -> list[Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
+from esprobe.engines import find_engine
 from esprobe.records import SessionRecord, computing, several_devices, several_versions
 from esprobe.sampling.observer import Observer
 from esprobe.store import RolloutStore
@@ -11,15 +12,16 @@ from esprobe.workers.pool import WorkerPool
 
 
 def warn_before(
-    store: RolloutStore, conditions: Sequence[int], scorer: str, digest: str | None, observer: Observer
+    store: RolloutStore, conditions: Sequence[int], scorer: str, digest: str | None, engine: str, observer: Observer
 ) -> None:
-    """Warn where new rollouts would differ from the stored ones in their scorer or in package versions.
+    """Warn where new rollouts would differ from the stored ones in their scorer or in what computes them.
 
     Args:
         store: the database.
         conditions: ids of the conditions that are about to be sampled.
         scorer: of the new rollouts.
         digest: of its source; None of a built-in one.
+        engine: name of the engine of the new rollouts.
         observer: receives the warnings.
     """
     sessions = list(_sessions(store, conditions))
@@ -38,7 +40,8 @@ def warn_before(
             f"--force --write"
         )
     before = [session.drawn_with for session in sessions]
-    if mixed := several_versions([*before, computing(provenance.versions())]):
+    now = computing(provenance.versions(), engine, find_engine(engine).traits.revision)
+    if mixed := several_versions([*before, now]):
         observer.warning(
             f"rollouts of one condition would come from several versions ({', '.join(mixed)}), and the same seed "
             f"may give another completion under each; resume with the versions of the stored ones, or use another "

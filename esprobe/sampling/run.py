@@ -182,7 +182,9 @@ class _Sampling:
 
     def warn_of_mixtures(self) -> None:
         """Warn where new rollouts would differ from the stored ones in their scorer or in package versions."""
-        mixtures.warn_before(self._store, self._ids, self._scorer, source_digest(self._task), self._observer)
+        mixtures.warn_before(
+            self._store, self._ids, self._scorer, source_digest(self._task), self._job.engine, self._observer
+        )
 
     def start_pool(self) -> WorkerPool:
         """The worker pool, which the caller has to enter."""

@@ -183,7 +183,9 @@ class _Command:
         else:
             self._observer.notice(f"training run {run.id}")
         digest = source_digest(self._task)
-        mixtures.warn_before(self._store, self._earlier[-1:], self._scorer, digest, self._observer)
+        mixtures.warn_before(
+            self._store, self._earlier[-1:], self._scorer, digest, self._job.sampling.engine, self._observer
+        )
         self._observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
         spec = job.worker_spec(identity)
         spec = replace(

@@ -1,0 +1,78 @@
+"""Prompts of a batch: each distinct one is computed once, and the next token is that of the prompt alone."""
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from esprobe.engines.prefill import prefill  # noqa: E402 - needs torch
+from esprobe.engines.transformers import _CACHE  # noqa: E402
+
+TINY = Path(__file__).parents[2] / "esprobe" / "bundled" / "tiny"
+PAD = 0
+
+
+@pytest.fixture(scope="module")
+def model() -> "transformers.PreTrainedModel":
+    return transformers.AutoModelForCausalLM.from_pretrained(TINY, dtype=torch.float32).eval()
+
+
+def computed(model: "transformers.PreTrainedModel", prompts: list[list[int]]) -> tuple["torch.Tensor", list[int]]:
+    """Logits of each row's next token, and how many (rows x columns) were computed before it."""
+    shapes: list[int] = []
+    hook = model.get_input_embeddings().register_forward_hook(lambda _, given, __: shapes.append(given[0].numel()))
+    begun = prefill(model, prompts, PAD, _CACHE)
+    hook.remove()
+    positions = (begun.mask.cumsum(-1) - 1).clamp(min=0)[:, -1:]
+    with torch.inference_mode():
+        output = model(
+            input_ids=begun.ids[:, -1:],
+            attention_mask=begun.mask,
+            position_ids=positions,
+            **({_CACHE: begun.cache} if begun.cache is not None else {}),
+        )
+    return output.logits[:, -1], shapes
+
+
+def alone(model: "transformers.PreTrainedModel", prompt: list[int]) -> "torch.Tensor":
+    with torch.inference_mode():
+        return model(input_ids=torch.tensor([prompt])).logits[0, -1]
+
+
+BEGINNING = [5, 9, 14, 30, 7]
+BATCHES = {
+    "one": ([[5, 6, 7]], [2]),
+    "one token each": ([[5], [6], [5]], []),
+    "one token and more": ([[5], [6, 7, 8]], [4]),
+    "nothing shared": ([[5, 6, 7], [8, 9, 10, 11, 12]], [8]),
+    "one prompt sixteen times": ([[*BEGINNING, 6]] * 16, [5]),
+    "two prompts of one length": ([[*BEGINNING, 1, 2], [*BEGINNING, 3, 4]] * 4, [5, 2]),
+    "prompts of three lengths": ([[*BEGINNING, 1], [*BEGINNING, 3, 4, 5, 6], [*BEGINNING, 8, 9]] * 2, [5, 9]),
+    "one begins another": ([BEGINNING, [*BEGINNING, 3, 4]], [4, 4]),
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_rows_are_computed_as_if_alone(model: "transformers.PreTrainedModel", name: str) -> None:
+    prompts, expected = BATCHES[name]
+    logits, shapes = computed(model, prompts)
+    assert shapes == expected
+    for row, prompt in zip(logits, prompts, strict=True):
+        torch.testing.assert_close(row, alone(model, prompt), atol=2e-4, rtol=2e-4)
+
+
+def test_where_attention_reaches_back_a_window_of_columns_padding_comes_first() -> None:
+    config = transformers.MistralConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, sliding_window=6,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.MistralForCausalLM(config).eval()
+    prompts = [[*BEGINNING, 1], [*BEGINNING, 3, 4, 5, 6, 11, 12, 13]]
+    begun = prefill(model, prompts, PAD, _CACHE)
+    assert begun.mask.tolist() == [[0] * 6 + [1] * 6, [1] * 12]
+    logits, _ = computed(model, prompts)
+    for row, prompt in zip(logits, prompts, strict=True):
+        torch.testing.assert_close(row, alone(model, prompt), atol=2e-4, rtol=2e-4)
