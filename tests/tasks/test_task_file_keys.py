@@ -10,6 +10,7 @@ from esprobe.tasks import TaskDefaults, load_task
 from tests.tasks.task_files import ROWS, file_task, write_rows, write_task
 
 pytest.importorskip("yaml")
+pytest.importorskip("regex")
 
 
 def refused(path: Path, *words: str, data: bool = False) -> None:

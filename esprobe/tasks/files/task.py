@@ -30,7 +30,7 @@ RULES = 1
 FAILURES: Mapping[str, str] = {
     "no-answer": "the extraction finds no answer in the text",
     "invalid": "an answer is found, but it is not of the comparison's form: no number, no choice",
-    "timeout": "whether it is the gold answer was not found out in time (the comparison math only)",
+    "timeout": "the answer, or whether it is the gold answer, was not found out in time (regex and math only)",
     "wrong": "the answer is not the gold answer",
 }
 """The failure words of every task file, and what they mean."""
@@ -142,7 +142,10 @@ class FileTask:
                 f"task {self.name} has no scorer {scorer!r}, perhaps because the task file was changed since; "
                 f"use --scorer {self._scorer}"
             )
-        found = self._found(problem, completion)
+        try:
+            found = self._found(problem, completion)
+        except TimeoutError:
+            return _TIMEOUT
         if not found:
             return _NO_ANSWER
         compare = self.parts.comparison
@@ -164,8 +167,11 @@ class FileTask:
         return {self._scorer: SLOW_S} if isinstance(self.parts.comparison, Python | Math) else {}
 
     def verdict_key(self, problem: Problem, completion: str, scorer: str) -> str:
-        """What decides the verdict: the answer found, in canonical form."""
-        found = self._found(problem, completion)
+        """What decides the verdict: the answer found, in canonical form; the text where that takes too long."""
+        try:
+            found = self._found(problem, completion)
+        except TimeoutError:
+            return f"timeout {completion}"
         if not found:
             return ""
         answer = self.parts.comparison.read(found, self.options(problem))
@@ -283,6 +289,7 @@ class ChoiceTask(FileTask):
 
 _NO_ANSWER = Score(0.0, False, None, "no-answer")
 _INVALID = Score(0.0, False, None, "invalid")
+_TIMEOUT = Score(0.0, False, None, "timeout")
 
 
 def _with_choices(row: Mapping[str, Any], options: Options | None) -> Mapping[str, Any]:
