@@ -182,7 +182,7 @@ class _Sampling:
 
     def warn_of_mixtures(self) -> None:
         """Warn where new rollouts would differ from the stored ones in their scorer or in package versions."""
-        mixtures.warn_before(self._store, self._ids, self._scorer, source_digest(self._task), self._observer)
+        mixtures.warn_before(self._store, self._ids, self._scorer, self._task, self._observer)
 
     def start_pool(self) -> WorkerPool:
         """The worker pool, which the caller has to enter."""
@@ -206,7 +206,7 @@ class _Sampling:
             self._observer.notice(line)
         self._session_id = session_id = self._begin_session(pool)
         location = task_location(self._job.task)
-        with scoring_by(self._task, location, self._scorer, self._observer.warning) as scoring:
+        with scoring_by(self._task, location, self._scorer, self._observer.warning, self._store.path) as scoring:
             return self._draw(pool, stop, session_id, scoring)
 
     def _draw(self, pool: WorkerPool, stop: StopSignals, session_id: int, scoring: Scoring[Unscored]) -> Summary:

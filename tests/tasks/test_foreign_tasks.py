@@ -189,6 +189,7 @@ def test_an_edited_scorer_is_recognised_and_scored_again_by_force(
     assert "has changed since it scored 1 of these sessions" in process("rescore", "--write").stderr
     assert "whose source has changed since" in process("verify").stdout
     assert process("passk").stdout.count("sums/1 (source ") >= 2
+    assert "rescore --scorer sums/1 --force --write" in " ".join(process("passk").stdout.split())
     elevens = "SELECT min(correct) FROM rollouts WHERE completion = '11' AND problem <> 2"
     assert query(tmp_path / "esprobe.db", elevens) == [(0,)]
     assert process("rescore", "--force", "--write").returncode == 0
