@@ -29,6 +29,7 @@ from esprobe.store.model_names_writer import name_model
 from esprobe.store.soundness import check_content
 from esprobe.tasks import DataSet, Task, load_task, task_location
 from esprobe.tasks.contract import check_contract
+from esprobe.tasks.examples import examples_warning
 from esprobe.tasks.scoring import Scoring, scoring_by
 from esprobe.tasks.selection import past_the_end
 from esprobe.tasks.source import source_digest, task_file
@@ -78,6 +79,8 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
     problems = job.chosen_problems(data)
     if (note := past_the_end(data, *job.problems)) is not None:
         observer.notice(note)
+    if (told := examples_warning(task, problems)) is not None:
+        observer.warning(told)
     with ExitStack() as stack:
         gc.freeze()  # there may be half a million problems, which each garbage collection would look through
         stack.callback(gc.unfreeze)

@@ -195,7 +195,9 @@ def test_defaults(tmp_path: Path) -> None:
     assert task.defaults.sampled(3) == (1, 3)
     assert file_task(tmp_path, train="2:9").defaults.sampled(3) == (0, 2)
     assert file_task(tmp_path, train="1:2").defaults.sampled(3) == (0, 3)
-    assert file_task(tmp_path, train="0:9").defaults.sampled(3) == (0, 3)
+    assert file_task(tmp_path, train="7:9").defaults.sampled(3) == (0, 3)
+    with pytest.raises(UsageError, match="train 0:9 covers all 3 problems .* --problems FIRST:STOP"):
+        file_task(tmp_path, train="0:9").defaults.sampled(3)
     assert file_task(tmp_path, problems="1:2").defaults.sampled(3) == (1, 2)
 
 
