@@ -83,7 +83,8 @@ def checked(verdict: Any) -> Score:
     """A verdict with values that a database can store.
 
     Raises:
-        TaskError: it is not a Score of finite reward, truth value, text or None, and word or None.
+        TaskError: it is not a Score of finite reward, truth value, text or None, and a word if and only if it is not
+            correct.
     """
     try:
         reward, correct, answer, failure = verdict
@@ -96,8 +97,11 @@ def checked(verdict: Any) -> Score:
             f"it returned {_shown(verdict)}, which is not a Score(reward, correct, answer, failure) of a finite "
             f"number, True or False, a text or None, and a word or None"
         ) from None
-    failure = None if correct else failure or "unknown"
-    return Score(reward, correct, answer, failure)
+    if correct and failure:
+        raise TaskError(f"it returned {_shown(verdict)}, which is correct and has a failure, which must be None then")
+    if not (correct or failure):
+        raise TaskError(f"it returned {_shown(verdict)}, which is not correct and has no failure, which must be a word")
+    return Score(reward, correct, answer, failure or None)
 
 
 def _shown(value: Any) -> str:

@@ -106,6 +106,7 @@ def test_a_scorer_that_raises_exits_or_returns_nothing_costs_those_texts_only(
     assert "nothing to do" in process(*SAMPLE, "--task", "sums", "--data", "rows.json", "--samples", "8").stdout
     assert process("verify").returncode == 0
     package.edit('raise ZeroDivisionError("no such luck")', "pass")
+    package.edit("return None\n", "return Score(1.0, True, completion, 'no')\n")
     done = process("rescore", "--force", "--write")
     assert done.returncode == 0 and done.stderr.count("warning: scorer sums/1 failed") == 1
     assert [row[3] for row in query(tmp_path / "esprobe.db", texts)][1:] == ["wrong", "scorer-error", "scorer-error"]
@@ -130,6 +131,9 @@ def test_a_scorer_that_raises_exits_or_returns_nothing_costs_those_texts_only(
             "score of problem 0 on an empty text",
         ),
         ('None if right else "wrong"', "None", "has no failure"),
+        ("right, answer, None", "True, answer, 'x' or None", "is correct and has a failure"),
+        ("Score(float(right),", "Score(float('inf'),", "of a finite number"),
+        ("right, answer, None", "right, 5, None", "a text or None"),
         (
             "answer = completion",
             "import time; time.sleep(len(completion) / 1e5); answer = completion",
@@ -137,7 +141,21 @@ def test_a_scorer_that_raises_exits_or_returns_nothing_costs_those_texts_only(
         ),
         ("import json", "import json, nothing_like_it", "cannot be loaded"),
     ],
-    ids=["data", "prompt", "name", "index", "set", "keys", "empty", "failure", "slow", "import"],
+    ids=[
+        "data",
+        "prompt",
+        "name",
+        "index",
+        "set",
+        "keys",
+        "empty",
+        "failure",
+        "both",
+        "inf",
+        "answer",
+        "slow",
+        "import",
+    ],
 )
 def test_what_breaks_the_contract_is_one_line_before_a_model_is_loaded(
     process: Run, package: Package, tmp_path: Path, old: str, new: str, said: str

@@ -101,6 +101,8 @@ def test_a_python_file_that_cannot_be_used(tmp_path: Path) -> None:
     path = write_task(tmp_path, compare={"python": "judge.py:right"})
     (tmp_path / "judge.py").write_text("1 / 0")
     refused(path, "judge.py", "ZeroDivisionError")
+    (tmp_path / "judge.py").write_text("import sys\nsys.exit(3)")
+    refused(path, "judge.py", "SystemExit: 3")
     (tmp_path / "judge.py").write_text("wrong = 1")
     refused(path, "no function right")
 
@@ -133,6 +135,10 @@ def test_what_the_data_lack_is_one_line(tmp_path: Path, changes: dict[str, Any],
 def test_a_row_that_cannot_be_asked_is_named(tmp_path: Path, row: dict[str, Any], words: list[str]) -> None:
     write_rows(tmp_path, [*ROWS, row])
     refused(write_task(tmp_path), *words, data=True)
+
+
+def test_the_name_of_a_built_in_task_is_refused(tmp_path: Path) -> None:
+    refused(write_task(tmp_path, name="countdown"), "task.yaml: name is 'countdown'", "built-in", "rename")
 
 
 def test_scalars_stay_texts(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ MEANINGS: Mapping[str, str] = {
     "empty field": "a text that the prompt or the answer shows is empty, or only white space",
     "answer taken whole": "the key answer.extract finds nothing in the gold text, so all of it is the gold answer",
     "gold not of the form": "the comparison cannot read the gold answer: no number, no choice of the problem",
-    "number is part of the gold answer": "the comparison reads a part of the gold answer only, such as 3 of 3 1/2, or 2 of 2:30",
+    "number is part of the gold answer": (
+        "the comparison reads a part of the gold answer only, such as 3 of 3 1/2, or 2 of 2:30"
+    ),
     "gold not found": "written in the form that the prompt asks for, the gold answer is not found by the extraction",
     "gold not accepted": (
         "the comparison does not accept the gold answer as its own equal, so other spellings of it are wrong"
