@@ -169,6 +169,16 @@ def test_what_breaks_the_contract_is_one_line_before_a_model_is_loaded(
     assert lines[0].startswith("error: ") and all(line.startswith("- ") for line in lines[1:])
 
 
+def test_a_task_that_fails_on_its_data_does_not_take_the_blame_alone(
+    process: Run, package: Package, tmp_path: Path
+) -> None:
+    package.edit('raise DataError("the task sums has no data of its own; name a file with --data")', "open(data)")
+    assert "If the task needs data, give --data PATH" in process("data", "check", "--task", "sums").stderr
+    (tmp_path / "other.json").write_text('[{"a": 1}]')
+    told = process("data", "check", "--task", "sums", "--data", "other.json").stderr
+    assert "failed on --data other.json" in told and "Correct other.json, if it is not of the task's form" in told
+
+
 @pytest.mark.parametrize("method", ["null_probabilities", "value", "expression"])
 def test_a_task_that_fails_in_analysis_is_named_and_the_rest_is_shown(
     process: Run, package: Package, method: str

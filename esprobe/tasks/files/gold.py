@@ -63,6 +63,6 @@ def gold(key: Key) -> Gold:
         assert text is not None  # required
         return Gold(text, None)
     held = key.keys(("text", "extract"))
-    text = templates(held["text"].required('text: "{answer}"'))
+    text = templates(held["text"].required('text: "{answer}"', "answer with other keys"))
     assert text is not None  # required
-    return Gold(text, extraction(held["extract"].required('extract: {after: "####"}')))
+    return Gold(text, extraction(held["extract"].required('extract: {after: "####"}', "answer with other keys")))

@@ -4,6 +4,7 @@ Owns how the parts meet: rows become problems, prompts and verdicts. Does not kn
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,11 +109,19 @@ class FileTask:
         if source is None:
             about = f" ({self.parts.about})" if self.parts.about else ""
             raise DataError(f"task {self.name} names no data{about}; give --data the path of a file")
-        rows = [{name: plain(value) for name, value in row.items()} for row in source.rows(self.name)]
+        given_rows = source.rows(self.name)
+        rows = [{name: plain(value) for name, value in row.items()} for row in given_rows]
         if self.parts.prompt.first_of_train:
             self._turns = self._examples(rows, source.name)
-        problems = tuple(self._problem(index, row, f"{source.name}, row {index}") for index, row in enumerate(rows))
-        return DataSet(source.name, digest_of(rows), problems)
+        problems = []
+        for index, row in enumerate(rows):
+            place = f"{source.name}, row {index}"
+            try:
+                problems.append(self._problem(index, row, place))
+            except DataError:
+                self._tell_nan(given_rows[index], place)
+                raise
+        return DataSet(source.name, digest_of(rows), tuple(problems))
 
     def prompt(self, problem: Problem, style: str) -> Prompt:
         """The prompt of one problem.
@@ -233,6 +242,16 @@ class FileTask:
         except UnicodeEncodeError:
             raise DataError(f"{place} has an unpaired surrogate, which no tokenizer accepts; fix its escape") from None
         return problem
+
+    def _tell_nan(self, row: Row, place: str) -> None:
+        """Raise for a row that cannot be used because a column that the task shows is NaN, which ``plain`` drops."""
+        for column in sorted(self._used & set(row)):
+            value = row[column]
+            if isinstance(value, float) and not math.isfinite(value):
+                raise DataError(
+                    f"{place}: column {column!r} is {'NaN' if value != value else 'infinite'}, and the task shows a "
+                    f"text or a finite number; give it a value, or remove the row"
+                )
 
     def _found(self, problem: Problem, completion: str) -> str | None:
         """The answer as the completion spells it; the begun answer that the model continues is a part of it."""

@@ -24,21 +24,42 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ) from None
     try:
         text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{error.object[error.start]:02x} at offset {error.start}"
+        raise DataError(f"task file {path} is not UTF-8 ({byte}); save it as UTF-8") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"task file {path} cannot be read ({reason}); check --task") from None
     try:
         values = yaml.load(text, _loader(yaml.SafeLoader, path))
     except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-            reason = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
-        raise DataError(
-            f'task file {path} is not valid YAML ({reason}); texts that hold {{ or a colon need quotes: user: "{{q}}"'
-        ) from None
+        reason, line = " ".join(str(error).split()), ""
+        if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
+            if error.problem == "found unexpected end of stream" and error.context_mark is not None:
+                mark = error.context_mark  # where the quote was opened, not the end of the file
+            reason = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+            line = [*text.split("\n"), ""][mark.line]
+        elif isinstance(error, yaml.reader.ReaderError):
+            reason = f"line {text.count(chr(10), 0, error.position) + 1}: {error.reason}"
+        raise DataError(f"task file {path} is not valid YAML ({reason}); {_hint(reason, line)}") from None
     if not isinstance(values, dict):
         raise DataError(f"task file {path} must be a mapping of keys such as 'name: my-task'; see docs/task-files.md")
     return values
+
+
+def _hint(reason: str, line: str) -> str:
+    """What to do about a mistake in a line; the parser's words say what it is."""
+    if "escape" in reason:
+        return "in double quotes a backslash begins an escape: put the text in single quotes, or write a path with /"
+    if r"'\t'" in reason:
+        return "indent with spaces, not with tabs"
+    if "cannot start any token" in reason or "alias" in reason or "tag" in reason:
+        return "a text that begins with % @ ` * & or ! needs quotes"
+    if "not allowed here" in reason or "{" in line.replace('"{', "").replace("'{", ""):
+        return 'texts that hold { or a colon need quotes: user: "{q}"'
+    if '"' in line or "'" in line or "end of stream" in reason:
+        return "close each quote in its line and the one before; in single quotes a ' is written twice"
+    return "look at that line and the one before"
 
 
 def _loader(base: Any, path: Path) -> Any:
