@@ -96,9 +96,11 @@ def text_of(row: Mapping[str, Any], column: str, place: str, key: str) -> str:
         DataError: there is none.
     """
     if column not in row:
+        separated = other_separator(list(row))
+        close = "" if separated else did_you_mean(column, list(row))
         raise DataError(
-            f"{place} has no column {column!r}, which {key} of the task shows{did_you_mean(column, list(row))}; "
-            f"its columns: {', '.join(row)}{other_separator(list(row))}"
+            f"{place} has no column {column!r}, which {key} of the task shows{close}; its columns: {', '.join(row)}"
+            f"{separated}"
         )
     value = row[column]
     if isinstance(value, str):

@@ -25,8 +25,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        byte = f"byte 0x{error.object[error.start]:02x} at offset {error.start}"
-        raise DataError(f"task file {path} is not UTF-8 ({byte}); save it as UTF-8") from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"task file {path} is not UTF-8 (line {line}, byte 0x{error.object[error.start]:02x}); save it as UTF-8"
+        ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"task file {path} cannot be read ({reason}); check --task") from None
@@ -37,7 +39,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
             if error.problem == "found unexpected end of stream" and error.context_mark is not None:
                 mark = error.context_mark  # where the quote was opened, not the end of the file
-            reason = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+            problem = error.problem or ""
+            if problem.startswith("but found"):
+                problem = f"{error.context}, {problem}"
+            reason = f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
             line = [*text.split("\n"), ""][mark.line]
         elif isinstance(error, yaml.reader.ReaderError):
             reason = f"line {text.count(chr(10), 0, error.position) + 1}: {error.reason}"
