@@ -11,6 +11,7 @@ from tests.conftest import Run
 from tests.tasks.task_files import WORKS, write_rows, write_task
 
 pytest.importorskip("yaml")
+pytest.importorskip("regex")
 
 
 @pytest.fixture
@@ -121,3 +122,12 @@ def test_the_command_printed_where_a_comparison_fails_works(esprobe: Run, tmp_pa
     done = esprobe(*command)
     assert done.returncode == 0, done.stderr
     assert "scorer-error" not in esprobe("show", "--limit", "99").stdout
+
+
+def test_a_regular_expression_that_takes_long_on_any_text_is_told_before_a_run(
+    esprobe: Run, tmp_path: Path, engine: list[str]
+) -> None:
+    task = write_task(tmp_path, problems="0:1", extract={"regex": r"(?:(?: |\S)+)+[#@]"})
+    done = esprobe("sample-temp", "--task", task, "-t", "1", "--samples", "1", *engine)
+    assert done.returncode == 1 and "without nested repeats such as (a+)+" in done.stderr
+    assert not (tmp_path / "esprobe.db").exists()

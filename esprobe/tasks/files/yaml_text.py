@@ -25,9 +25,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
+        number = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"task file {path} is not UTF-8 (line {line}, byte 0x{error.object[error.start]:02x}); save it as UTF-8"
+            f"task file {path} is not UTF-8 (line {number}, byte 0x{error.object[error.start]:02x}); save it as UTF-8"
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
