@@ -1,11 +1,12 @@
 """The keys of a task file: what each means, and the one line that each mistake is."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from esprobe.errors import DataError, UsageError
+from esprobe.errors import DataError, LibraryError, UsageError
 from esprobe.tasks import TaskDefaults, load_task
 from tests.tasks.task_files import ROWS, file_task, write_rows, write_task
 
@@ -165,6 +166,12 @@ def test_the_name_of_a_built_in_task_is_refused(tmp_path: Path) -> None:
 def test_a_table_with_another_separator_is_told(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "rows.csv").write_text(text)
     refused(write_task(tmp_path, data="rows.csv"), "rows.csv", said, data=True)
+
+
+def test_a_regular_expression_says_which_library_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "regex", None)  # as where it is not installed
+    with pytest.raises(LibraryError, match=r"extract\.regex needs the library regex.*pip install regex"):
+        load_task(str(write_task(tmp_path, extract={"regex": "x"})))
 
 
 def test_scalars_stay_texts(tmp_path: Path) -> None:
