@@ -40,7 +40,7 @@ def check(
 ) -> None:
     """Find duplicates, test problems that are also training ones, and answers that no model could get right."""
     from esprobe.report import audit_text
-    from esprobe.tasks import Audited, load_task, task_defaults
+    from esprobe.tasks import Audited, is_task_file, load_task, task_defaults
     from esprobe.tasks.audit import audit_any
     from esprobe.tasks.selection import past_the_end, select_problems
 
@@ -52,6 +52,10 @@ def check(
     select_problems(rows, *chosen)  # raises if there is none
     if (note := past_the_end(rows, *chosen)) is not None:
         typer.echo(note, err=True)
+    if training or is_task_file(task):  # Countdown's default is for data of its own size
+        note = past_the_end(rows, *trained, "--training" if training else "train")
+        if note is not None:
+            typer.echo(note, err=True)
     if isinstance(loaded, Audited):
         audit = loaded.audit(rows, chosen, trained)
     else:

@@ -138,7 +138,7 @@ class Agreement:
 
     def _is_correct(self, index: int, row: ImportedRow, scorer: str) -> bool:
         # What one fails on has been told by then, or is not what is stored.
-        return Scorer(self.task, scorer, lambda message: None)(self.problems[index], row.completion).correct
+        return Scorer(self.task, scorer, lambda message: None, None)(self.problems[index], row.completion).correct
 
 
 def _off_by_one(shift: int, tally: Tally) -> str:

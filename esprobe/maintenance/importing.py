@@ -222,7 +222,7 @@ def _with_task(source: Source, reading: Reading, name: str) -> _Prepared:
     data = task.data_set(source.data)
     scorer, problems = task.scorers[0], data.problems
     failures: dict[str, None] = {}
-    score = Scorer(task, scorer, failures.setdefault)
+    score = Scorer(task, scorer, failures.setdefault, None)
     finder = ProblemFinder(task, data)
     agreement = Agreement(task, problems, score)
     used: dict[int | str, tuple[Problem, Prompt]] = {}

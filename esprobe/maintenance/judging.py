@@ -164,13 +164,13 @@ class Judge:
     def _new_scoring(self, name: str, scorer: str) -> Scoring[int]:
         if is_scorer_file(scorer):
             source = ScorerSource(None, absolute(scorer))
-            return self._open.enter_context(slow_scoring(source, LIMIT_S, lambda _, text: text, self._warn))
+            return self._open.enter_context(slow_scoring(source, LIMIT_S, lambda _, text: text, self._warn, self._path))
         task = self.task(name)
         limit_s = task.slow_scorers.get(scorer) if isinstance(task, SlowScored) else None
         if limit_s is None:
-            return DirectScoring(Scorer(task, scorer, self._warn, problems_may_be_damaged=True))
+            return DirectScoring(Scorer(task, scorer, self._warn, self._path, problems_may_be_damaged=True))
         source = ScorerSource(task_file(task) or task_location(name), scorer)
-        return self._open.enter_context(slow_scoring(source, limit_s, key_of(task, scorer), self._warn))
+        return self._open.enter_context(slow_scoring(source, limit_s, key_of(task, scorer), self._warn, self._path))
 
 
 def is_other_source(digest: str | None, session: SessionRecord) -> bool:

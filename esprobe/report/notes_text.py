@@ -34,9 +34,14 @@ def pair_note(note: PairNote) -> str:
 def mixed_scorers_note(mixed: MixedScorers) -> str:
     """That verdicts come from several scorers and what to do, without a full stop."""
     scorers = "; ".join(f"{label}: {' and '.join(names)}" for label, names in mixed.by_label)
+    names = {name for _, scorers_of in mixed.by_label for name in scorers_of}
+    plain = {name.partition(" (source ")[0] for name in names}
+    force = " --force" if plain != names else ""  # one name, two sources: nothing would be done without it
+    what = f"--scorer {min(plain)}" if len(plain) == 1 else "--scorer NAME"
+    name_one = "make them all of one" if len(plain) == 1 else "name one to make them all of one"
     return (
-        f"verdicts are of several scorers ({scorers}), so a gap may come from that; name one to make them all of one: "
-        f"esprobe rescore --scorer NAME --write"
+        f"verdicts are of several scorers ({scorers}), so a gap may come from that; {name_one}: "
+        f"esprobe rescore {what}{force} --write"
     )
 
 

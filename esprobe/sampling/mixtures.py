@@ -7,12 +7,14 @@ from esprobe.engines import find_engine
 from esprobe.records import SessionRecord, computing, several_devices, several_versions
 from esprobe.sampling.observer import Observer
 from esprobe.store import RolloutStore
+from esprobe.tasks import Task
+from esprobe.tasks.source import source_digest
 from esprobe.workers import provenance
 from esprobe.workers.pool import WorkerPool
 
 
 def warn_before(
-    store: RolloutStore, conditions: Sequence[int], scorer: str, digest: str | None, engine: str, observer: Observer
+    store: RolloutStore, conditions: Sequence[int], scorer: str, task: Task, engine: str, observer: Observer
 ) -> None:
     """Warn where new rollouts would differ from the stored ones in their scorer or in what computes them.
 
@@ -20,18 +22,21 @@ def warn_before(
         store: the database.
         conditions: ids of the conditions that are about to be sampled.
         scorer: of the new rollouts.
-        digest: of its source; None of a built-in one.
-        engine: name of the engine of the new rollouts.
+        task: theirs.
+        engine: name of theirs.
         observer: receives the warnings.
     """
     sessions = list(_sessions(store, conditions))
     others = {session.scorer for session in sessions} - {scorer}
     if others:
+        # A task file that was edited has its new scorer only.
+        offered = min(others & set(task.scorers), default=scorer)
         observer.warning(
             f"the stored rollouts are scored by {', '.join(sorted(others))}, new ones are by "
             f"{scorer}, and figures would mix the two; when this run is done: esprobe rescore --db "
-            f"{shlex.quote(str(store.path))} --scorer {min(others)} --write"
+            f"{shlex.quote(str(store.path))} --scorer {offered} --write"
         )
+    digest = source_digest(task)
     sources = {session.scorer_digest for session in sessions if session.scorer == scorer and session.rollouts}
     if digest is not None and sources - {None, digest}:
         observer.warning(

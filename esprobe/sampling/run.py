@@ -29,6 +29,7 @@ from esprobe.store.model_names_writer import name_model
 from esprobe.store.soundness import check_content
 from esprobe.tasks import DataSet, Task, load_task, task_location
 from esprobe.tasks.contract import check_contract
+from esprobe.tasks.examples import examples_warning
 from esprobe.tasks.scoring import Scoring, scoring_by
 from esprobe.tasks.selection import past_the_end
 from esprobe.tasks.source import source_digest, task_file
@@ -78,6 +79,8 @@ def run(job: Job, database: Path, observer: Observer, stop: StopSignals) -> Summ
     problems = job.chosen_problems(data)
     if (note := past_the_end(data, *job.problems)) is not None:
         observer.notice(note)
+    if (told := examples_warning(task, problems)) is not None:
+        observer.warning(told)
     with ExitStack() as stack:
         gc.freeze()  # there may be half a million problems, which each garbage collection would look through
         stack.callback(gc.unfreeze)
@@ -182,9 +185,7 @@ class _Sampling:
 
     def warn_of_mixtures(self) -> None:
         """Warn where new rollouts would differ from the stored ones in their scorer or in package versions."""
-        mixtures.warn_before(
-            self._store, self._ids, self._scorer, source_digest(self._task), self._job.engine, self._observer
-        )
+        mixtures.warn_before(self._store, self._ids, self._scorer, self._task, self._job.engine, self._observer)
 
     def start_pool(self) -> WorkerPool:
         """The worker pool, which the caller has to enter."""
@@ -208,7 +209,7 @@ class _Sampling:
             self._observer.notice(line)
         self._session_id = session_id = self._begin_session(pool)
         location = task_location(self._job.task)
-        with scoring_by(self._task, location, self._scorer, self._observer.warning) as scoring:
+        with scoring_by(self._task, location, self._scorer, self._observer.warning, self._store.path) as scoring:
             return self._draw(pool, stop, session_id, scoring)
 
     def _draw(self, pool: WorkerPool, stop: StopSignals, session_id: int, scoring: Scoring[Unscored]) -> Summary:

@@ -5,7 +5,7 @@ from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 
-from esprobe.errors import EsprobeError, TaskError, UsageError
+from esprobe.errors import DataError, EsprobeError, TaskError, UsageError
 from esprobe.tasks.base import (
     AnswerForms,
     Audited,
@@ -51,7 +51,7 @@ def load_task(name: str) -> Task:
     """The task called ``name``, or in the task file ``FILE.yaml`` or the file ``FILE.py:NAME``; no data set is read.
 
     Raises:
-        DataError: the task file has a mistake.
+        DataError: the task file has a mistake, or the name of a built-in task.
         LibraryError: a library that the task file needs is not installed.
         TaskError: its code fails.
         UsageError: no task of that name is installed.
@@ -65,9 +65,17 @@ def load_task(name: str) -> Task:
     from esprobe.tasks.guarded import describe, guarded
     from esprobe.tasks.python_file import absolute, is_location, load_object
 
+    files = {path.stem: path for path in FILES.glob("*.yaml")}
     if is_task_file(name):
-        return guarded(_load_file(Path(name).expanduser()), name, task_location(name))
-    if name in (files := {path.stem: path for path in FILES.glob("*.yaml")}):
+        path = Path(name).expanduser()
+        loaded = _load_file(path)
+        if loaded.name in {*BUILT_IN, *files} and path.resolve().parent != FILES.resolve():
+            raise DataError(
+                f"task file {name}: name is {loaded.name!r}, as a built-in task's is, whose scorers other commands "
+                f"would use; rename it"
+            )
+        return guarded(loaded, name, task_location(name))
+    if name in files:
         return _load_file(files[name])
     if is_location(name):
         return guarded(_made(load_object(name), name), name, absolute(name))

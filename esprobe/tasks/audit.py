@@ -11,7 +11,7 @@ from esprobe.tasks.base import ContentKeyed, DataSet, Task
 
 NOTES = (
     "duplicate: the same question as an earlier problem of those audited",
-    "in training problems: the same question as one of the training problems",
+    "in training problems: one of the training problems, or the same question as one",
 )
 """What the findings mean, for people."""
 
@@ -39,7 +39,7 @@ def audit_any(
     """
     chosen = data.problems[slice(*problems)]
     own = range(*slice(*problems).indices(len(data.problems)))
-    trained = {question_key(task, problem) for problem in data.problems[slice(*training)] if problem.index not in own}
+    trained = {question_key(task, problem) for problem in data.problems[slice(*training)]}
     return Audit(
         task=task.name,
         data=data.source,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from esprobe.errors import UsageError
 from esprobe.records import Audit
 from esprobe.spec import Problem, Prompt, Score
 
@@ -79,13 +80,21 @@ class TaskDefaults(NamedTuple):
         """First and stop index of the problems to sample, of a data set with ``count`` problems.
 
         Training problems are left out at the end they lie at; those in the middle are not.
+
+        Raises:
+            UsageError: all are training problems, and the task does not say which ones to sample.
         """
         if self.problems is not None:
             return self.problems
         first, stop = self.training or (0, 0)
+        if first == 0 and 0 < count <= stop:
+            raise UsageError(
+                f"train {first}:{stop} covers all {count:,} problems of the data, so none is left for testing; make it "
+                f"shorter, or name the problems to test with --problems FIRST:STOP"
+            )
         if first == 0 and stop < count:
             return stop, count
-        return (0, first) if stop >= count and first > 0 else (0, count)
+        return (0, min(first, count)) if stop >= count and first > 0 else (0, count)
 
 
 @runtime_checkable

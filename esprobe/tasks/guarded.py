@@ -49,20 +49,20 @@ class GuardedTask:
             self._label = str(self._name)
 
     @contextmanager
-    def _calling(self, function: str, what: str = "") -> Iterator[None]:
+    def _calling(self, function: str, what: str = "", fix: str = "Correct the task") -> Iterator[None]:
         try:
             with redirect_stdout(sys.stderr):  # what a task prints is no result of a command
                 yield
         except EsprobeError:
             raise
         except (Exception, SystemExit) as error:
-            raise self._error(function, what, error) from error
+            raise self._error(function, what, error, fix) from error
 
-    def _error(self, function: str, what: str, error: BaseException) -> TaskError:
+    def _error(self, function: str, what: str, error: BaseException, fix: str = "Correct the task") -> TaskError:
         on = f" on {what}" if what else ""
         return TaskError(
             f"task {self._label}: its {function} failed{on}: {describe(error)}; esprobe cannot go on without it. "
-            f"Correct the task and run the same command again"
+            f"{fix} and run the same command again"
         )
 
     @property
@@ -84,7 +84,11 @@ class GuardedTask:
 
     def data_set(self, data: str | None) -> DataSet:
         """The problems of ``data``."""
-        with self._calling("data_set", f"--data {data}" if data is not None else "its default data"):
+        if data is None:
+            what, fix = "its default data", "If the task needs data, give --data PATH; else correct the task"
+        else:
+            what, fix = f"--data {data}", f"Correct {data}, if it is not of the task's form, or the task,"
+        with self._calling("data_set", what, fix):
             found: DataSet = self.inner.data_set(data)
         return found
 

@@ -54,6 +54,6 @@ def as_score(value: Any) -> Score:
             raise TaskError("it returned a mapping without 'correct' and 'reward'; one of both is needed")
         correct = value.get("correct", value.get("reward", 0) >= 1)
         answer = value.get("answer")
-        failure = None if correct else value.get("failure") or "wrong"
+        failure = value.get("failure") or (None if correct else "wrong")
         return checked((value.get("reward", float(correct)), correct, None if answer is None else str(answer), failure))
     return checked(value)

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from esprobe.spec import Problem, Score
@@ -77,6 +78,7 @@ class SlowScoring(Generic[Tag]):
         scorer: str,
         key_of: Callable[[Problem, str], str],
         warn: Callable[[str], None],
+        database: Path,
     ) -> None:
         """Share processes.
 
@@ -85,11 +87,13 @@ class SlowScoring(Generic[Tag]):
             scorer: name of the scorer.
             key_of: what decides a completion's verdict.
             warn: called with the first failure.
+            database: where the texts are stored, for the warning.
         """
         self._processes = processes
         self._scorer = scorer
         self._key_of = key_of
         self._warn = warn
+        self._database = database
         self._is_told = False
         self._known: dict[_Key, Score] = {}
         self._waiting: dict[_Key, list[tuple[Tag, Problem]]] = {}
@@ -153,12 +157,14 @@ class SlowScoring(Generic[Tag]):
             return TIMEOUT
         if not self._is_told:
             self._is_told = True
-            self._warn(failure_message(self._scorer, problem, answer.why))
+            self._warn(failure_message(self._scorer, problem, answer.why, self._database))
         return FAILED
 
 
 @contextmanager
-def scoring_by(task: Task, location: str, scorer: str, warn: Callable[[str], None]) -> Iterator[Scoring[Any]]:
+def scoring_by(
+    task: Task, location: str, scorer: str, warn: Callable[[str], None], database: Path
+) -> Iterator[Scoring[Any]]:
     """Scoring by one scorer of a task, while new rollouts are drawn.
 
     Args:
@@ -166,22 +172,27 @@ def scoring_by(task: Task, location: str, scorer: str, warn: Callable[[str], Non
         location: how another process loads it (``task_location``).
         scorer: one of its scorers.
         warn: called with the first text on which the scorer fails.
+        database: where the texts are stored, for that warning.
     """
     limit_s = task.slow_scorers.get(scorer) if isinstance(task, SlowScored) else None
     if limit_s is None:
-        yield DirectScoring(Scorer(task, scorer, warn))
+        yield DirectScoring(Scorer(task, scorer, warn, database))
         return
-    with slow_scoring(ScorerSource(location, scorer), limit_s, key_of(task, scorer), warn) as scoring:
+    with slow_scoring(ScorerSource(location, scorer), limit_s, key_of(task, scorer), warn, database) as scoring:
         yield scoring
 
 
 @contextmanager
 def slow_scoring(
-    source: ScorerSource, limit_s: float, key: Callable[[Problem, str], str], warn: Callable[[str], None]
+    source: ScorerSource,
+    limit_s: float,
+    key: Callable[[Problem, str], str],
+    warn: Callable[[str], None],
+    database: Path,
 ) -> Iterator[SlowScoring[Any]]:
     """Scoring in processes, which end with the block."""
     with ScorerProcesses[_Key](source, limit_s) as processes:
-        yield SlowScoring(processes, source.scorer, key, warn)
+        yield SlowScoring(processes, source.scorer, key, warn, database)
 
 
 def key_of(task: Task, scorer: str) -> Callable[[Problem, str], str]:

@@ -24,12 +24,12 @@ def select_problems(data: DataSet, first: int, stop: int) -> Sequence[Problem]:
     return chosen
 
 
-def past_the_end(data: DataSet, first: int, stop: int) -> str | None:
+def past_the_end(data: DataSet, first: int, stop: int, option: str = "--problems") -> str | None:
     """What to tell a person whose slice asks for more than there is; None if it does not."""
     there = len(data.problems)
     if stop <= there:
         return None
     return (
-        f"--problems {first}:{stop} goes past the end of {data.source}, which has {there:,} problems: "
-        f"{there - first:,} are used, not {stop - first:,}"
+        f"{option} {first}:{stop} goes past the end of {data.source}, which has {there:,} problems: "
+        f"{max(there - first, 0):,} are used, not {stop - first:,}"
     )

@@ -182,9 +182,8 @@ class _Command:
             )
         else:
             self._observer.notice(f"training run {run.id}")
-        digest = source_digest(self._task)
         mixtures.warn_before(
-            self._store, self._earlier[-1:], self._scorer, digest, self._job.sampling.engine, self._observer
+            self._store, self._earlier[-1:], self._scorer, self._task, self._job.sampling.engine, self._observer
         )
         self._observer.notice(f"loading {job.model} ({identity.dtype}, {job.engine})")
         spec = job.worker_spec(identity)
@@ -217,7 +216,11 @@ class _Command:
             task_file=task_file(self._task),
         )
         with scoring_by(
-            self._task, task_location(self._job.sampling.task), self._scorer, self._observer.warning
+            self._task,
+            task_location(self._job.sampling.task),
+            self._scorer,
+            self._observer.warning,
+            self._store.path,
         ) as scoring:
             return self._iterate(pool, stop, session_id, scoring)
 

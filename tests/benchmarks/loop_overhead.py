@@ -114,7 +114,7 @@ def run(engine: Any, job: Job, folder: Path) -> Round:
             plan=plan,
             pool=pool,
             problems=problems,
-            scoring=DirectScoring(Scorer(task, task.scorers[0], print)),
+            scoring=DirectScoring(Scorer(task, task.scorers[0], print, None)),
             store=store,
             session_id=session,
             observer=ConsoleObserver(),

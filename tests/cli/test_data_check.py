@@ -143,9 +143,11 @@ def test_a_task_file_is_audited_on_its_own_slices(esprobe: Run, sums: Path) -> N
         "duplicate": [3],
         "in training problems": [2],
         "duplicate, another answer": [3],
+        "shown as an example": [],
         "empty field": [4],
         "answer taken whole": [],
         "gold not of the form": [4, 5],
+        "number is part of the gold answer": [],
         "gold not found": [],
         "gold not accepted": [],
     }
@@ -167,6 +169,43 @@ def test_gold_answers_that_cannot_be_written_or_recognised(esprobe: Run, sums: P
     assert found["answer taken whole"] == [0, 1, 2]
     assert found["gold not found"] == [0, 1, 3]
     assert found["gold not accepted"] == [0, 1, 3]
+
+
+def edit(sums: Path, rows: list[dict[str, str]], **changes: object) -> None:
+    (sums.parent / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    sums.write_text(json.dumps(json.loads(sums.read_text()) | changes))
+
+
+def test_gold_answers_of_which_a_number_is_read_in_part(esprobe: Run, sums: Path) -> None:
+    parts = ["3 1/2", r"3\frac{1}{2}", "10^3", "1 000 000", "2:30", "1.234,5"]
+    whole = ["$1,450,000.00", "50%", r"\frac{3}{4}", "2 + 3 = 5", "5 m^2", "7 km/h", "1e3"]
+    edit(sums, [{"q": f"{n}", "a": a} for n, a in enumerate(["0", *parts, *whole])])
+    assert found(checked(esprobe, "--task", sums))["number is part of the gold answer"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_problems_of_the_training_slice_and_of_the_examples_are_told(esprobe: Run, sums: Path) -> None:
+    rows = [{"q": f"{n} + 1", "a": f"{n + 1}"} for n in range(6)]
+    prompt = {"user": "{q}", "examples": "first 3 of train", "reply": "{a}"}
+    edit(sums, rows, train="0:4", problems="2:6", prompt=prompt)
+    told = found(checked(esprobe, "--task", sums))
+    assert (told["in training problems"], told["shown as an example"]) == ([2, 3], [2])
+    (sums.parent / "texts.json").write_text(json.dumps({"*": ["2"]}))
+    engine = ["--engine", "scripted", "--model", "texts.json", "--samples", "1", "-t", "1"]
+    warnings = esprobe("sample-temp", "--task", sums, *engine).stderr.splitlines()
+    assert [line for line in warnings if "solved examples" in line and "(2)" in line and "--problems" in line]
+
+
+def test_a_training_slice_that_leaves_nothing_or_passes_the_end_is_told(esprobe: Run, sums: Path) -> None:
+    edit(sums, QUESTIONS, train="0:6")
+    engine = ["--engine", "scripted", "--model", "texts.json", "--samples", "1", "-t", "1"]
+    for command in (["data", "check"], ["sample-temp", *engine]):
+        done = esprobe(*command, "--task", sums)
+        assert (
+            done.returncode == 2 and "train 0:6 covers all 6 problems" in done.stderr and done.stderr.count("\n") == 1
+        )
+    assert esprobe("data", "check", "--task", sums, "--problems", "0:2").returncode == 0
+    edit(sums, QUESTIONS, train="3:9")
+    assert "train 3:9 goes past the end" in esprobe("data", "check", "--task", sums).stderr
 
 
 def test_a_task_file_is_sampled_and_resumed(esprobe: Run, sums: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Where nobody gives a slice, a token limit or a prompt style, they are the task's own."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.conftest import Run
 from tests.tasks.task_files import WORKS, write_rows, write_task
 
 pytest.importorskip("yaml")
+pytest.importorskip("regex")
 
 
 @pytest.fixture
@@ -90,3 +92,42 @@ def test_a_task_file_is_found_again_where_it_was(esprobe: Run, process: Run, tmp
     assert "has changed since it was sampled from" in process("passk", "--k", "1").stdout
     write_task(tmp_path, problems="0:4", max_tokens="9")
     assert "has changed" not in process("passk", "--k", "1").stdout
+
+
+def commands(stderr: str) -> list[list[str]]:
+    """The rescore commands that warnings print, as arguments."""
+    return [shlex.split(line.partition(": esprobe ")[2]) for line in stderr.splitlines() if ": esprobe rescore" in line]
+
+
+def test_the_command_printed_after_an_edit_of_the_comparison_works(
+    esprobe: Run, tmp_path: Path, engine: list[str]
+) -> None:
+    sample = ["sample-temp", "--task", tmp_path / "task.yaml", "-t", "1", *engine]
+    write_task(tmp_path, problems="0:4")
+    assert esprobe(*sample, "--samples", "2").returncode == 0
+    write_task(tmp_path, problems="0:4", compare="exact")
+    (command,) = commands(esprobe(*sample, "--samples", "4").stderr)
+    done = esprobe(*command)
+    assert done.returncode == 0, done.stderr
+    assert "several scorers" not in esprobe("passk", "--k", "1").stdout
+
+
+def test_the_command_printed_where_a_comparison_fails_works(esprobe: Run, tmp_path: Path, engine: list[str]) -> None:
+    judge = tmp_path / "judge.py"
+    judge.write_text("def right(answer, gold, row):\n    return answer == gold or 1 / 0\n")
+    task = write_task(tmp_path, problems="0:4", compare={"python": "judge.py:right"})
+    told = esprobe("sample-temp", "--task", task, "-t", "1", "--samples", "2", *engine).stderr
+    judge.write_text("def right(answer, gold, row):\n    return answer == gold\n")
+    (command,) = commands(told)
+    done = esprobe(*command)
+    assert done.returncode == 0, done.stderr
+    assert "scorer-error" not in esprobe("show", "--limit", "99").stdout
+
+
+def test_a_regular_expression_that_takes_long_on_any_text_is_told_before_a_run(
+    esprobe: Run, tmp_path: Path, engine: list[str]
+) -> None:
+    task = write_task(tmp_path, problems="0:1", extract={"regex": r"(?:(?: |\S)+)+[#@]"})
+    done = esprobe("sample-temp", "--task", task, "-t", "1", "--samples", "1", *engine)
+    assert done.returncode == 1 and "without nested repeats such as (a+)+" in done.stderr
+    assert not (tmp_path / "esprobe.db").exists()

@@ -106,6 +106,7 @@ def test_a_scorer_that_raises_exits_or_returns_nothing_costs_those_texts_only(
     assert "nothing to do" in process(*SAMPLE, "--task", "sums", "--data", "rows.json", "--samples", "8").stdout
     assert process("verify").returncode == 0
     package.edit('raise ZeroDivisionError("no such luck")', "pass")
+    package.edit("return None\n", "return Score(1.0, True, completion, 'no')\n")
     done = process("rescore", "--force", "--write")
     assert done.returncode == 0 and done.stderr.count("warning: scorer sums/1 failed") == 1
     assert [row[3] for row in query(tmp_path / "esprobe.db", texts)][1:] == ["wrong", "scorer-error", "scorer-error"]
@@ -130,6 +131,9 @@ def test_a_scorer_that_raises_exits_or_returns_nothing_costs_those_texts_only(
             "score of problem 0 on an empty text",
         ),
         ('None if right else "wrong"', "None", "has no failure"),
+        ("right, answer, None", "True, answer, 'x' or None", "is correct and has a failure"),
+        ("Score(float(right),", "Score(float('inf'),", "of a finite number"),
+        ("right, answer, None", "right, 5, None", "a text or None"),
         (
             "answer = completion",
             "import time; time.sleep(len(completion) / 1e5); answer = completion",
@@ -137,7 +141,21 @@ def test_a_scorer_that_raises_exits_or_returns_nothing_costs_those_texts_only(
         ),
         ("import json", "import json, nothing_like_it", "cannot be loaded"),
     ],
-    ids=["data", "prompt", "name", "index", "set", "keys", "empty", "failure", "slow", "import"],
+    ids=[
+        "data",
+        "prompt",
+        "name",
+        "index",
+        "set",
+        "keys",
+        "empty",
+        "failure",
+        "both",
+        "inf",
+        "answer",
+        "slow",
+        "import",
+    ],
 )
 def test_what_breaks_the_contract_is_one_line_before_a_model_is_loaded(
     process: Run, package: Package, tmp_path: Path, old: str, new: str, said: str
@@ -149,6 +167,16 @@ def test_what_breaks_the_contract_is_one_line_before_a_model_is_loaded(
     assert not (tmp_path / "esprobe.db").exists()
     lines = done.stderr.splitlines()
     assert lines[0].startswith("error: ") and all(line.startswith("- ") for line in lines[1:])
+
+
+def test_a_task_that_fails_on_its_data_does_not_take_the_blame_alone(
+    process: Run, package: Package, tmp_path: Path
+) -> None:
+    package.edit('raise DataError("the task sums has no data of its own; name a file with --data")', "open(data)")
+    assert "If the task needs data, give --data PATH" in process("data", "check", "--task", "sums").stderr
+    (tmp_path / "other.json").write_text('[{"a": 1}]')
+    told = process("data", "check", "--task", "sums", "--data", "other.json").stderr
+    assert "failed on --data other.json" in told and "Correct other.json, if it is not of the task's form" in told
 
 
 @pytest.mark.parametrize("method", ["null_probabilities", "value", "expression"])
@@ -189,6 +217,7 @@ def test_an_edited_scorer_is_recognised_and_scored_again_by_force(
     assert "has changed since it scored 1 of these sessions" in process("rescore", "--write").stderr
     assert "whose source has changed since" in process("verify").stdout
     assert process("passk").stdout.count("sums/1 (source ") >= 2
+    assert "rescore --scorer sums/1 --force --write" in " ".join(process("passk").stdout.split())
     elevens = "SELECT min(correct) FROM rollouts WHERE completion = '11' AND problem <> 2"
     assert query(tmp_path / "esprobe.db", elevens) == [(0,)]
     assert process("rescore", "--force", "--write").returncode == 0

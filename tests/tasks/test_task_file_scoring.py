@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from esprobe.errors import UsageError
+from esprobe.errors import DataError, UsageError
 from esprobe.spec import Problem, Score
 from esprobe.tasks import Guessable, WithDefaults
 from esprobe.tasks.files.choices import Options, find_label, label_of
@@ -21,6 +21,7 @@ from esprobe.tasks.files.task import FAILURES, FileTask
 from tests.tasks.task_files import file_task
 
 pytest.importorskip("yaml")
+pytest.importorskip("regex")
 
 CHOICES = {"text": ["a rocket", "12", "A bird", "none"], "label": ["A", "B", "C", "D"]}
 OPTIONS = Options(tuple(CHOICES["label"]), tuple(CHOICES["text"]))
@@ -354,6 +355,20 @@ def test_an_expression_without_end_is_a_timeout(tmp_path: Path, capfd: pytest.Ca
     assert judge(task, "9^{9^{9^{9^9}}}").failure == "timeout"
     assert judge(task, "1/2").correct
     assert capfd.readouterr().err == ""
+
+
+def test_a_regular_expression_without_end_is_a_timeout(tmp_path: Path) -> None:
+    endless = {"regex": "((a|aa)+)b"}
+    task = file_task(tmp_path, extract=endless)
+    problem = task.data_set(None).problems[0]
+    text = "a" * 60
+    assert judge(task, text) == Score(0.0, False, None, "timeout")
+    assert judge(task, "x" + "a" * 9 + "b").failure == "invalid"
+    assert task.verdict_key(problem, text, task.scorers[0]) != task.verdict_key(problem, "a", task.scorers[0])
+    rows = [{"q": "1", "a": "ab"}, {"q": "2", "a": text}]
+    slow = file_task(tmp_path, rows, answer={"text": "{a}", "extract": endless})
+    with pytest.raises(DataError, match=r"row 1: answer\.extract searches its gold text 'aa.*for too long"):
+        slow.data_set(None)
 
 
 def test_math_is_not_asked_about_long_answers() -> None:

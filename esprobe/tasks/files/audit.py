@@ -8,6 +8,9 @@ from esprobe.records import Audit, Finding
 from esprobe.spec import Problem
 from esprobe.tasks.audit import audit_any, question_key
 from esprobe.tasks.base import DataSet
+from esprobe.tasks.examples import shown_as_examples
+from esprobe.tasks.files.comparison import Number
+from esprobe.tasks.files.numbers import leftover
 from esprobe.tasks.guarded import describe
 
 if TYPE_CHECKING:
@@ -15,9 +18,13 @@ if TYPE_CHECKING:
 
 MEANINGS: Mapping[str, str] = {
     "duplicate, another answer": "a duplicate whose gold answer is not that of the earlier problem",
+    "shown as an example": "its question is one of the solved examples that its own prompt shows",
     "empty field": "a text that the prompt or the answer shows is empty, or only white space",
     "answer taken whole": "the key answer.extract finds nothing in the gold text, so all of it is the gold answer",
     "gold not of the form": "the comparison cannot read the gold answer: no number, no choice of the problem",
+    "number is part of the gold answer": (
+        "the comparison reads a part of the gold answer only, such as 3 of 3 1/2, or 2 of 2:30"
+    ),
     "gold not found": "written in the form that the prompt asks for, the gold answer is not found by the extraction",
     "gold not accepted": (
         "the comparison does not accept the gold answer as its own equal, so other spellings of it are wrong"
@@ -39,6 +46,7 @@ def audit(task: "FileTask", data: DataSet, problems: tuple[int, int], training: 
             found["duplicate, another answer"].append(problem.index)
         for name in _findings(task, problem):
             found[name].append(problem.index)
+    found["shown as an example"] = shown_as_examples(task, data.problems[slice(*problems)])
     own = [Finding(name, tuple(indices)) for name, indices in found.items()]
     return audit_any(task, data, problems, training, own, [f"{name}: {text}" for name, text in MEANINGS.items()])
 
@@ -54,6 +62,8 @@ def _findings(task: "FileTask", problem: Problem) -> set[str]:
         if canonical is None:
             found.add("gold not of the form")
             continue
+        if isinstance(parts.comparison, Number) and leftover(gold) is not None:
+            found.add("number is part of the gold answer")
         try:
             accepted = parts.comparison.accepts(canonical, problem.inputs)
             written = parts.extraction.write(gold)

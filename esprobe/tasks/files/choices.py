@@ -91,12 +91,16 @@ def choices(key: Key) -> Choices | None:
     if isinstance(key.value, str):
         return Choices(key.name, key.value, None)
     if (items := key.items()) is not None:
-        columns = tuple(item.required("a column").text() or "" for item in items)
+        columns = tuple(item.required("a column", "every choice").text() or "" for item in items)
         if not 2 <= len(columns) <= len(LETTERS):
             key.wrong(f"a list of columns, one for each choice, has 2 to {len(LETTERS)} of them")
         return Choices(key.name, columns, None)
     held = key.keys(("text", "label"))
-    return Choices(key.name, held["text"].required("text: COLUMN").text() or "", held["label"].text())
+    return Choices(
+        key.name,
+        held["text"].required("text: COLUMN", f"{key.name} with other keys").text() or "",
+        held["label"].text(),
+    )
 
 
 def label_of(text: str, options: Options) -> str | None:

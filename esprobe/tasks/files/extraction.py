@@ -1,6 +1,7 @@
 """Where the answer stands in a text: the kinds of ``extract``.
 
-Owns finding an answer. Does not know when it is right. Every kind takes time linear in the text.
+Owns finding an answer. Does not know when it is right. Every kind but ``regex`` takes time linear
+in the text; that one has a time limit.
 """
 
 import re
@@ -8,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from esprobe.tasks.files.choices import Options, find_label, last_match
+from esprobe.tasks.files.choices import Options, find_label
 from esprobe.tasks.files.keys import Key
 from esprobe.tasks.files.numbers import last_number
+from esprobe.tasks.files.regex_extraction import regex_extraction
 
 BARE = ("boxed", "last-number", "choice", "whole")
 WITH_VALUE = ("after", "tag", "regex")
@@ -18,7 +20,6 @@ WITH_VALUE = ("after", "tag", "regex")
 LONGEST = 2000
 """Characters of the longest answer that is looked for."""
 
-_SEARCHED = 20_000
 _BOXES_TRIED = 3
 _BRACE = re.compile(r"\\.|[{}]", re.S)
 
@@ -31,7 +32,11 @@ class Extraction(Protocol):
         """What decides the result, for digests."""
 
     def find(self, text: str, options: Options | None) -> str | None:
-        """The answer of a text, stripped of white space; None or empty without one."""
+        """The answer of a text, stripped of white space; None or empty without one.
+
+        Raises:
+            TimeoutError: looking for it takes too long.
+        """
 
     def write(self, answer: str) -> str | None:
         """A text that gives an answer in the form asked for; None if the kind does not say how."""
@@ -139,29 +144,6 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Regex:
-    """The last match of a regular expression in the end of the text: its first group, or all of it without groups."""
-
-    pattern: re.Pattern[str]
-
-    @property
-    def spec(self) -> Sequence[str]:
-        """What decides the result."""
-        return ("regex", self.pattern.pattern)
-
-    def find(self, text: str, options: Options | None) -> str | None:
-        """The answer of a text."""
-        found = last_match(self.pattern, text[-_SEARCHED:])
-        if found is None:
-            return None
-        answer: str | None = found[1] if self.pattern.groups else found[0]
-        return answer.strip() if answer else None
-
-    def write(self, answer: str) -> None:
-        """Nothing: an expression does not say how to write what it matches."""
-
-
-@dataclass(frozen=True)
 class Whole:
     """The whole text."""
 
@@ -181,6 +163,7 @@ def extraction(key: Key) -> Extraction:
 
     Raises:
         DataError: there is no such kind, or its value cannot be used.
+        LibraryError: it needs a library that is not installed.
     """
     kind, value = key.kind(BARE, WITH_VALUE)
     text = value.text() or ""
@@ -191,10 +174,7 @@ def extraction(key: Key) -> Extraction:
             value.wrong("it must be the name of a tag without brackets, such as answer")
         return Tag(text)
     if kind == "regex":
-        try:
-            return Regex(re.compile(text))
-        except re.error as error:
-            value.wrong(f"it is not a regular expression ({error})")
+        return regex_extraction(value)
     others: dict[str, Extraction] = {
         "boxed": Boxed(),
         "last-number": LastNumber(),

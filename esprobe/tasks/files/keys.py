@@ -19,11 +19,13 @@ class Key:
         file: the task file.
         name: the key with those above it, such as "prompt.user"; empty for the whole file.
         value: what the file has there; None if the key is missing or empty.
+        is_there: whether the file has the key.
     """
 
     file: Path
     name: str
     value: Any
+    is_there: bool = True
 
     def wrong(self, allowed: str) -> NoReturn:
         """Raise the error that this value is not one of those allowed."""
@@ -41,10 +43,13 @@ class Key:
             if name not in allowed:
                 where = f"{self.name} has the key {name}" if self.name else f"it has the key {name}"
                 close = did_you_mean(str(name), allowed)
+                is_unquoted = self.name and len(self.value) == 1 and self.value[name] is None
+                quotes = "; a text that begins with { needs quotes" if is_unquoted else ""
                 raise DataError(
-                    f"task file {self.file}: {where}, which does not exist{close}; allowed: {', '.join(allowed)}"
+                    f"task file {self.file}: {where}, which does not exist{close}; allowed: "
+                    f"{', '.join(allowed)}{quotes}"
                 )
-        return {name: Key(self.file, self._below(name), self.value.get(name)) for name in allowed}
+        return {name: Key(self.file, self._below(name), self.value.get(name), name in self.value) for name in allowed}
 
     def text(self) -> str | None:
         """A text; None where the key is missing.
@@ -57,14 +62,20 @@ class Key:
         quotes = ", and one that begins with { needs quotes" if isinstance(self.value, dict) else ""
         self.wrong(f"it must be a text{quotes}")
 
-    def required(self, example: str) -> "Key":
+    def required(self, example: str, needed_by: str = "every task") -> "Key":
         """This key, which must be there.
+
+        Args:
+            example: what to write, for the message.
+            needed_by: what cannot do without it, for the message.
 
         Raises:
             DataError: it is missing or empty.
         """
+        if not self.is_there:
+            raise DataError(f"task file {self.file} has no {self.name}, and {needed_by} needs it; add {example}")
         if self.value is None or self.value == "":
-            raise DataError(f"task file {self.file} has no {self.name}, which every task needs; add {example}")
+            raise DataError(f"task file {self.file}: {self.name} is empty, and {needed_by} needs it; add {example}")
         return self
 
     def slice(self) -> tuple[int, int] | None:
@@ -116,10 +127,17 @@ class Key:
                 return self.value, Key(self.file, self.name, None)
             close = did_you_mean(self.value, [*bare, *with_value])
             self.wrong(f"{close.strip(', ')}; {allowed}" if close else allowed)
-        kinds = [kind for kind in with_value if isinstance(self.value, dict) and kind in self.value]
-        if len(kinds) != 1:
-            self.wrong(allowed)
-        return kinds[0], self.keys(kinds)[kinds[0]].required(f"a value for {kinds[0]}")
+        names = list(map(str, self.value)) if isinstance(self.value, dict) else []
+        kinds = [kind for kind in with_value if kind in names]
+        if len(kinds) > 1:
+            self.wrong(f"only one of {' and '.join(kinds)} is allowed; remove the others")
+        if not kinds:
+            if names and names[0] in bare:
+                self.wrong(f"{names[0]} takes no value, so write {self.name}: {names[0]}; {allowed}")
+            close = did_you_mean(names[0], [*bare, *with_value]) if names else ""
+            self.wrong(f"{close.strip(', ')}; {allowed}" if close else allowed)
+        kind = kinds[0]
+        return kind, self.keys(kinds)[kind].required(f"a value, as in {{{kind}: ...}}", f"{self.name}: {kind}")
 
     def _below(self, name: str) -> str:
         return f"{self.name}.{name}" if self.name else name

@@ -36,8 +36,10 @@ def load_file(path: Path) -> FileTask:
     compare = held["compare"].required("compare: text")
     options = choices(held["choices"])
     extract = held["extract"].required("extract: whole")
-    if options is None and "choice" in (extract.value, compare.value):
-        held["choices"].required("choices: COLUMN, the column that holds a problem's choices")
+    asks = [key for key in (compare, extract) if key.value == "choice"]
+    if options is None and asks:
+        what = "choices: COLUMN, the column that holds a problem's choices"
+        held["choices"].required(what, f"{asks[0].name}: choice")
     parts = Parts(
         name=name,
         about=held["about"].text(),

@@ -9,6 +9,8 @@ _AMOUNT = rf"(?:{_DIGITS}(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{{1,3}}(?![0-9A
 # A minus after a digit or a closing bracket is a subtraction; digits after a letter belong to a name (x52, v1.5).
 NUMBER = re.compile(rf"(?:(?<![\w)\]}}.])-)?(?<![A-Za-z_0-9])(?<![0-9]\.){_AMOUNT}(?:/[0-9]+(?:\.[0-9]+)?)?")
 
+_LOOSE_DIGITS = re.compile(r"(?<![A-Za-z0-9])(?<![A-Za-z]\^)(?<![A-Za-z]\^-)(?<![A-Za-z]\^\{)(?<![A-Za-z]\^\{-)[0-9]+")
+_MIXED = re.compile(r"[0-9]\s*(\\[dt]?frac)")
 _FRACTION = re.compile(r"\\[dt]?frac\{(-?[0-9]+)\}\{([0-9]+)\}")
 _LONGEST = 400
 _MOST_EXPONENT = 400
@@ -24,6 +26,22 @@ def first_number(text: str) -> Fraction | None:
     if len(text) < 19 and text.isascii() and text.isdecimal():
         return Fraction(int(text))
     return _first_number(text) if len(text) <= _LONGEST else _first_number.__wrapped__(text)
+
+
+def leftover(text: str) -> str | None:
+    """Digits beside the first number of a text, which are not a part of its value: "1/2" in "3 1/2"; None without any.
+
+    Digits of names and units (``x2``, ``m^2``) do not count, nor what stands before the last equals sign.
+    """
+    last = text.rpartition("=")[2][:_LONGEST]
+    if (mixed := _MIXED.search(last)) is not None:
+        return mixed[1]
+    plain = _plain(last)
+    found = NUMBER.search(plain)
+    if found is None:
+        return None
+    sides = (plain[: found.start()], plain[found.end() :])
+    return next((side.strip() for side in sides if _LOOSE_DIGITS.search(side)), None)
 
 
 @lru_cache(maxsize=4096)

@@ -107,6 +107,6 @@ def _examples(key: Key) -> tuple[Turns, int]:
     turns = []
     for item in items:
         held = item.keys(("user", "assistant"))
-        texts = [held[role].required(f"{role}: TEXT").text() or "" for role in ("user", "assistant")]
+        texts = [held[role].required(f"{role}: TEXT", "every example").text() or "" for role in ("user", "assistant")]
         turns.append((texts[0], texts[1]))
     return tuple(turns), 0

@@ -78,10 +78,9 @@ def load_comparison(key: Key) -> Python:
     sys.modules[spec.name] = module  # dataclasses look for their module there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise DataError(
-            f"task file {key.file}: {key.name} runs {file}, which raised {type(error).__name__}: {error}; fix it there"
-        ) from error
+    except (Exception, SystemExit) as error:  # the file must not end the command without a word
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DataError(f"task file {key.file}: {key.name} runs {file}, which raised {reason}; fix it there") from error
     function = getattr(module, name, None)
     if not callable(function):
         key.wrong(f"{file} has no function {name}; add one: def {name}(answer, gold, row)")

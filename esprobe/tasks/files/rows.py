@@ -38,6 +38,15 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
+def other_separator(columns: Sequence[str]) -> str:
+    """What to say where the one column of a table seems to be several, separated by another sign; nothing else."""
+    found = [sign for sign in (";", "\t", "|", ",") if len(columns) == 1 and sign in columns[0]]
+    if not found:
+        return ""
+    fix = "rename it .tsv" if found[0] == "\t" else "save it with commas, or with tabs as .tsv"
+    return f"; its cells seem to be separated by {found[0]!r}: {fix}"
+
+
 def plain(value: Any) -> Any:
     """A value as JSON has it: dates and decimals become texts, NaN becomes null, bytes become their SHA-256."""
     if isinstance(value, float):
@@ -119,6 +128,7 @@ def _table_rows(path: Path, delimiter: str) -> Iterator[Row]:
                 raise DataError(
                     f"{path}, line {reader.line_num} has {len(cells)} cells, and the first line names {len(names)} "
                     f"columns; put texts that hold {delimiter!r} or a line break in double quotes"
+                    f"{other_separator(names)}"
                 )
             yield dict(zip(names, cells, strict=True))
     except csv.Error as error:

@@ -83,9 +83,9 @@ def source(key: Key) -> FileSource | HubSource | None:
         return FileSource(key.file.parent / Path(key.value).expanduser())
     held = key.keys(("hub", "config", "split", "revision"))
     return HubSource(
-        hub=held["hub"].required("hub: OWNER/NAME").text() or "",
+        hub=held["hub"].required("hub: OWNER/NAME", "a data set of the hub").text() or "",
         config=held["config"].text(),
-        split=held["split"].required("split: test").text() or "",
+        split=held["split"].required("split: test", "a data set of the hub").text() or "",
         revision=held["revision"].text(),
     )
 

@@ -4,6 +4,7 @@ Owns how the parts meet: rows become problems, prompts and verdicts. Does not kn
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +31,7 @@ RULES = 1
 FAILURES: Mapping[str, str] = {
     "no-answer": "the extraction finds no answer in the text",
     "invalid": "an answer is found, but it is not of the comparison's form: no number, no choice",
-    "timeout": "whether it is the gold answer was not found out in time (the comparison math only)",
+    "timeout": "the answer, or whether it is the gold answer, was not found out in time (regex and math only)",
     "wrong": "the answer is not the gold answer",
 }
 """The failure words of every task file, and what they mean."""
@@ -108,11 +109,19 @@ class FileTask:
         if source is None:
             about = f" ({self.parts.about})" if self.parts.about else ""
             raise DataError(f"task {self.name} names no data{about}; give --data the path of a file")
-        rows = [{name: plain(value) for name, value in row.items()} for row in source.rows(self.name)]
+        given_rows = source.rows(self.name)
+        rows = [{name: plain(value) for name, value in row.items()} for row in given_rows]
         if self.parts.prompt.first_of_train:
             self._turns = self._examples(rows, source.name)
-        problems = tuple(self._problem(index, row, f"{source.name}, row {index}") for index, row in enumerate(rows))
-        return DataSet(source.name, digest_of(rows), problems)
+        problems = []
+        for index, row in enumerate(rows):
+            place = f"{source.name}, row {index}"
+            try:
+                problems.append(self._problem(index, row, place))
+            except DataError:
+                self._tell_nan(given_rows[index], place)
+                raise
+        return DataSet(source.name, digest_of(rows), tuple(problems))
 
     def prompt(self, problem: Problem, style: str) -> Prompt:
         """The prompt of one problem.
@@ -142,7 +151,10 @@ class FileTask:
                 f"task {self.name} has no scorer {scorer!r}, perhaps because the task file was changed since; "
                 f"use --scorer {self._scorer}"
             )
-        found = self._found(problem, completion)
+        try:
+            found = self._found(problem, completion)
+        except TimeoutError:
+            return _TIMEOUT
         if not found:
             return _NO_ANSWER
         compare = self.parts.comparison
@@ -164,8 +176,11 @@ class FileTask:
         return {self._scorer: SLOW_S} if isinstance(self.parts.comparison, Python | Math) else {}
 
     def verdict_key(self, problem: Problem, completion: str, scorer: str) -> str:
-        """What decides the verdict: the answer found, in canonical form."""
-        found = self._found(problem, completion)
+        """What decides the verdict: the answer found, in canonical form; the text where that takes too long."""
+        try:
+            found = self._found(problem, completion)
+        except TimeoutError:
+            return f"timeout {completion}"
         if not found:
             return ""
         answer = self.parts.comparison.read(found, self.options(problem))
@@ -228,6 +243,16 @@ class FileTask:
             raise DataError(f"{place} has an unpaired surrogate, which no tokenizer accepts; fix its escape") from None
         return problem
 
+    def _tell_nan(self, row: Row, place: str) -> None:
+        """Raise for a row that cannot be used because a column that the task shows is NaN, which ``plain`` drops."""
+        for column in sorted(self._used & set(row)):
+            value = row[column]
+            if isinstance(value, float) and not math.isfinite(value):
+                raise DataError(
+                    f"{place}: column {column!r} is {'NaN' if value != value else 'infinite'}, and the task shows a "
+                    f"text or a finite number; give it a value, or remove the row"
+                )
+
     def _found(self, problem: Problem, completion: str) -> str | None:
         """The answer as the completion spells it; the begun answer that the model continues is a part of it."""
         prompt = self.parts.prompt
@@ -283,6 +308,7 @@ class ChoiceTask(FileTask):
 
 _NO_ANSWER = Score(0.0, False, None, "no-answer")
 _INVALID = Score(0.0, False, None, "invalid")
+_TIMEOUT = Score(0.0, False, None, "timeout")
 
 
 def _with_choices(row: Mapping[str, Any], options: Options | None) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from esprobe.errors import DataError
 from esprobe.tasks.files.keys import Key, did_you_mean
+from esprobe.tasks.files.rows import other_separator
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
@@ -95,9 +96,11 @@ def text_of(row: Mapping[str, Any], column: str, place: str, key: str) -> str:
         DataError: there is none.
     """
     if column not in row:
+        separated = other_separator(list(row))
+        close = "" if separated else did_you_mean(column, list(row))
         raise DataError(
-            f"{place} has no column {column!r}, which {key} of the task shows{did_you_mean(column, list(row))}; "
-            f"its columns: {', '.join(row)}"
+            f"{place} has no column {column!r}, which {key} of the task shows{close}; its columns: {', '.join(row)}"
+            f"{separated}"
         )
     value = row[column]
     if isinstance(value, str):
@@ -107,7 +110,8 @@ def text_of(row: Mapping[str, Any], column: str, place: str, key: str) -> str:
     if isinstance(value, int | float):
         return repr(value)
     what = "empty (null)" if value is None else f"a {'list' if isinstance(value, list) else 'mapping'}"
-    raise DataError(f"{place}: column {column!r} is {what}, and {key} of the task shows a text or a number")
+    fix = "give it a value, or remove the row" if value is None else "take another column, or write it as a text"
+    raise DataError(f"{place}: column {column!r} is {what}, and {key} of the task shows a text or a number; {fix}")
 
 
 def _parse(key: Key) -> Template:
