@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esprobe.cache import cache_folder
@@ -336,6 +336,7 @@ class TestRefusedFile:
         refused(write([ROW | {"context": context}]), "row 0", '"context"')
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=5))
 def test_no_row_surprises_the_reader(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "any.json"
