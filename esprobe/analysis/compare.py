@@ -48,8 +48,6 @@ def compare(
                 "null must be the first name, so that a condition above guessing has a positive difference: "
                 "esprobe compare null B"
             )
-        if a == b:
-            raise UsageError(f"{a} is named twice: the difference to itself is always 0; name two different conditions")
         found = load(store, [_named(store, known, filters, name) for name in names], labels)
         for one in found:
             if not one.outcomes.problems:

@@ -55,22 +55,26 @@ def _check_keys(context: typer.Context, path: Path, values: dict[Any, Any], name
         options = sorted({max(parameter.opts, key=len).removeprefix("--") for parameter in context.command.params})
         options = [option for option in options if option not in ("config", "help")]
         raise UsageError(
-            f"{path} sets {', '.join(unknown)}, which {context.info_name} does not have as an option"
-            f"{_meant(str(context.info_name), unknown, options)}; its options are: {', '.join(options)}"
+            f"{path} sets {', '.join(unknown)}, which {context.info_name} does not have as an option; "
+            f"{_meant(str(context.info_name), path, unknown, options)}"
         )
 
 
-def _meant(command: str, unknown: Sequence[str], options: Sequence[str]) -> str:
-    """What the keys that a command does not have may be meant to be."""
+def _meant(command: str, path: Path, unknown: Sequence[str], options: Sequence[str]) -> str:
+    """What to do about keys that a command does not have."""
     if command in _ARMS and {_normalised(key) for key in unknown} <= _OF_BOTH:
-        return " (esprobe sample takes the options of both spaces)"
+        return f"both spaces are sampled by: esprobe sample --config {path}"
     close = [near for key in unknown for near in get_close_matches(_normalised(key), options, 1)]
-    return f" (did you mean {', '.join(dict.fromkeys(close))}?)" if close else ""
+    if close:
+        return f"did you mean {', '.join(dict.fromkeys(close))}?"
+    return f"its options are: {', '.join(options)}"
 
 
 def _checked(context: typer.Context, what: str, parameter: Any, written: Any) -> Any:
     """Check a value of the file against its option; the value of a repeatable option becomes a list."""
     repeatable = getattr(parameter, "multiple", False)
+    if written == []:
+        raise UsageError(f"{what} an empty list, which is no value; give one, or leave the key out for its default")
     value = [written] if repeatable and not isinstance(written, list) else written
     if isinstance(value, list | dict) and not repeatable:
         raise UsageError(f"{what} {value!r}, but that option takes one value; fix it there")

@@ -33,6 +33,7 @@ def export(
         for one in chosen:
             store.correctness(one.id)  # raises if its verdicts are damaged
         rows = exporting.rows(store, chosen)
+        output = None if output == Path("-") else output
         if output is None:
             if format is ExportFormat.parquet:
                 raise UsageError("--format parquet is binary, so it needs a file; name one with --output")

@@ -25,7 +25,10 @@ NEEDED = "is not installed; type in a checkout of esprobe: pip install '.[plot]'
 
 def report(
     db: options.DbPath = options.DEFAULT_DB,
-    format: Annotated[ReportFormat, typer.Option("--format", help="Output format.")] = ReportFormat.markdown,
+    format: Annotated[
+        ReportFormat | None,
+        typer.Option("--format", help="Output format. Default: by the ending of --output, else markdown."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The file to write. Default: standard output.")
     ] = None,
@@ -58,6 +61,7 @@ def report(
     from esprobe.cli.files import check_target
     from esprobe.store.choice import Filters
 
+    format = format or _by_ending(output)
     # A missing library or an output that cannot be written is reported before minutes of computing.
     plotly = _plotly() if format is ReportFormat.html else ""
     pictured = format is ReportFormat.markdown and _pictured(output, figures)
@@ -80,6 +84,12 @@ def report(
             completions,
             characters,
         )
+
+
+def _by_ending(output: Path | None) -> ReportFormat:
+    ending = "" if output is None else output.suffix.lower().removeprefix(".")
+    known = {"html": ReportFormat.html, "htm": ReportFormat.html, "json": ReportFormat.json, "csv": ReportFormat.csv}
+    return known.get(ending, ReportFormat.markdown)
 
 
 def _named_after(output: Path, task: str) -> Path:

@@ -61,12 +61,13 @@ def distinct_labels(conditions: Mapping[int, Condition], names: Mapping[str, str
 def shown_models(conditions: Collection[Condition], names: Mapping[str, str] | None = None) -> dict[str, str]:
     """How labels call each model, by fingerprint: the name that it was given, else the telling part of its path."""
     paths = {c.model_fingerprint: c.model for c in conditions}
-    short = short_names(list(dict.fromkeys(paths.values())))
-    return {fingerprint: (names or {}).get(fingerprint, short[path]) for fingerprint, path in paths.items()}
+    given = {fingerprint: name for fingerprint, name in (names or {}).items() if fingerprint in paths}
+    short = short_names(list(dict.fromkeys(paths.values())), taken=set(given.values()))
+    return {fingerprint: given.get(fingerprint, short[path]) for fingerprint, path in paths.items()}
 
 
-def short_names(paths: Sequence[str]) -> dict[str, str]:
-    """The shortest names that tell paths or hub ids apart.
+def short_names(paths: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
+    """The shortest names that tell paths or hub ids apart, and that are not ``taken``.
 
     The shortest tail that no other path has. Where that is long, such as ``step_100/actor/checkpoint``: the last
     component that no other path has.
@@ -75,11 +76,11 @@ def short_names(paths: Sequence[str]) -> dict[str, str]:
     found = {}
     for path, parts in components.items():
         others = [components[other] for other in paths if other != path]
-        tails = ((parts[-n:], n) for n in range(1, len(parts) + 1))
-        tail = next((tail for tail, n in tails if all(other[-n:] != tail for other in others)), None)
-        name = path if tail is None else "/".join(tail)
+        tails = (("/".join(parts[-n:]), n) for n in range(1, len(parts) + 1))
+        clear = (t for t, n in tails if t not in taken and all(other[-n:] != parts[-n:] for other in others))
+        name = next(clear, path)
         if len(name) > LONGEST_NAME:
-            elsewhere = {part for other in others for part in other}
+            elsewhere = {*taken, *(part for other in others for part in other)}
             name = next((part for part in reversed(parts) if part not in elsewhere), name)
         found[path] = name
     cut = {path: _cut(name) for path, name in found.items()}
@@ -142,6 +143,8 @@ def _short(key: str, condition: Condition) -> str:
     value = getattr(condition, key)
     if value is None:
         return f"no {key}"
+    if isinstance(value, tuple):
+        value = " or ".join(map(repr, value))
     return f"{key}={value[:_DIGITS] if key.endswith(('digest', 'fingerprint')) else value}"
 
 

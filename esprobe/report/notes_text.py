@@ -1,5 +1,6 @@
 """Notes on comparisons and tables in words."""
 
+from esprobe.records.labels import short_names
 from esprobe.report.text import count, sentence
 from esprobe.results.notes import (
     DifferentModels,
@@ -26,7 +27,7 @@ def pair_note(note: PairNote) -> str:
                 "at equal n"
             )
         case DifferentModels(a, b):
-            return f"different models: {a} and {b}"
+            return f"different models: {' and '.join(short_names([a, b]).values())}"
         case MixedScorers():
             return mixed_scorers_note(note)
 

@@ -8,7 +8,7 @@ from esprobe.report.notes_text import null_description
 from esprobe.results.results import ConditionResult, Results
 from esprobe.stats.curve import Curve
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def as_json(results: Results) -> str:
@@ -17,17 +17,19 @@ def as_json(results: Results) -> str:
         {
             "schema": SCHEMA,
             "task": results.task,
-            "conditions": [condition_entry(condition) for condition in results.conditions],
+            "conditions": [condition_entry(one, results.labels[one.id]) for one in results.conditions],
             "nulls": null_entries(results),
         }
     )
 
 
-def condition_entry(result: ConditionResult) -> dict[str, Any]:
-    """One condition under the contract's keys."""
+def condition_entry(result: ConditionResult, name: str) -> dict[str, Any]:
+    """One condition under the contract's keys; ``name`` is its label in tables."""
     return {
         "id": result.id,
         "label": result.condition.label,
+        "name": name,
+        "task": result.condition.task,
         "kind": result.kind,
         "sigma": result.condition.sigma,
         "temperature": result.condition.temperature,

@@ -72,7 +72,7 @@ def _entry(results: Results, result: ConditionResult) -> dict[str, Any]:
             "first_seed": extent.first_seed,
             "samples": extent.samples,
         }
-    entry = condition_entry(result)
+    entry = condition_entry(result, results.labels[result.id])
     for point, made in zip(entry["pass_at_k"], result.curve.points, strict=True):
         point["note"] = made.note
     return entry | {

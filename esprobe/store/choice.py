@@ -60,10 +60,7 @@ def choose(store: RolloutStore, conditions: Sequence[StoredCondition], filters: 
     for name in filters.conditions:
         meant = meant_by(store, conditions, filters, name)
         if not meant:
-            raise UsageError(
-                f"--condition {name} is not in this database, so there is nothing to show; it has: "
-                f"{enumerated(store, of)}"
-            )
+            raise UsageError(f"--condition {name} is not in this database; it has: {enumerated(store, of)}")
         found |= {stored.id for stored in meant}
     return [stored for stored in of if stored.id in found]
 

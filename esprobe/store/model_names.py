@@ -21,10 +21,15 @@ def check_model_name(name: str) -> None:
     Raises:
         UsageError: it has other characters or more than 32, is a number, or means a kind of condition.
     """
-    if not _NAME.fullmatch(name) or name.isdigit() or name in set(Kind):
+    why = ""
+    if name.isdigit():
+        why = ", because a number is the id of a condition"
+    elif name in set(Kind):
+        why = ", because this word means a kind of condition"
+    if why or not _NAME.fullmatch(name):
         raise UsageError(
-            f"--name {name} cannot name a model in tables; use up to 32 letters, digits and . _ + @ -, beginning with "
-            f"a letter or digit, such as base or es-500"
+            f"--name {name!r} cannot name a model in tables{why}; use up to 32 letters, digits and . _ + @ -, "
+            f"beginning with a letter or digit, such as base or es-500"
         )
 
 

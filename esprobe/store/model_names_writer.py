@@ -10,8 +10,13 @@ def name_model(store: RolloutWriter, fingerprint: str, name: str) -> None:
     """Call a model ``name`` from now on; a name that it had is replaced.
 
     Raises:
-        UsageError: another model has that name.
+        UsageError: another model has that name, or a task.
     """
+    if name in {stored.condition.task for stored in store.conditions()}:
+        raise UsageError(
+            f"--name {name} is the name of a task of {store.path}, so labels could not tell the two apart; choose "
+            f"another name"
+        )
     taken = next((other for other, given in model_names(store).items() if given == name and other != fingerprint), None)
     if taken is not None:
         raise UsageError(

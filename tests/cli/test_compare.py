@@ -111,7 +111,7 @@ def test_without_luck_it_is_not_said_that_problems_do_not_differ(esprobe: Run, t
     [
         (("T=0.4", "T=0.9"), "T=0.9 is not in this database"),
         (("2", "T=0.4"), "both names mean T=0.4"),
-        (("2", "2"), "named twice"),
+        (("2", "2"), "both names mean"),
         (("2", "null"), "null must be the first name"),
         (("2", "3", "--k", "17"), "use --k 16 or less"),
         (("2", "3", "--k", "0"), "--k must be at least 1, got 0"),

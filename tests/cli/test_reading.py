@@ -47,7 +47,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 def test_the_json_contract(esprobe: Run, database: Path) -> None:
     document = json.loads(esprobe("passk", "--db", database, "--format", "json").stdout)
     assert list(document) == ["schema", "task", "conditions", "nulls"]
-    assert (document["schema"], document["task"]) == (1, "countdown")
+    assert (document["schema"], document["task"]) == (2, "countdown")
     greedy, temperature, perturbation = document["conditions"]
     assert [c["kind"] for c in document["conditions"]] == ["greedy", "temperature", "perturbation"]
     assert (temperature["temperature"], temperature["sigma"]) == (0.8, None)

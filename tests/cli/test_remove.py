@@ -87,6 +87,13 @@ def test_the_population_of_a_training_run_stays(esprobe: Run, script: Path, tmp_
     assert (tmp_path / "esprobe.db").read_bytes() == before
 
 
+def test_a_task_or_model_goes_as_a_whole(esprobe: Run, filled: Path) -> None:
+    done = esprobe("remove", "--model", "other.json", "--write")
+    assert done.returncode == 0, done.stderr
+    assert {Path(json.loads(row)["model"]).name for row in exported(esprobe)} == {"script.json"}
+    assert esprobe("remove", "--write").returncode == 2
+
+
 def test_what_is_not_there_is_not_removed(esprobe: Run, filled: Path, tmp_path: Path) -> None:
     unknown = esprobe("remove", "--condition", "T=3", "--write")
     assert unknown.returncode == 2 and "it has: 1 (greedy, base)" in unknown.stderr

@@ -103,7 +103,8 @@ def test_passk_has_a_table_for_each_task_none_wider_for_long_paths(folder: Path)
 
 
 def test_each_task_has_a_report_of_its_own(folder: Path, tmp_path: Path) -> None:
-    run(folder, "report", "--format", "html", "-o", tmp_path / "all.html")
+    run(folder, "report", "-o", tmp_path / "all.html")
+    assert all(path.read_text().lower().startswith("<!doctype html>") for path in tmp_path.iterdir())
     assert {path.name for path in tmp_path.iterdir()} == {"all-countdown.html", "all-capitals.html"}
     both = run(folder, "report", "--no-figures")
     one, other = (run(folder, "report", "--no-figures", "--task", task) for task in ("countdown", "capitals"))
@@ -164,6 +165,9 @@ def test_a_model_can_be_given_a_name(esprobe: Run, script: Path, tmp_path: Path)
     salvaged = esprobe("salvage", "esprobe.db", "--into", "salvaged.db")
     assert salvaged.returncode == 0, salvaged.stderr
     assert labels(tmp_path, "status", "--db", "salvaged.db") == labels(tmp_path, "status")
-    for wrong in ("greedy", "12", "a,b", "x" * 33):
+    for wrong, why in (("greedy", "a kind of condition"), ("12", "the id of"), ("a,b", "32 letters"), ("x" * 33, "32")):
         refused = esprobe("sample-temp", *few, "--model", other, "--name", wrong)
-        assert refused.returncode == 2 and f"--name {wrong} cannot name a model" in refused.stderr
+        assert refused.returncode == 2 and f"--name {wrong!r} cannot name a model" in refused.stderr
+        assert why in refused.stderr
+    refused = esprobe("sample-temp", *few, "--model", other, "--name", "countdown")
+    assert refused.returncode == 2 and "is the name of a task" in refused.stderr

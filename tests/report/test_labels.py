@@ -41,6 +41,12 @@ def test_a_given_name_comes_first() -> None:
     assert list(distinct_labels({1: BASE, 2: other}, {"0" * 64: "trained"}).values())[1] == "greedy, trained"
 
 
+def test_no_model_is_called_as_another_one_was_named() -> None:
+    step = replace(BASE, model="runs/a/step_1", model_fingerprint="1" * 64)
+    named = replace(BASE, model="runs/b/final", model_fingerprint="2" * 64)
+    assert shown_models([step, named], {"2" * 64: "step_1"}) == {"1" * 64: "a/step_1", "2" * 64: "step_1"}
+
+
 def test_imports_keep_the_label_that_they_were_given() -> None:
     made = replace(BASE, source="monkeys, T=1", model="gpt", model_fingerprint="1" * 64, task="other")
     assert distinct_labels({1: BASE, 2: made}) == {1: "greedy, countdown, Qwen2.5-0.5B-Instruct", 2: "monkeys, T=1"}
@@ -82,6 +88,7 @@ def test_every_printed_label_means_its_condition_and_no_other() -> None:
         ("sigma=0.005, countdown, step_2/hf", 3),
         ("T=0.4 (max_tokens=64)", 6),
         ("T=0.4, gsm8k, base (max_tokens=64, no stop)", 1),
+        ("T=0.4, gsm8k, base (stop='####' or ', b')", 0),  # the printed label, which a comma in it keeps from its parts
         ("b" * 8, 24),
         ("T=0.5", 0),
         ("gsm8k, nobody", 0),

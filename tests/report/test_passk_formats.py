@@ -29,8 +29,8 @@ DEGENERATE = {
 
 class TestJson:
     CONDITION_KEYS = [
-        "id", "label", "kind", "sigma", "temperature", "model", "problems", "samples_min", "samples_max", "rollouts",
-        "tokens", "pass_at_k",
+        "id", "label", "name", "task", "kind", "sigma", "temperature", "model", "problems", "samples_min",
+        "samples_max", "rollouts", "tokens", "pass_at_k",
     ]  # fmt: skip
 
     def test_is_the_contract(self, results):
@@ -38,12 +38,12 @@ class TestJson:
         text = as_json(results)
         document = json.loads(text)
         assert list(document) == ["schema", "task", "conditions", "nulls"]
-        assert document["schema"] == 1 and document["task"] == "countdown"
+        assert document["schema"] == 2 and document["task"] == "countdown"
         for entry in document["conditions"]:
             assert list(entry) == self.CONDITION_KEYS
             for found in entry["pass_at_k"]:
                 assert list(found) == ["k", "estimate", "ci_low", "ci_high", "problems"]
-        assert text.startswith('{\n  "schema": 1,\n') and text.endswith("}\n")
+        assert text.startswith('{\n  "schema": 2,\n') and text.endswith("}\n")
 
     def test_values(self, results):
         document = json.loads(as_json(results))
@@ -73,7 +73,7 @@ class TestJson:
         assert entry["pass_at_k"][0]["ci_low"] is None and entry["pass_at_k"][0]["ci_high"] is None
 
     def test_no_conditions(self):
-        assert json.loads(as_json(EMPTY)) == {"schema": 1, "task": "countdown", "conditions": [], "nulls": []}
+        assert json.loads(as_json(EMPTY)) == {"schema": 2, "task": "countdown", "conditions": [], "nulls": []}
 
 
 class TestTable:
@@ -155,7 +155,7 @@ class TestCsv:
         assert (row["k"], row["problems"], row["samples_min"], row["samples_max"]) == ("1", "40", "64", "64")
 
     def test_hostile_labels_stay_in_their_field(self, results):
-        evil = replace(condition(temperature=0.4), model='a,"b"\n=c')
+        evil = replace(condition(temperature=0.4), model='a,"b"\n=c', model_fingerprint="0" * 64)
         mixed = replace(results, labels={}, conditions=(*results.conditions, result(9, evil, [[1, 0], [0, 0]])))
         text = as_csv(mixed)
         rows = list(csv.DictReader(io.StringIO(text)))

@@ -108,6 +108,7 @@ class TestMarkdown:
         text = as_report(
             replace(
                 results,
+                labels={},
                 task=HOSTILE,
                 scorer=HOSTILE,
                 conditions=(*results.conditions, result(9, evil, [[1, 0], [0, 0]])),

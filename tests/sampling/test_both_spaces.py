@@ -54,11 +54,12 @@ def test_one_space_alone_is_sampled_alone(esprobe: Run, script: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "keys", "said"),
     [
-        ("sample-temp", "sigma: 0.01\n", "(esprobe sample takes the options of both spaces)"),
-        ("sample-perturb", "top-p: 0.9\n", "(esprobe sample takes the options of both spaces)"),
-        ("sample", "temperatur: 0.8\nsigmas: 0.01\n", "(did you mean temperature, sigma?)"),
-        ("plan", "max_token: 5\n", "(did you mean max-tokens?)"),
+        ("sample-temp", "sigma: 0.01\n", "both spaces are sampled by: esprobe sample --config x.yaml\n"),
+        ("sample-perturb", "top-p: 0.9\n", "both spaces are sampled by: esprobe sample --config x.yaml\n"),
+        ("sample", "temperatur: 0.8\nsigmas: 0.01\n", "as an option; did you mean temperature, sigma?\n"),
+        ("plan", "max_token: 5\n", "as an option; did you mean max-tokens?\n"),
         ("sample", "zzzzz: 5\n", "as an option; its options are: baseline, batch-invariant"),
+        ("sample", "temperature: []\n", "sets temperature to an empty list, which is no value"),
     ],
 )
 def test_a_key_that_is_no_option(esprobe: Run, tmp_path: Path, command: str, keys: str, said: str) -> None:

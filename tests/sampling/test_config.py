@@ -79,7 +79,7 @@ def test_values_mean_what_they_mean_on_the_command_line(
         (
             "samples: 2\ntemprature: [1]\n",
             2,
-            ["sets temprature, which sample-temp does not have", ", temperature, tensor-parallel-size, top-k"],
+            ["sets temprature, which sample-temp does not have", "did you mean temperature?"],
         ),
         ("sigma: [0.1]\n", 2, ["sets sigma, which sample-temp does not have"]),
         ("config: other.yaml\n", 2, ["sets config, which"]),
