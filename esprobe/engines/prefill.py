@@ -6,8 +6,9 @@ of all problems begin alike.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from os.path import commonprefix
 from typing import Any
 
@@ -56,30 +57,52 @@ def prefill(model: Any, prompts: Sequence[Sequence[int]], pad: int, cache_name: 
     columns = torch.arange(longest, device=device)
     gap = torch.tensor(gaps, device=device)[:, None]
     mask = ((columns < begin) | (columns >= begin + gap)).long()
-    cache = None
+    held, columns_held = None, 0
     with torch.inference_mode():
         if begin and len(distinct) > 1:
-            cache = _computed(model, ids[:1, :begin], mask[:1, :begin], None, cache_name)
-            cache.batch_select_indices(torch.zeros(len(distinct), dtype=torch.long, device=device))
-        if (held := begin if cache is not None else 0) < longest - 1:
-            cache = _computed(model, ids[:, held:-1], mask[:, :-1], cache, cache_name)
+            held, columns_held = _computed(model, ids[:1, :begin], mask[:1, :begin], None, cache_name), begin
+            held.batch_select_indices(torch.zeros(len(distinct), dtype=torch.long, device=device))
+        if columns_held < longest - 1:
+            held = _computed(model, ids[:, columns_held:-1], mask[:, :-1], held, cache_name)
         if len(distinct) < len(prompts):
             chosen = torch.tensor([rows[tuple(prompt)] for prompt in prompts], device=device)
             ids, mask = ids[chosen], mask[chosen]
-            if cache is not None:
-                cache.batch_select_indices(chosen)
-    return Prefilled(ids, mask, cache)
+            if held is not None:
+                held.batch_select_indices(chosen)
+    return Prefilled(ids, mask, held)
 
 
-def _computed(model: Any, ids: torch.Tensor, mask: torch.Tensor, cache: Any, cache_name: str) -> Any:
-    """The cache after ``ids``, which follow those in ``cache``; ``mask`` covers both."""
-    known = inspect.signature(model.forward).parameters
+def forward(
+    model: Any, ids: torch.Tensor, mask: torch.Tensor, cache: Any, cache_name: str, positions: torch.Tensor
+) -> Any:
+    """The model's output for ``ids`` (rows, columns), which follow those in ``cache``, with the last column's logits.
+
+    Args:
+        model: a causal language model of transformers.
+        ids: the tokens.
+        mask: (rows, all columns so far) 0 where a column is padding.
+        cache: keys and values of earlier columns, which are added to; None for none.
+        cache_name: what the model calls its cache, as an argument and in its output.
+        positions: (rows, columns) the tokens' positions.
+    """
+    known = _parameters(type(model))
     given: dict[str, Any] = {cache_name: cache} if cache is not None else {}
     if "position_ids" in known:
-        given["position_ids"] = (mask.cumsum(-1) - 1).clamp_(min=0)[:, -ids.shape[1] :]
+        given["position_ids"] = positions
     if "logits_to_keep" in known:
-        given["logits_to_keep"] = 1  # none is needed, and a vocabulary's for each column take long
-    return model(input_ids=ids, attention_mask=mask, use_cache=True, **given)[cache_name]
+        given["logits_to_keep"] = 1  # a vocabulary's logits for each column of a prompt would take long
+    return model(input_ids=ids, attention_mask=mask, use_cache=True, **given)
+
+
+@cache
+def _parameters(kind: Hashable) -> frozenset[str]:
+    return frozenset(inspect.signature(kind.forward).parameters)  # type: ignore[attr-defined]
+
+
+def _computed(model: Any, ids: torch.Tensor, mask: torch.Tensor, held: Any, cache_name: str) -> Any:
+    """The cache after ``ids``, which follow those in ``held``; ``mask`` covers both."""
+    positions = (mask.cumsum(-1) - 1).clamp_(min=0)[:, -ids.shape[1] :]
+    return forward(model, ids, mask, held, cache_name, positions)[cache_name]
 
 
 def _reaches_back_to_all(model: Any) -> bool:

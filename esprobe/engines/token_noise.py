@@ -10,38 +10,36 @@ needs as many numbers per token as there are words in the vocabulary.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from esprobe.spec import Request
 
 
-class TokenNoise(LogitsProcessor):  # type: ignore[misc]
-    """Makes ``generate``'s greedy choice each row's own draw, by leaving the drawn token as the only possible one."""
+class TokenNoise:
+    """Draws each row's next token with its own uniform number."""
 
-    def __init__(self, requests: Sequence[Request], prompt_length: int, device: torch.device) -> None:
+    def __init__(self, requests: Sequence[Request], device: torch.device) -> None:
         first = requests[0]
         assert first.temperature is not None
-        self._warpers = [TemperatureLogitsWarper(float(first.temperature))]
+        self._warpers: list[Any] = [TemperatureLogitsWarper(float(first.temperature))]
         if first.top_k > 0:
             self._warpers.append(TopKLogitsWarper(first.top_k))
         if first.top_p < 1.0:
             self._warpers.append(TopPLogitsWarper(first.top_p))
-        self._prompt_length = prompt_length
         self._uniform = torch.from_numpy(uniforms(requests)).to(device)
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores (rows, vocabulary) with all but each row's drawn token at minus infinity."""
-        position = input_ids.shape[1] - self._prompt_length
+    def draw(self, scores: torch.Tensor, step: int, rows: torch.Tensor) -> torch.Tensor:
+        """Tokens (alive,) from scores (alive, vocabulary): ``decode.Choice``."""
         for warper in self._warpers:
-            scores = warper(input_ids, scores)
+            scores = warper(None, scores)  # none of them looks at the tokens before
         # float64: a float32 cumulative sum over 150,000 words would round small probabilities away.
         cumulative = torch.softmax(scores, dim=-1, dtype=torch.float64).cumsum_(dim=-1)
-        thresholds = self._uniform[:, position, None] * cumulative[:, -1:]
-        drawn = torch.searchsorted(cumulative, thresholds, right=True).clamp_(max=scores.shape[-1] - 1)
-        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
+        thresholds = self._uniform[rows, step, None] * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, thresholds, right=True).clamp_(max=scores.shape[-1] - 1)[:, 0]
 
 
 def uniforms(requests: Sequence[Request]) -> np.ndarray:

@@ -12,11 +12,12 @@ from typing import Any, Self
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteria
+from transformers import AutoModelForCausalLM
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
+from esprobe.engines.decode import Greedy, decode
 from esprobe.engines.identity import identify_checkpoint
 from esprobe.engines.memory import accumulator_bytes, check_two_copies, host_memory, weight_bytes
 from esprobe.engines.prefill import prefill
@@ -24,22 +25,18 @@ from esprobe.engines.probe import LIKELIEST, Reading
 from esprobe.engines.prompt_codec import PromptCodec
 from esprobe.engines.registry import TRANSFORMERS
 from esprobe.engines.state import norms_by_class, state_digest
-from esprobe.engines.stop_texts import StopWatch
 from esprobe.engines.token_noise import TokenNoise
 from esprobe.engines.weights import PristineWeights, digest_of_weights, whole_weights
 from esprobe.errors import EngineError, ModelError
 from esprobe.spec import Completion, Perturbation, Prompt, Request
 from esprobe.trajectory import Trajectory
 
-_SEGMENT = 64
-"""Tokens after which rows that have ended leave their batch."""
-
 _CACHE = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
 """What keys and values are called, as an argument and in an output: transformers 5.24 renamed them."""
 
 
 class TransformersEngine:
-    """Greedy decoding and seeded sampling with ``model.generate``."""
+    """Greedy decoding and seeded sampling, with a model of transformers."""
 
     def __init__(self, identity: ModelIdentity, checkpoint: Checkpoint, batch_size: int) -> None:
         self.batch_size: int | None = batch_size
@@ -48,11 +45,6 @@ class TransformersEngine:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model, self._codec = _load(checkpoint, getattr(torch, identity.dtype), self._device)
         self._end_tokens = self._codec.end_tokens(self._model.generation_config.eos_token_id)
-        # generate() takes what a config leaves open from the model's own: without this, the checkpoint's repetition
-        # penalty, top_p or top_k would silently apply to every rollout.
-        self._model.generation_config = GenerationConfig(
-            eos_token_id=self._end_tokens, pad_token_id=self._end_tokens[0]
-        )
         self._pristine: PristineWeights | None = None
 
     @classmethod
@@ -84,54 +76,19 @@ class TransformersEngine:
     def _decode(
         self, requests: Sequence[Request], prompts: Sequence[list[int]], stop: StopCheck
     ) -> list[list[int]] | None:
-        """Token ids generated for each request, the end token included; None if a stop came first.
-
-        Generates one segment at a time and drops the rows that have ended, so that one long completion does not keep
-        its whole batch computing up to the limit.
-        """
-        limit, pad = requests[0].max_tokens, self._end_tokens[0]
-        begun = prefill(self._model, prompts, pad, _CACHE)
-        ids, mask, cache = begun.ids, begun.mask, begun.cache
-        longest = ids.shape[1]
-        rows: list[list[int]] = [[] for _ in requests]
-        alive = list(range(len(requests)))
-        interrupt = _Interrupt(stop)
-        stops = _Stops(self._codec.stop_watch(requests[0].stop), longest) if requests[0].stop else None
-        while alive and (done := ids.shape[1] - longest) < limit:
-            chosen = [requests[i] for i in alive]
-            config = GenerationConfig(
-                do_sample=False,  # the draw, if any, is TokenNoise's
-                max_new_tokens=min(_SEGMENT, limit - done),
-                eos_token_id=self._end_tokens,
-                pad_token_id=pad,
-                return_dict_in_generate=True,
-            )
-            with torch.inference_mode():
-                output = self._model.generate(
-                    input_ids=ids,
-                    attention_mask=mask,
-                    generation_config=config,
-                    logits_processor=[TokenNoise(chosen, longest, self._device)] if chosen[0].temperature else [],
-                    stopping_criteria=[interrupt] if stops is None else [interrupt, stops.among(alive)],
-                    **{_CACHE: cache},
-                )
-            if interrupt.fired:
-                return None
-            kept = []
-            for position, tokens in enumerate(output.sequences[:, ids.shape[1] :].tolist()):
-                row = rows[alive[position]]
-                length = None if stops is None else stops.lengths.get(alive[position])
-                row += _up_to_end(tokens[: None if length is None else length - done], self._end_tokens)
-                if row[-1] not in self._end_tokens and length is None:
-                    kept.append(position)
-            cache, ids = output[_CACHE], output.sequences
-            mask = torch.cat([mask, mask.new_ones(len(alive), ids.shape[1] - mask.shape[1])], dim=1)
-            if len(kept) < len(alive):
-                indices = torch.tensor(kept, dtype=torch.long, device=self._device)
-                ids, mask = ids[indices], mask[indices]
-                cache.batch_select_indices(indices)
-                alive = [alive[position] for position in kept]
-        return rows
+        """Token ids generated for each request, the end token included; None if a stop came first."""
+        first = requests[0]
+        begun = prefill(self._model, prompts, self._end_tokens[0], _CACHE)
+        return decode(
+            self._model,
+            begun,
+            Greedy() if first.temperature is None else TokenNoise(requests, self._device),
+            limit=first.max_tokens,
+            end_tokens=self._end_tokens,
+            ends=self._codec.stop_watch(first.stop) if first.stop else None,
+            stop=stop,
+            cache_name=_CACHE,
+        )
 
     @contextmanager
     def perturbed(self, perturbation: Perturbation) -> Iterator[int]:
@@ -229,52 +186,6 @@ def _check_memory(checkpoint: Checkpoint, dtype: str, trains: bool) -> None:
         accumulator = accumulator_bytes(checkpoint.tensors) if trains and not on_gpu else 0
         weights = weight_bytes(checkpoint.tensors, dtype)
         check_two_copies(checkpoint.name, weights, available, where, accumulator=accumulator)
-
-
-def _up_to_end(tokens: list[int], end_tokens: list[int]) -> list[int]:
-    """Tokens up to the first end token, which is kept; what follows in a row that has ended is padding."""
-    for position, token in enumerate(tokens):
-        if token in end_tokens:
-            return tokens[: position + 1]
-    return tokens
-
-
-class _Interrupt(StoppingCriteria):  # type: ignore[misc]
-    """Ends a batch at the next token once the run is asked to stop."""
-
-    def __init__(self, stop: StopCheck) -> None:
-        self._stop = stop
-        self.fired = False
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        self.fired = self.fired or self._stop()
-        return torch.full((input_ids.shape[0],), self.fired, dtype=torch.bool, device=input_ids.device)
-
-
-class _Stops(StoppingCriteria):  # type: ignore[misc]
-    """Ends the rows of a batch that contain a stop text.
-
-    Attributes:
-        lengths: generated tokens of each row that has ended so, by its number among all rows.
-    """
-
-    def __init__(self, watch: StopWatch, prompt_tokens: int) -> None:
-        self._watch = watch
-        self._prompt_tokens = prompt_tokens
-        self._alive: list[int] = []
-        self.lengths: dict[int, int] = {}
-
-    def among(self, alive: Sequence[int]) -> Self:
-        """The same for a segment of these rows."""
-        self._alive = list(alive)
-        return self
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        generated = input_ids[:, self._prompt_tokens :].tolist()
-        for row, tokens in zip(self._alive, generated, strict=True):
-            if row not in self.lengths and self._watch.has_stopped(tokens):
-                self.lengths[row] = len(tokens)
-        return torch.tensor([row in self.lengths for row in self._alive], device=input_ids.device)
 
 
 def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> tuple[Any, PromptCodec]:

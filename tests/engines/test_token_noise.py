@@ -18,9 +18,8 @@ def requests(count: int, **changes: object) -> list[Request]:
 
 
 def draw(count: int, step: int = 0, **changes: object) -> np.ndarray:
-    noise = TokenNoise(requests(count, **changes), prompt_length=5, device=torch.device("cpu"))
-    scores = noise(torch.zeros(count, 5 + step, dtype=torch.long), torch.tensor([LOGITS]).repeat(count, 1))
-    return scores.argmax(dim=1).numpy()
+    noise = TokenNoise(requests(count, **changes), torch.device("cpu"))
+    return noise.draw(torch.tensor([LOGITS]).repeat(count, 1), step, torch.arange(count)).numpy()
 
 
 def softmax(temperature: float, keep: int = len(LOGITS)) -> np.ndarray:
