@@ -6,7 +6,7 @@ of all problems begin alike.
 """
 
 import inspect
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from os.path import commonprefix
@@ -85,7 +85,8 @@ def forward(
         cache_name: what the model calls its cache, as an argument and in its output.
         positions: (rows, columns) the tokens' positions.
     """
-    known = _parameters(type(model))
+    kind: Any = type(model)
+    known = _parameters(kind)
     given: dict[str, Any] = {cache_name: cache} if cache is not None else {}
     if "position_ids" in known:
         given["position_ids"] = positions
@@ -95,8 +96,8 @@ def forward(
 
 
 @cache
-def _parameters(kind: Hashable) -> frozenset[str]:
-    return frozenset(inspect.signature(kind.forward).parameters)  # type: ignore[attr-defined]
+def _parameters(kind: Any) -> frozenset[str]:
+    return frozenset(inspect.signature(kind.forward).parameters)
 
 
 def _computed(model: Any, ids: torch.Tensor, mask: torch.Tensor, held: Any, cache_name: str) -> Any:
