@@ -231,8 +231,8 @@ class VllmEngine:
             )
         if self._has_versions and (versions := versions_of(drawn)) != {self._label}:
             raise EngineError(
-                f"vLLM answered under weights {', '.join(sorted(versions)) or '?'} although {self._label} was set, so the "
-                f"rollout belongs to another model; this is a bug, please report it"
+                f"vLLM answered under weights {', '.join(sorted(versions)) or '?'} although {self._label} was set, so "
+                f"the rollout belongs to another model; this is a bug, please report it"
             )
         return self._codec.completion(request, list(drawn.token_ids), self._end_tokens, reason)
 

@@ -22,7 +22,6 @@ from esprobe.errors import EngineError, ModelError
 from esprobe.spec import Perturbation
 from esprobe.trajectory import Trajectory, Update
 
-
 keep_weights_where_they_are()  # before the model is loaded: this module is imported when the worker is made
 
 
