@@ -13,7 +13,6 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteria
-from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
@@ -24,6 +23,7 @@ from esprobe.engines.prompt_codec import PromptCodec
 from esprobe.engines.state import norms_by_class, state_digest
 from esprobe.engines.stop_texts import StopWatch
 from esprobe.engines.token_noise import TokenNoise
+from esprobe.engines.transformers_names import attention_of, cache_name, keep_rows
 from esprobe.engines.weights import PristineWeights, digest_of_weights, whole_weights
 from esprobe.errors import EngineError, ModelError
 from esprobe.spec import Completion, Perturbation, Prompt, Request
@@ -31,9 +31,6 @@ from esprobe.trajectory import Trajectory
 
 _SEGMENT = 64
 """Tokens after which rows that have ended leave their batch."""
-
-_CACHE = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
-"""What keys and values are called, as an argument and in an output: transformers 5.24 renamed them."""
 
 
 class TransformersEngine:
@@ -44,6 +41,7 @@ class TransformersEngine:
         self._identity = identity
         self._checkpoint = checkpoint
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._cache = cache_name()
         self._model, self._codec = _load(checkpoint, getattr(torch, identity.dtype), self._device)
         self._end_tokens = self._codec.end_tokens(self._model.generation_config.eos_token_id)
         # generate() takes what a config leaves open from the model's own: without this, the checkpoint's repetition
@@ -113,7 +111,7 @@ class TransformersEngine:
                     generation_config=config,
                     logits_processor=[TokenNoise(chosen, longest, self._device)] if chosen[0].temperature else [],
                     stopping_criteria=[interrupt] if stops is None else [interrupt, stops.among(alive)],
-                    **{_CACHE: cache},
+                    **{self._cache: cache},
                 )
             if interrupt.fired:
                 return None
@@ -124,12 +122,12 @@ class TransformersEngine:
                 row += _up_to_end(tokens[: None if length is None else length - done], self._end_tokens)
                 if row[-1] not in self._end_tokens and length is None:
                     kept.append(position)
-            cache, ids = output[_CACHE], output.sequences
+            cache, ids = output[self._cache], output.sequences
             mask = torch.cat([mask, mask.new_ones(len(alive), ids.shape[1] - mask.shape[1])], dim=1)
             if len(kept) < len(alive):
                 indices = torch.tensor(kept, dtype=torch.long, device=self._device)
                 ids, mask = ids[indices], mask[indices]
-                cache.batch_select_indices(indices)
+                keep_rows(cache, indices)
                 alive = [alive[position] for position in kept]
         return rows
 
@@ -170,12 +168,12 @@ class TransformersEngine:
                 if step == 1 and decoding is not None:
                     weights.enter_context(self.perturbed(decoding))
                 for i, ids in enumerate(rows):
-                    output = self._model(input_ids=ids, use_cache=True, **{_CACHE: caches[i]})
+                    output = self._model(input_ids=ids, use_cache=True, **{self._cache: caches[i]})
                     logits = output.logits[0, -1].float()
                     top = torch.log_softmax(logits, dim=-1).topk(min(LIKELIEST, logits.numel()))
                     tokens[i].append(int(top.indices[0]))
                     logprobs[i].append(tuple(top.values.tolist()))
-                    rows[i], caches[i] = top.indices[:1].view(1, 1), output[_CACHE]
+                    rows[i], caches[i] = top.indices[:1].view(1, 1), output[self._cache]
         return [Reading(tuple(t), tuple(p)) for t, p in zip(tokens, logprobs, strict=True)]
 
     def probe_head(self) -> list[float]:
@@ -199,7 +197,7 @@ class TransformersEngine:
             "dtype": str(parameter.dtype).removeprefix("torch."),
             "device": torch.cuda.get_device_name() if parameter.is_cuda else "cpu",
             "threads": torch.get_num_threads(),
-            "attention": self._model.config._attn_implementation,
+            "attention": attention_of(self._model),
             "end_tokens": self._end_tokens,
             "batch_size": self.batch_size,
             "accumulator": self._pristine.accumulator_device if self._pristine else None,

@@ -38,7 +38,9 @@ def random_checkpoint(architecture: str, folder: Path) -> int:
         model = transformers.Gemma3ForCausalLM(made)
     else:
         tied = architecture != "Llama"
-        model = getattr(transformers, f"{architecture}ForCausalLM")(config(**SIZES, tie_word_embeddings=tied))
+        # vLLM pads a vocabulary to a multiple of 64.
+        sizes = SIZES if tied else SIZES | {"vocab_size": 330}
+        model = getattr(transformers, f"{architecture}ForCausalLM")(config(**sizes, tie_word_embeddings=tied))
     torch.manual_seed(0)
     for name, parameter in model.named_parameters():
         # A tied head answers with the last word again unless the layers outweigh the embedding.
