@@ -9,25 +9,28 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.identity import identify_checkpoint
-from esprobe.engines.probe import LIKELIEST, Reading
+from esprobe.engines.probe import Reading
 from esprobe.engines.prompt_codec import PromptCodec
 from esprobe.engines.state import Size, Sums, norms_by_class, state_digest
 from esprobe.engines.vllm_names import (
     engine_dead_error,
+    graph_sizes,
     has_weight_versions,
     is_batch_invariant,
     marked_dead,
     request_types,
     versions_of,
 )
+from esprobe.engines.vllm_probe import read_together
 from esprobe.engines.vllm_start import first_line, start
 from esprobe.engines.vllm_watch import watch
 from esprobe.errors import EngineError, ModelError, PerturbationError
@@ -307,29 +310,31 @@ class VllmEngine:
         return results
 
     def probe(self, prompts: Sequence[Prompt], steps: int, decoding: Perturbation | None = None) -> list[Reading]:
-        types = request_types()
-        parameters = types.parameters(
-            temperature=0.0,
-            max_tokens=steps,
-            ignore_eos=True,
-            logprobs=LIKELIEST,
-            detokenize=False,
-            output_kind=types.output_kind.CUMULATIVE,  # shows when the prompt has been read
-        )
         # One at a time: an engine in its own process may or may not batch two together, which changes the last bits.
-        return [self._read(types.tokens(self._codec.encode(prompt)), parameters, decoding) for prompt in prompts]
+        return [self._read([self._codec.encode(prompt)], steps, decoding)[0] for prompt in prompts]
 
-    def _read(self, prompt: Any, parameters: Any, decoding: Perturbation | None) -> Reading:
-        answer: Any = None
-        with ExitStack() as weights:
-            self._engine.add_request("probe", prompt, parameters)
-            while self._engine.has_unfinished_requests():
-                for output in self._step_all():
-                    answer = output.outputs[0]
-                if decoding is not None and answer is not None:
-                    weights.enter_context(self._noise(decoding))
-                    decoding = None
-        return _reading(answer)
+    def graph_sizes(self) -> Sequence[int]:
+        return graph_sizes(self._engine)
+
+    def probe_prefill(self, prompt: Prompt, size: int) -> list[Reading]:
+        ids = self._codec.encode(prompt)
+        longest = self._engine.vllm_config.model_config.max_model_len - 1
+        # One token alone attends to itself, whatever queries and keys are.
+        return [] if size > longest or size < 2 else self._read([(ids * (size // len(ids) + 1))[:size]], 1)
+
+    def probe_decode(
+        self, prompt: Prompt, size: int, steps: int, decoding: Perturbation | None = None
+    ) -> list[Reading]:
+        if size > self._options.max_num_seqs:
+            return []
+        ids = self._codec.encode(prompt)
+        return self._read([[ids[i % len(ids)], ids[(i + 1) % len(ids)]] for i in range(size)], steps, decoding)
+
+    def _read(
+        self, prompts: Sequence[Sequence[int]], steps: int, decoding: Perturbation | None = None
+    ) -> list[Reading]:
+        noise = None if decoding is None else partial(self._noise, decoding)
+        return read_together(self._engine, self._step_all, prompts, steps, noise)
 
     def probe_head(self) -> list[float]:
         self._prepare()
@@ -380,8 +385,3 @@ def _own_end_tokens(checkpoint: Checkpoint) -> int | list[int] | None:
     settings = json.loads(path.read_bytes()) if path.is_file() else {}
     own: int | list[int] | None = settings.get("eos_token_id", checkpoint.config.get("eos_token_id"))
     return own
-
-
-def _reading(drawn: Any) -> Reading:
-    rows = [sorted((entry.logprob for entry in step.values()), reverse=True)[:LIKELIEST] for step in drawn.logprobs]
-    return Reading(tuple(drawn.token_ids), tuple(map(tuple, rows)))

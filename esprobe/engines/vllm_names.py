@@ -90,6 +90,10 @@ _ENGINE = (
     Name("LLMEngine", "vllm_config.load_config.load_format", "check that a checkpoint is complete"),
     Name("LLMEngine", "vllm_config.parallel_config.world_size", "know how many workers there are"),
 )
+_GRAPHS = tuple(
+    Name("LLMEngine", f"vllm_config.compilation_config.{name}", "examine every captured graph")
+    for name in ("cudagraph_mode", "cudagraph_capture_sizes")
+)
 _SAME_PROCESS = Name("InprocClient", "engine_core.model_executor", "notice that a worker of vLLM has died")
 _SEVERAL_WORKERS = Name("MultiprocExecutor", "is_failed", "notice that a worker of vLLM has died")
 _OTHER_PROCESS = tuple(
@@ -149,7 +153,7 @@ def check_engine(engine: Any) -> None:
     Raises:
         EngineError: one is missing.
     """
-    _check(_ENGINE, engine)
+    _check((*_ENGINE, *_GRAPHS), engine)
     several = engine.vllm_config.parallel_config.world_size > 1
     if _in_this_process(engine):
         _check((_SAME_PROCESS,), engine.engine_core)
@@ -255,6 +259,13 @@ def has_weight_versions() -> bool:
 def versions_of(completion: Any) -> set[str]:
     """The weight versions that a completion was drawn under; empty if it says none."""
     return {str(span.version) for span in completion.weight_versions or ()}
+
+
+def graph_sizes(engine: Any) -> list[int]:
+    """Numbers of tokens that have a captured graph of their own; none without graphs."""
+    config = engine.vllm_config.compilation_config
+    without = config.cudagraph_mode is None or config.cudagraph_mode.name == "NONE"
+    return [] if without else sorted(config.cudagraph_capture_sizes or ())
 
 
 class RequestTypes(NamedTuple):
