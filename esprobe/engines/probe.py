@@ -60,7 +60,7 @@ class GraphedEngine(ProbedEngine, Protocol):
         """Numbers of tokens in a step that have a graph of their own, ascending; none without graphs."""
 
     def probe_prefill(self, prompt: Prompt, size: int) -> list[Reading]:
-        """The first token after a prompt of ``size`` tokens, repeated or cut; none if it is too long, or one token alone."""
+        """The first token after ``size`` tokens of the repeated prompt; none if that is too long, or one token."""
 
     def probe_decode(
         self, prompt: Prompt, size: int, steps: int, decoding: Perturbation | None = None
