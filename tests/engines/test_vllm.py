@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ from tests.engines.contract import (
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 from esprobe.engines.vllm import VllmEngine  # noqa: E402 - imports vllm only when an engine is made
-from esprobe.engines.vllm_names import has_weight_versions  # noqa: E402
+from esprobe.engines.vllm_names import check_engine, has_weight_versions  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +217,15 @@ class TestVllm(GenerationContract, PerturbationContract, EvolutionContract, Evol
         with pytest.raises(EngineError, match="changed while"):
             list(stream)
         assert len(complete(engine, drawn(asked))) == len(asked)
+
+    def test_processes_that_cannot_be_watched_are_refused(self, engine: VllmEngine) -> None:
+        """A client of a process of its own, as a later vLLM might make it: a run would wait forever for a dead one."""
+        client = SimpleNamespace(shutdown=lambda: None, resources=SimpleNamespace())
+        changed = SimpleNamespace(engine_core=client, vllm_config=engine._engine.vllm_config)
+        with pytest.raises(
+            EngineError, match=r"lacks SyncMPClient\.resources\.engine_dead, which esprobe needs to notice"
+        ):
+            check_engine(changed)
 
     def test_an_engine_that_caches_prompts_may_not_be_perturbed(self, engine: VllmEngine) -> None:
         caching = object.__new__(VllmEngine)
