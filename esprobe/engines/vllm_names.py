@@ -85,6 +85,13 @@ WEIGHT_VERSIONS = (
 )
 """From 0.27 on a version can be set, but before 0.32 no completion says its own, so that both are of use together."""
 
+_UNTIES = Name(
+    "vllm.config",
+    "ModelConfig.maybe_untie_word_embeddings",
+    "serve an output head that differs from the embedding which its configuration ties it to",
+    since=(0, 29),
+)
+
 _ENGINE = (
     Name("LLMEngine", "engine_core.shutdown", "stop vLLM's processes"),
     Name("LLMEngine", "vllm_config.load_config.load_format", "check that a checkpoint is complete"),
@@ -132,7 +139,7 @@ def check_start(on_cpu: bool) -> None:
     version = installed()
     if warning := check_version(version):
         _log.warning(warning)
-    for name in (*ALWAYS, *(ON_A_CPU if on_cpu else ()), *WEIGHT_VERSIONS):
+    for name in (*ALWAYS, *(ON_A_CPU if on_cpu else ()), *WEIGHT_VERSIONS, _UNTIES):
         check_module_name(name, version)
 
 
@@ -290,6 +297,14 @@ def is_batch_invariant() -> bool:
     from vllm import envs
 
     return bool(envs.VLLM_BATCH_INVARIANT)
+
+
+def unties_heads() -> bool:
+    """Whether an output head that differs from the embedding is loaded although the configuration ties them.
+
+    Without it vLLM computes with the embedding and drops the head without a word.
+    """
+    return _in_module(_UNTIES)
 
 
 class Processes(NamedTuple):

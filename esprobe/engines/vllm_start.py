@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from esprobe.engines.base import EngineOptions
-from esprobe.engines.checkpoint import Checkpoint
+from esprobe.engines.checkpoint import HEADS, Checkpoint
 from esprobe.engines.memory import accumulator_bytes, check_two_copies, host_memory, weight_bytes
-from esprobe.engines.vllm_names import check_engine, check_start
+from esprobe.engines.vllm_names import check_engine, check_start, installed, unties_heads
 from esprobe.errors import ModelError, UsageError
 
 
@@ -34,6 +34,8 @@ def start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
     if options.perturbs:
         _check_memory(checkpoint, dtype, options, on_cpu)
     check_start(on_cpu)
+    if not unties_heads():
+        _check_head(checkpoint, dtype)
     from vllm import LLM
 
     # vLLM imports it by name below, where an error in it would be reported as one of the model.
@@ -75,6 +77,21 @@ def start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
         ) from err
     check_engine(llm.llm_engine)
     return llm
+
+
+def _check_head(checkpoint: Checkpoint, dtype: str) -> None:
+    """Refuse an output head of its own that vLLM would drop, because the configuration ties it to the embedding.
+
+    Raises:
+        ModelError: there is one.
+    """
+    heads = [name for name in checkpoint.tensors if name.endswith(".weight") and name.split(".")[-2] in HEADS]
+    if heads and checkpoint.ties and (lost := [name for name in heads if name not in checkpoint.tied_copies(dtype)]):
+        raise ModelError(
+            f"{checkpoint.name!r} holds {lost[0]}, which differs from the embedding, and its config.json ties them; "
+            f"vLLM {installed()} would drop it and serve another model. Set tie_word_embeddings to false there, or "
+            f"install vLLM 0.29 or newer"
+        )
 
 
 def _check_memory(checkpoint: Checkpoint, dtype: str, options: EngineOptions, on_cpu: bool) -> None:
