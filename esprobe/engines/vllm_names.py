@@ -108,10 +108,13 @@ _OTHER_PROCESS = tuple(
     for path in ("resources.engine_dead", "resources.engine_manager.sentinels", "outputs_queue", "utility_results")
 )
 _WORKER = (
-    Name("Worker", "model_runner.model.load_weights", "find where each weight is"),
-    Name("Worker", "model_runner.model.compute_logits", "examine the output head"),
+    Name("Worker", "model_runner.get_model", "find where each weight is"),
     Name("Worker", "model_runner.model_config.get_hidden_size", "examine the output head"),
     Name("Worker", "parallel_config.tensor_parallel_size", "know which part of the weights a worker has"),
+)
+_MODEL = (
+    Name("Model", "load_weights", "find where each weight is"),
+    Name("Model", "compute_logits", "examine the output head"),
 )
 _LAYER = Name("LinearBase", "quant_method", "check that a checkpoint is complete")
 
@@ -239,13 +242,15 @@ def keep_weights_where_they_are() -> None:
 
 
 def model_of(worker: Any) -> Any:
-    """The model that a worker computes with.
+    """The model that a worker computes with, without the wrapper that replays captured graphs.
 
     Raises:
-        EngineError: the worker lacks a name.
+        EngineError: the worker or its model lacks a name.
     """
     _check(_WORKER, worker)
-    return worker.model_runner.model
+    model = worker.model_runner.get_model()
+    _check(_MODEL, model)
+    return model
 
 
 def is_sharded(worker: Any) -> bool:
