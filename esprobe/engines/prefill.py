@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from esprobe.engines.transformers_names import keep_rows
+
 
 @dataclass
 class Prefilled:
@@ -61,14 +63,14 @@ def prefill(model: Any, prompts: Sequence[Sequence[int]], pad: int, cache_name: 
     with torch.inference_mode():
         if begin and len(distinct) > 1:
             held, columns_held = _computed(model, ids[:1, :begin], mask[:1, :begin], None, cache_name), begin
-            held.batch_select_indices(torch.zeros(len(distinct), dtype=torch.long, device=device))
+            keep_rows(held, torch.zeros(len(distinct), dtype=torch.long, device=device))
         if columns_held < longest - 1:
             held = _computed(model, ids[:, columns_held:-1], mask[:, :-1], held, cache_name)
         if len(distinct) < len(prompts):
             chosen = torch.tensor([rows[tuple(prompt)] for prompt in prompts], device=device)
             ids, mask = ids[chosen], mask[chosen]
             if held is not None:
-                held.batch_select_indices(chosen)
+                keep_rows(held, chosen)
     return Prefilled(ids, mask, held)
 
 

@@ -52,6 +52,25 @@ class ProbedEngine(Engine, Protocol):
         """SHA-256 over the live weights, by checkpoint name."""
 
 
+@runtime_checkable
+class GraphedEngine(ProbedEngine, Protocol):
+    """An engine that may compute batches in captured graphs, one graph for each of some numbers of tokens."""
+
+    def graph_sizes(self) -> Sequence[int]:
+        """Numbers of tokens in a step that have a graph of their own, ascending; none without graphs."""
+
+    def probe_prefill(self, prompt: Prompt, size: int) -> list[Reading]:
+        """The first token after ``size`` tokens of the repeated prompt; none if that is too long, or one token."""
+
+    def probe_decode(
+        self, prompt: Prompt, size: int, steps: int, decoding: Perturbation | None = None
+    ) -> list[Reading]:
+        """``steps`` tokens of each of ``size`` short pieces of ``prompt`` at once; none if those are too many.
+
+        With ``decoding``, all prompts are read with the weights as they are and the rest under this perturbation.
+        """
+
+
 def distance(one: Sequence[Reading], other: Sequence[Reading], first: int = 0) -> float:
     """The largest difference of log-probabilities from step ``first`` on; infinite where tokens differ."""
     if any(a.tokens[first:] != b.tokens[first:] for a, b in zip(one, other, strict=True)):

@@ -13,7 +13,6 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
-from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
@@ -26,13 +25,11 @@ from esprobe.engines.prompt_codec import PromptCodec
 from esprobe.engines.registry import TRANSFORMERS
 from esprobe.engines.state import norms_by_class, state_digest
 from esprobe.engines.token_noise import TokenNoise
+from esprobe.engines.transformers_names import attention_of, cache_name
 from esprobe.engines.weights import PristineWeights, digest_of_weights, whole_weights
 from esprobe.errors import EngineError, ModelError
 from esprobe.spec import Completion, Perturbation, Prompt, Request
 from esprobe.trajectory import Trajectory
-
-_CACHE = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
-"""What keys and values are called, as an argument and in an output: transformers 5.24 renamed them."""
 
 
 class TransformersEngine:
@@ -43,6 +40,7 @@ class TransformersEngine:
         self._identity = identity
         self._checkpoint = checkpoint
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._cache = cache_name()
         self._model, self._codec = _load(checkpoint, getattr(torch, identity.dtype), self._device)
         self._end_tokens = self._codec.end_tokens(self._model.generation_config.eos_token_id)
         self._pristine: PristineWeights | None = None
@@ -78,7 +76,7 @@ class TransformersEngine:
     ) -> list[list[int]] | None:
         """Token ids generated for each request, the end token included; None if a stop came first."""
         first = requests[0]
-        begun = prefill(self._model, prompts, self._end_tokens[0], _CACHE)
+        begun = prefill(self._model, prompts, self._end_tokens[0], self._cache)
         return decode(
             self._model,
             begun,
@@ -87,7 +85,7 @@ class TransformersEngine:
             end_tokens=self._end_tokens,
             ends=self._codec.stop_watch(first.stop) if first.stop else None,
             stop=stop,
-            cache_name=_CACHE,
+            cache_name=self._cache,
         )
 
     @contextmanager
@@ -127,12 +125,12 @@ class TransformersEngine:
                 if step == 1 and decoding is not None:
                     weights.enter_context(self.perturbed(decoding))
                 for i, ids in enumerate(rows):
-                    output = self._model(input_ids=ids, use_cache=True, **{_CACHE: caches[i]})
+                    output = self._model(input_ids=ids, use_cache=True, **{self._cache: caches[i]})
                     logits = output.logits[0, -1].float()
                     top = torch.log_softmax(logits, dim=-1).topk(min(LIKELIEST, logits.numel()))
                     tokens[i].append(int(top.indices[0]))
                     logprobs[i].append(tuple(top.values.tolist()))
-                    rows[i], caches[i] = top.indices[:1].view(1, 1), output[_CACHE]
+                    rows[i], caches[i] = top.indices[:1].view(1, 1), output[self._cache]
         return [Reading(tuple(t), tuple(p)) for t, p in zip(tokens, logprobs, strict=True)]
 
     def probe_head(self) -> list[float]:
@@ -157,7 +155,7 @@ class TransformersEngine:
             "dtype": str(parameter.dtype).removeprefix("torch."),
             "device": torch.cuda.get_device_name() if parameter.is_cuda else "cpu",
             "threads": torch.get_num_threads(),
-            "attention": self._model.config._attn_implementation,
+            "attention": attention_of(self._model),
             "end_tokens": self._end_tokens,
             "batch_size": self.batch_size,
             "accumulator": self._pristine.accumulator_device if self._pristine else None,

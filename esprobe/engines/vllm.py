@@ -9,17 +9,28 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from esprobe.engines.base import EngineOptions, ModelIdentity, StopCheck
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.identity import identify_checkpoint
-from esprobe.engines.probe import LIKELIEST, Reading
+from esprobe.engines.probe import Reading
 from esprobe.engines.prompt_codec import PromptCodec
 from esprobe.engines.state import Size, Sums, norms_by_class, state_digest
+from esprobe.engines.vllm_names import (
+    engine_dead_error,
+    graph_sizes,
+    has_weight_versions,
+    is_batch_invariant,
+    marked_dead,
+    request_types,
+    versions_of,
+)
+from esprobe.engines.vllm_probe import read_together
 from esprobe.engines.vllm_start import first_line, start
 from esprobe.engines.vllm_watch import watch
 from esprobe.errors import EngineError, ModelError, PerturbationError
@@ -50,12 +61,14 @@ class VllmEngine:
         self._codec = PromptCodec(checkpoint)
         self._llm = start(checkpoint, identity.dtype, options)
         self._engine: Any = self._llm.llm_engine
-        watch(self._engine.engine_core)
+        watch(self._engine)
         # Registered last, so run first: Python's exit waits for the engine's process, which waits for this shutdown.
         atexit.register(self._engine.engine_core.shutdown)
         self._end_tokens = self._codec.end_tokens(_own_end_tokens(checkpoint))
         self._base = self._label = "base"  # what weight versions are called: of the base, and of what is there now
-        self._engine.set_weight_version(self._label)
+        self._changes = 0  # how often the weights have been changed
+        self._has_versions = has_weight_versions()
+        self._relabel(self._label)
         self._pieces: Counter[tuple[Any, ...]] = Counter()
         self._accumulators: list[str | None] = []
 
@@ -72,6 +85,7 @@ class VllmEngine:
         in_flight: dict[str, Request] = {}
         window = _WINDOWS * self._options.max_num_seqs
         serial = 0
+        changes = self._changes
         try:
             while not stop():
                 while len(in_flight) < window and (request := next(waiting, None)) is not None:
@@ -81,6 +95,7 @@ class VllmEngine:
                     in_flight[name] = request
                 if not in_flight:
                     return
+                self._check_unchanged(changes)
                 finished = self._step()
                 yield [self._completion(in_flight.pop(output.request_id), output) for output in finished]
         finally:
@@ -95,6 +110,13 @@ class VllmEngine:
             raise PerturbationError(
                 "this engine was loaded with prefix caching, so its weights must not change; load it with perturbs=True"
             )
+        self._check_idle()
+        with self._noise(perturbation) as touched:
+            yield touched
+
+    @contextmanager
+    def _noise(self, perturbation: Perturbation) -> Iterator[int]:
+        """As ``perturbed``, also while requests run: what a probe of decoding needs."""
         self._prepare()
         try:
             touched = self._call("esp_perturb", asdict(perturbation))
@@ -110,6 +132,7 @@ class VllmEngine:
     ) -> str:
         if not trajectory.updates and not self._pieces:
             return state_digest([])  # the loaded weights, as they are
+        self._check_idle()
         self._prepare()
         updates = [[list(update.seeds), list(update.coefficients)] for update in trajectory.updates]
         values = {"recipe": trajectory.recipe, "noise": trajectory.noise, "scope": trajectory.scope, "updates": updates}
@@ -143,8 +166,6 @@ class VllmEngine:
         return "+".join(self._call("esp_digest"))
 
     def provenance(self) -> Mapping[str, Any]:
-        from vllm import envs
-
         config = self._engine.vllm_config
         return {
             "engine": "vllm",
@@ -158,7 +179,7 @@ class VllmEngine:
             "max_model_len": config.model_config.max_model_len,
             "enforce_eager": config.model_config.enforce_eager,
             "prefix_caching": config.cache_config.enable_prefix_caching,
-            "batch_invariant": envs.VLLM_BATCH_INVARIANT,
+            "batch_invariant": is_batch_invariant(),
             "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
             "gpu_memory_utilization": config.cache_config.gpu_memory_utilization,
             "kv_cache_blocks": config.cache_config.num_gpu_blocks,
@@ -169,10 +190,7 @@ class VllmEngine:
         }
 
     def _submit(self, name: str, request: Request) -> None:
-        from vllm import SamplingParams
-        from vllm.inputs import tokens_input
-        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
-
+        types = request_types()
         ids = self._codec.encode(request.prompt)
         limit = self._engine.vllm_config.model_config.max_model_len
         if len(ids) + request.max_tokens > limit:
@@ -181,22 +199,22 @@ class VllmEngine:
                 f"{self._identity.model!r}; use --max-tokens {max(limit - len(ids), 1)} or less"
             )
         greedy = request.temperature is None
-        parameters = SamplingParams(
+        parameters = types.parameters(
             temperature=0.0 if greedy else request.temperature,
             top_p=request.top_p,
             top_k=request.top_k,
             seed=request.sampling_seed,
             max_tokens=request.max_tokens,
             stop_token_ids=self._end_tokens,
-            repetition_detection=RepetitionDetectionParams(**_LOOP) if request.stop_loops else None,
+            repetition_detection=types.repetition(**_LOOP) if request.stop_loops else None,
             detokenize=bool(request.stop),  # vLLM finds stop texts in what it has decoded itself
             stop=list(request.stop),
             include_stop_str_in_output=True,
-            output_kind=RequestOutputKind.FINAL_ONLY,
+            output_kind=types.output_kind.FINAL_ONLY,
             skip_clone=True,  # they are not shared, and a deep copy costs more than making them
         )
         with _alive(self._engine):
-            self._engine.add_request(name, tokens_input(ids), parameters)
+            self._engine.add_request(name, types.tokens(ids), parameters)
 
     def _step(self) -> list[Any]:
         return [output for output in self._step_all() if output.finished]
@@ -214,11 +232,10 @@ class VllmEngine:
                 f"vLLM ended problem {request.problem_index}, seed {request.seed} with {drawn.finish_reason!r}, so "
                 f"there is no completion to store; run the same command again to draw it"
             )
-        versions = {span.version for span in drawn.weight_versions or ()}
-        if versions - {self._label}:
+        if self._has_versions and (versions := versions_of(drawn)) != {self._label}:
             raise EngineError(
-                f"vLLM answered under weights {', '.join(sorted(versions))} although {self._label} was set, so the "
-                f"rollout belongs to another model; this is a bug, please report it"
+                f"vLLM answered under weights {', '.join(sorted(versions)) or '?'} although {self._label} was set, so "
+                f"the rollout belongs to another model; this is a bug, please report it"
             )
         return self._codec.completion(request, list(drawn.token_ids), self._end_tokens, reason)
 
@@ -256,10 +273,36 @@ class VllmEngine:
                     "report it"
                 )
 
+    def _check_idle(self) -> None:
+        """Weights change between requests only: what is in flight would be answered by two models.
+
+        Raises:
+            EngineError: requests are running.
+        """
+        if self._engine.has_unfinished_requests():
+            raise EngineError(
+                "requests are still running in vLLM, and weights that change now would answer the rest of them; this "
+                "is a bug, please report it"
+            )
+
+    def _check_unchanged(self, changes: int) -> None:
+        """What this process knows itself, with every vLLM: a restore does not wait for requests, as it must happen.
+
+        Raises:
+            EngineError: weights were changed since there had been ``changes`` of them.
+        """
+        if self._changes != changes:
+            raise EngineError(
+                "weights were changed while rollouts were being drawn, so that they belong to two models; this is a "
+                "bug, please report it"
+            )
+
     def _relabel(self, label: str) -> None:
+        self._changes += 1
         self._label = label
-        with _alive(self._engine):
-            self._engine.set_weight_version(label)
+        if self._has_versions:
+            with _alive(self._engine):
+                self._engine.set_weight_version(label)
 
     def _call(self, method: str, *arguments: Any) -> list[Any]:
         with _alive(self._engine):
@@ -267,32 +310,31 @@ class VllmEngine:
         return results
 
     def probe(self, prompts: Sequence[Prompt], steps: int, decoding: Perturbation | None = None) -> list[Reading]:
-        from vllm import SamplingParams
-        from vllm.inputs import tokens_input
-        from vllm.sampling_params import RequestOutputKind
-
-        parameters = SamplingParams(
-            temperature=0.0,
-            max_tokens=steps,
-            ignore_eos=True,
-            logprobs=LIKELIEST,
-            detokenize=False,
-            output_kind=RequestOutputKind.CUMULATIVE,  # shows when the prompt has been read
-        )
         # One at a time: an engine in its own process may or may not batch two together, which changes the last bits.
-        return [self._read(tokens_input(self._codec.encode(prompt)), parameters, decoding) for prompt in prompts]
+        return [self._read([self._codec.encode(prompt)], steps, decoding)[0] for prompt in prompts]
 
-    def _read(self, prompt: Any, parameters: Any, decoding: Perturbation | None) -> Reading:
-        answer: Any = None
-        with ExitStack() as weights:
-            self._engine.add_request("probe", prompt, parameters)
-            while self._engine.has_unfinished_requests():
-                for output in self._step_all():
-                    answer = output.outputs[0]
-                if decoding is not None and answer is not None:
-                    weights.enter_context(self.perturbed(decoding))
-                    decoding = None
-        return _reading(answer)
+    def graph_sizes(self) -> Sequence[int]:
+        return graph_sizes(self._engine)
+
+    def probe_prefill(self, prompt: Prompt, size: int) -> list[Reading]:
+        ids = self._codec.encode(prompt)
+        longest = self._engine.vllm_config.model_config.max_model_len - 1
+        # One token alone attends to itself, whatever queries and keys are.
+        return [] if size > longest or size < 2 else self._read([(ids * (size // len(ids) + 1))[:size]], 1)
+
+    def probe_decode(
+        self, prompt: Prompt, size: int, steps: int, decoding: Perturbation | None = None
+    ) -> list[Reading]:
+        if size > self._options.max_num_seqs:
+            return []
+        ids = self._codec.encode(prompt)
+        return self._read([[ids[i % len(ids)], ids[(i + 1) % len(ids)]] for i in range(size)], steps, decoding)
+
+    def _read(
+        self, prompts: Sequence[Sequence[int]], steps: int, decoding: Perturbation | None = None
+    ) -> list[Reading]:
+        noise = None if decoding is None else partial(self._noise, decoding)
+        return read_together(self._engine, self._step_all, prompts, steps, noise)
 
     def probe_head(self) -> list[float]:
         self._prepare()
@@ -303,12 +345,10 @@ class VllmEngine:
 @contextmanager
 def _alive(engine: Any, *also: type[Exception]) -> Iterator[None]:
     """Turn the death of vLLM's engine or of one of its processes, and errors of type ``also``, into an EngineError."""
-    from vllm.v1.engine.exceptions import EngineDeadError
-
     try:
         yield
     except Exception as err:
-        died = isinstance(err, EngineDeadError) or _died_at_the_call(engine, err)
+        died = isinstance(err, engine_dead_error()) or _died_at_the_call(engine, err)
         if not (died or isinstance(err, also)):
             raise
         if died:
@@ -327,23 +367,14 @@ def _died_at_the_call(engine: Any, error: Exception) -> bool:
     An engine that has lost a worker fails pending calls with errors whose types and messages depend on its state, and
     is marked as dead before or shortly after. An engine that only failed at a call stays alive.
     """
-    if _marked_dead(engine):
+    if marked_dead(engine):
         return True
-    if type(error) not in (Exception, RuntimeError) or _marked_dead(engine) is None:
+    if type(error) not in (Exception, RuntimeError) or marked_dead(engine) is None:
         return False
     until = time.monotonic() + _DYING_S
-    while not _marked_dead(engine) and time.monotonic() < until:
+    while not marked_dead(engine) and time.monotonic() < until:
         time.sleep(0.1)
-    return bool(_marked_dead(engine))
-
-
-def _marked_dead(engine: Any) -> bool | None:
-    """Whether vLLM has found a process of the engine dead; None if the engine runs in this process alone."""
-    resources = getattr(engine.engine_core, "resources", None)
-    if resources is not None:  # the engine has a process of its own
-        return bool(resources.engine_dead)
-    failed: bool | None = getattr(engine.engine_core.engine_core.model_executor, "is_failed", None)
-    return failed
+    return bool(marked_dead(engine))
 
 
 def _own_end_tokens(checkpoint: Checkpoint) -> int | list[int] | None:
@@ -354,8 +385,3 @@ def _own_end_tokens(checkpoint: Checkpoint) -> int | list[int] | None:
     settings = json.loads(path.read_bytes()) if path.is_file() else {}
     own: int | list[int] | None = settings.get("eos_token_id", checkpoint.config.get("eos_token_id"))
     return own
-
-
-def _reading(drawn: Any) -> Reading:
-    rows = [sorted((entry.logprob for entry in step.values()), reverse=True)[:LIKELIEST] for step in drawn.logprobs]
-    return Reading(tuple(drawn.token_ids), tuple(map(tuple, rows)))

@@ -6,24 +6,21 @@ checkpoint without one of these is served with uninitialised memory, so that eve
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from logging import getLogger
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from vllm.model_executor.model_loader import register_model_loader
-from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
+from esprobe.engines.vllm_names import LOAD_FORMAT, layers_that_vllm_does_not_check, loader_hooks
 from esprobe.engines.weight_map import storage
 from esprobe.errors import ModelError
 
-# vLLM would warn at every start that a loader of this name exists already, which is intended here.
-getLogger(register_model_loader.__module__).addFilter(lambda record: "is already registered" not in str(record.msg))
+_HOOKS = loader_hooks()
 
 
-@register_model_loader("auto")
-class CompleteModelLoader(DefaultModelLoader):  # type: ignore[misc]
-    """The loader of ``load_format="auto"``, which is vLLM's default."""
+@_HOOKS.register(LOAD_FORMAT)
+class CompleteModelLoader(_HOOKS.default):  # type: ignore[misc, name-defined]
+    """The loader of vLLM's default load format."""
 
     def load_weights(self, model: torch.nn.Module, model_config: Any) -> None:
         """Load, and check that every linear layer and embedding was written completely.
@@ -34,8 +31,7 @@ class CompleteModelLoader(DefaultModelLoader):  # type: ignore[misc]
         """
         wanted = {
             f"{layer}.{name}": parameter
-            for layer, module in model.named_modules()
-            if hasattr(module, "quant_method")
+            for layer, module in layers_that_vllm_does_not_check(model)
             for name, parameter in module.named_parameters(recurse=False)
         }
         places = {name: storage(parameter) for name, parameter in wanted.items()}

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from esprobe.engines.base import EngineOptions
-from esprobe.engines.checkpoint import Checkpoint
+from esprobe.engines.checkpoint import HEADS, Checkpoint
 from esprobe.engines.memory import accumulator_bytes, check_two_copies, host_memory, weight_bytes
+from esprobe.engines.vllm_names import check_engine, check_start, installed, unties_heads
 from esprobe.errors import ModelError, UsageError
 
 
@@ -17,6 +18,7 @@ def start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
     Raises:
         ModelError: vLLM cannot serve the model on this machine, or its weights do not fit twice.
         UsageError: an option needs a GPU.
+        EngineError: the installed vLLM lacks a name that esprobe leans on.
     """
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for results
@@ -31,6 +33,9 @@ def start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # unset, it requires nearly all of the machine's memory
     if options.perturbs:
         _check_memory(checkpoint, dtype, options, on_cpu)
+    check_start(on_cpu)
+    if not unties_heads():
+        _check_head(checkpoint, dtype)
     from vllm import LLM
 
     # vLLM imports it by name below, where an error in it would be reported as one of the model.
@@ -57,7 +62,7 @@ def start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
         settings["compilation_config"] = {"max_cudagraph_capture_size": options.max_num_seqs}
     try:
         with _one_process(options):
-            return LLM(**settings)
+            llm = LLM(**settings)
     except (ValueError, RuntimeError, OSError, NotImplementedError, AssertionError) as err:
         package = _raised_in(err)
         if package == "esprobe" or (isinstance(err, AssertionError) and package != "vllm"):
@@ -70,6 +75,23 @@ def start(checkpoint: Checkpoint, dtype: str, options: EngineOptions) -> Any:
             f"vLLM cannot serve {checkpoint.name!r} as {dtype} here ({reason}); if memory is short, {memory} or lower "
             f"--max-num-seqs; else choose another --dtype"
         ) from err
+    check_engine(llm.llm_engine)
+    return llm
+
+
+def _check_head(checkpoint: Checkpoint, dtype: str) -> None:
+    """Refuse an output head of its own that vLLM would drop, because the configuration ties it to the embedding.
+
+    Raises:
+        ModelError: there is one.
+    """
+    heads = [name for name in checkpoint.tensors if name.endswith(".weight") and name.split(".")[-2] in HEADS]
+    if heads and checkpoint.ties and (lost := [name for name in heads if name not in checkpoint.tied_copies(dtype)]):
+        raise ModelError(
+            f"{checkpoint.name!r} holds {lost[0]}, which differs from the embedding, and its config.json ties them; "
+            f"vLLM {installed()} would drop it and serve another model. Set tie_word_embeddings to false there, or "
+            f"install vLLM 0.29 or newer"
+        )
 
 
 def _check_memory(checkpoint: Checkpoint, dtype: str, options: EngineOptions, on_cpu: bool) -> None:

@@ -4,29 +4,33 @@ vLLM's own monitor marks such an engine as dead, so that the next call fails. A 
 completions or for a result of the workers, would wait forever without this.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from multiprocessing.connection import wait
 from threading import Thread
 from typing import Any
 
+from esprobe.engines.vllm_names import Processes, engine_dead_error, processes_of
 
-def watch(engine_core: Any) -> None:
-    """Start watching the processes behind vLLM's client; does nothing if the engine runs in this process."""
-    resources = getattr(engine_core, "resources", None)
-    if resources is None or resources.engine_manager is None:
+
+def watch(engine: Any) -> None:
+    """Start watching the processes of a started ``LLMEngine``; does nothing if it runs in this process.
+
+    Raises:
+        AttributeError, TypeError: there is nothing to watch where vLLM's processes should be.
+    """
+    if (processes := processes_of(engine)) is None:
         return
-    waited_for = (resources, engine_core.outputs_queue, engine_core.utility_results)
-    Thread(target=_wake, args=waited_for, name="esprobe-vllm-watch", daemon=True).start()
+    arguments = (processes, processes.sentinels(), engine_dead_error())
+    Thread(target=_wake, args=arguments, name="esprobe-vllm-watch", daemon=True).start()
 
 
-def _wake(resources: Any, outputs: Any, answers: dict[int, Any]) -> None:
-    from vllm.v1.engine.exceptions import EngineDeadError
-
-    wait(resources.engine_manager.sentinels())
+def _wake(processes: Processes, sentinels: Sequence[Any], error: type[Exception]) -> None:
+    wait(sentinels)
     # First: a call registers its future before it reads this flag, so it either raises or is found below.
-    resources.engine_dead = True
-    outputs.put(EngineDeadError())
-    for future in list(answers.values()):
+    processes.resources.engine_dead = True
+    processes.outputs.put(error())
+    for future in list(processes.answers.values()):
         with suppress(InvalidStateError):  # it has just been answered
-            future.set_exception(EngineDeadError())
+            future.set_exception(error())

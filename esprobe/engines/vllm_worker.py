@@ -11,33 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from vllm.platforms import current_platform
 
 import esprobe.engines.vllm_loader  # noqa: F401 - registers itself
 from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
 from esprobe.engines.slices import WeightSlice
+from esprobe.engines.vllm_names import hidden_size, is_sharded, keep_weights_where_they_are, model_of, vocabulary_rows
 from esprobe.engines.weight_map import Named, trace_weight_loading
 from esprobe.engines.weights import PristineWeights, digest_of_weights
-from esprobe.errors import ModelError
+from esprobe.errors import EngineError, ModelError
 from esprobe.spec import Perturbation
 from esprobe.trajectory import Trajectory, Update
 
-
-def _keep_weights_where_they_are() -> None:
-    """Make vLLM's CPU build compute with its parameters, not with repacked copies that no edit reaches.
-
-    vLLM has no option for it. Both names are private to vLLM; whether it worked is checked on the loaded model: an
-    empty parameter is refused.
-    """
-    from vllm import _custom_ops
-    from vllm.model_executor.layers import utils
-
-    _custom_ops._supports_onednn = False
-    utils.check_cpu_sgl_kernel = lambda *arguments, **options: False
-
-
-if current_platform.is_cpu():
-    _keep_weights_where_they_are()  # before the model is loaded: this module is imported when the worker is made
+keep_weights_where_they_are()  # before the model is loaded: this module is imported when the worker is made
 
 
 class WeightExtension:
@@ -56,15 +41,16 @@ class WeightExtension:
             ``pieces``: [name, start, rows, cols, row stride] of every slice; or ``refused``: why this model cannot be
             perturbed. A worker's exceptions reach the engine as text only, so the reason is a value.
         """
-        model = self.model_runner.model  # type: ignore[attr-defined]
         checkpoint = find_checkpoint(folder)
-        like = _a_weight(model)
         try:
+            model = model_of(self)
+            like = _a_weight(model)
             tied = checkpoint.tied_copies(str(like.dtype).removeprefix("torch."))
-            sharded = self.parallel_config.tensor_parallel_size > 1  # type: ignore[attr-defined]
             tensors = _tensors(checkpoint, like)
-            traced = trace_weight_loading(model, model.load_weights, tensors, tied, sharded=sharded)
-        except ModelError as err:
+            traced = trace_weight_loading(
+                model, model.load_weights, tensors, tied, sharded=is_sharded(self), vocabulary_rows=vocabulary_rows
+            )
+        except (ModelError, EngineError) as err:
             return {"refused": str(err)}
         self.esp_weights, self.esp_slices = PristineWeights(traced.slices, traced.base), traced.slices
         self.esp_folder = folder
@@ -103,7 +89,7 @@ class WeightExtension:
 
         Slow, and right for any model that can load its checkpoint again; what ``esp_perturb`` is checked against.
         """
-        model = self.model_runner.model  # type: ignore[attr-defined]
+        model = model_of(self)
         like = _a_weight(model)
         checkpoint = find_checkpoint(self.esp_folder)
         tied = checkpoint.tied_copies(str(like.dtype).removeprefix("torch."))
@@ -133,12 +119,11 @@ class WeightExtension:
 
     def esp_head(self) -> list[float]:
         """Some logits of one fixed hidden state: they depend on the output head's weights alone."""
-        runner = self.model_runner  # type: ignore[attr-defined]
-        like = _a_weight(runner.model)
-        size = runner.model_config.get_hidden_size()
+        model = model_of(self)
+        like = _a_weight(model)
         with torch.no_grad():
-            hidden = torch.linspace(-1, 1, size, device=like.device, dtype=like.dtype)
-            logits: list[float] = runner.model.compute_logits(hidden.unsqueeze(0))[0, :16].tolist()
+            hidden = torch.linspace(-1, 1, hidden_size(self), device=like.device, dtype=like.dtype)
+            logits: list[float] = model.compute_logits(hidden.unsqueeze(0))[0, :16].tolist()
         return logits
 
 

@@ -42,6 +42,7 @@ def trace_weight_loading(
     tied: Collection[str] = frozenset(),
     *,
     sharded: bool = False,
+    vocabulary_rows: Callable[[torch.nn.Module], int | None] = lambda module: None,
 ) -> "TracedWeights":
     """Load the checkpoint into ``model`` once more and record where each of its elements goes.
 
@@ -54,6 +55,7 @@ def trace_weight_loading(
         tensors: every floating-point checkpoint tensor with its key, in the served dtype, contiguous; may be lazy.
         tied: keys of tied copies, which the model reads from another tensor and need not load.
         sharded: whether this model holds only its part of each tensor.
+        vocabulary_rows: rows of a module's parameters that are not the padding of a vocabulary; None: all.
 
     Raises:
         PerturbationError: a parameter is empty (repacked elsewhere), there is no memory for the copy, loading changed
@@ -80,7 +82,7 @@ def trace_weight_loading(
             f"compute with the checkpoint's own numbers; this architecture cannot be perturbed"
         )
     _check_sources(watch.sizes, watch.copies, tied, sharded)
-    _check_targets(model, parameters, watch.copies)
+    _check_targets(model, parameters, watch.copies, vocabulary_rows)
     slices = [piece for copy in watch.copies for piece in copy.slices()]
     copies = {storage(parameter): (parameter, before[name]) for name, parameter in parameters.items()}
     return TracedWeights(slices, [_same_view(*copies[storage(piece.live)], piece.live) for piece in slices])
@@ -197,7 +199,12 @@ def _check_sources(sizes: Mapping[str, int], copies: Sequence[_Copy], tied: Coll
         )
 
 
-def _check_targets(model: torch.nn.Module, parameters: Mapping[str, torch.Tensor], copies: Sequence[_Copy]) -> None:
+def _check_targets(
+    model: torch.nn.Module,
+    parameters: Mapping[str, torch.Tensor],
+    copies: Sequence[_Copy],
+    vocabulary_rows: Callable[[torch.nn.Module], int | None],
+) -> None:
     """Every parameter element is written exactly once, except the rows that pad a vocabulary."""
     written = {
         storage(p): torch.zeros(p.untyped_storage().nbytes() // p.element_size(), dtype=torch.uint8)
@@ -209,18 +216,10 @@ def _check_targets(model: torch.nn.Module, parameters: Mapping[str, torch.Tensor
         counts.as_strided(target.shape, target.stride(), target.storage_offset()).add_(1)
     for name, parameter in parameters.items():
         counts = written[storage(parameter)].as_strided(parameter.shape, parameter.stride(), parameter.storage_offset())
-        rows = _vocabulary_rows(model, name, parameter)
+        rows = vocabulary_rows(model.get_submodule(name.rpartition(".")[0]))
         if not bool((counts[:rows] == 1).all()):
             reached = int((counts[:rows] == 1).sum())
             raise PerturbationError(
                 f"the parameter {name} takes {reached:,} of its {counts[:rows].numel():,} scalars from exactly one "
                 f"checkpoint element, and noise must reach all of them once; this architecture cannot be perturbed"
             )
-
-
-def _vocabulary_rows(model: torch.nn.Module, name: str, parameter: torch.Tensor) -> int:
-    """Rows of a parameter that are not padding; only embeddings that state their vocabulary size have padding."""
-    owner = model.get_submodule(name.rpartition(".")[0])
-    shard = getattr(owner, "shard_indices", None)
-    rows: int = parameter.shape[0] if parameter.dim() else 1
-    return getattr(shard, "num_org_elements", rows) if shard is not None else rows

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from esprobe.engines.prefill import prefill  # noqa: E402 - needs torch
-from esprobe.engines.transformers import _CACHE  # noqa: E402
+from esprobe.engines.transformers_names import cache_name  # noqa: E402
 
 TINY = Path(__file__).parents[2] / "esprobe" / "bundled" / "tiny"
 PAD = 0
@@ -23,7 +23,7 @@ def computed(model: "transformers.PreTrainedModel", prompts: list[list[int]]) ->
     """Logits of each row's next token, and how many (rows x columns) were computed before it."""
     shapes: list[int] = []
     hook = model.get_input_embeddings().register_forward_hook(lambda _, given, __: shapes.append(given[0].numel()))
-    begun = prefill(model, prompts, PAD, _CACHE)
+    begun = prefill(model, prompts, PAD, cache_name())
     hook.remove()
     positions = (begun.mask.cumsum(-1) - 1).clamp(min=0)[:, -1:]
     with torch.inference_mode():
@@ -31,7 +31,7 @@ def computed(model: "transformers.PreTrainedModel", prompts: list[list[int]]) ->
             input_ids=begun.ids[:, -1:],
             attention_mask=begun.mask,
             position_ids=positions,
-            **({_CACHE: begun.cache} if begun.cache is not None else {}),
+            **({cache_name(): begun.cache} if begun.cache is not None else {}),
         )
     return output.logits[:, -1], shapes
 
@@ -71,7 +71,7 @@ def test_where_attention_reaches_back_a_window_of_columns_padding_comes_first() 
     torch.manual_seed(0)
     model = transformers.MistralForCausalLM(config).eval()
     prompts = [[*BEGINNING, 1], [*BEGINNING, 3, 4, 5, 6, 11, 12, 13]]
-    begun = prefill(model, prompts, PAD, _CACHE)
+    begun = prefill(model, prompts, PAD, cache_name())
     assert begun.mask.tolist() == [[0] * 6 + [1] * 6, [1] * 12]
     logits, _ = computed(model, prompts)
     for row, prompt in zip(logits, prompts, strict=True):

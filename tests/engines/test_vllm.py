@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -31,6 +32,7 @@ from tests.engines.contract import (
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 from esprobe.engines.vllm import VllmEngine  # noqa: E402 - imports vllm only when an engine is made
+from esprobe.engines.vllm_names import check_engine, has_weight_versions  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +192,8 @@ class TestVllm(GenerationContract, PerturbationContract, EvolutionContract, Evol
         assert "cudagraph_capture_size" in told
 
     def test_an_answer_under_other_weights_is_refused(self, engine: VllmEngine, asked: list[Prompt]) -> None:
+        if not has_weight_versions():
+            pytest.skip("completions of this vLLM do not say which weights they were drawn under")
         engine._engine.set_weight_version("someone else's")
         try:
             with pytest.raises(EngineError, match="someone else's"):
@@ -197,6 +201,31 @@ class TestVllm(GenerationContract, PerturbationContract, EvolutionContract, Evol
         finally:
             engine._engine.set_weight_version("base")
         assert complete(engine, drawn(asked[:2]))
+
+    def test_weights_do_not_change_under_a_running_request(self, engine: VllmEngine, asked: list[Prompt]) -> None:
+        """Whether or not completions say which weights they were drawn under."""
+        stream = engine.generate(drawn(asked), lambda: False)
+        next(stream)
+        with pytest.raises(EngineError, match="still running"), engine.perturbed(Perturbation(1, 0.1)):
+            pass
+        with pytest.raises(EngineError, match="still running"):
+            engine.evolve(trained(1))
+        stream.close()  # type: ignore[attr-defined]
+        with engine.perturbed(Perturbation(1, 0.1)):
+            stream = engine.generate(drawn(asked), lambda: False)
+            next(stream)
+        with pytest.raises(EngineError, match="changed while"):
+            list(stream)
+        assert len(complete(engine, drawn(asked))) == len(asked)
+
+    def test_processes_that_cannot_be_watched_are_refused(self, engine: VllmEngine) -> None:
+        """A client of a process of its own, as a later vLLM might make it: a run would wait forever for a dead one."""
+        client = SimpleNamespace(shutdown=lambda: None, resources=SimpleNamespace())
+        changed = SimpleNamespace(engine_core=client, vllm_config=engine._engine.vllm_config)
+        with pytest.raises(
+            EngineError, match=r"lacks SyncMPClient\.resources\.engine_dead, which esprobe needs to notice"
+        ):
+            check_engine(changed)
 
     def test_an_engine_that_caches_prompts_may_not_be_perturbed(self, engine: VllmEngine) -> None:
         caching = object.__new__(VllmEngine)

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from esprobe.doctor import Diagnosis, quick_check
+from esprobe.doctor.checks import perturbed_names
 from esprobe.doctor.diagnosis import examine
+from esprobe.doctor.graphs import graphs
+from esprobe.doctor.rounding import samples, scales
 from esprobe.engines import EngineOptions
 from esprobe.engines.checkpoint import find_checkpoint
 from esprobe.engines.probe import ProbedEngine, distance
@@ -94,6 +97,27 @@ def test_a_tensor_that_is_dead_in_decode_steps_only_is_named(engine: VllmEngine,
     finally:
         undo.remove()
     assert (found.dead, failed(found)) == ((DOWN,), {"alive in decode steps"})
+
+
+def test_every_size_that_may_have_a_graph_is_found_healthy(engine: VllmEngine) -> None:
+    """On a CPU there are no graphs, but any number of tokens can be examined as if there were."""
+    assert list(engine.graph_sizes()) == []
+    checkpoint = find_checkpoint("tiny")
+    names = perturbed_names(checkpoint, "float32")
+    found, dead = graphs(engine, names, scales(list(samples(checkpoint, names, "float32"))), [1, 2, 8, 100_000])
+    assert ([check.ok for check in found], dead) == ([True, True], [])
+    assert [check.detail.split(":")[0] for check in found] == ["2 of 4 sizes", "3 of 4 sizes"]
+
+
+def test_a_tensor_that_is_dead_in_steps_of_one_size_only_is_named(engine: VllmEngine, model: Any) -> None:
+    """As in a graph that was captured before the tensor moved."""
+    undo = stale(model.model.layers[3].mlp.down_proj, lambda x: x.shape[0] == 8)
+    try:
+        found, dead = graphs(engine, [DOWN, "model.norm.weight"], {DOWN: 0.1, "model.norm.weight": 1.0}, [4, 8, 16])
+    finally:
+        undo.remove()
+    assert ([check.ok for check in found], dead) == ([False, False], [DOWN])
+    assert {check.detail for check in found} == {f"dead or unsteady: {DOWN} in those of 8"}
 
 
 def test_a_stale_tied_head_is_found(engine: VllmEngine, model: Any) -> None:

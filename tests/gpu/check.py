@@ -26,8 +26,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from esprobe.doctor.checks import CANARIES, STEPS
+from esprobe.doctor.diagnosis import examine
 from esprobe.engines.base import EngineOptions
 from esprobe.engines.checkpoint import find_checkpoint
+from esprobe.engines.probe import Reading, distance
 from esprobe.noise import fill_standard_normal, noise_key
 from esprobe.spec import Perturbation, Prompt, Request
 from esprobe.trajectory import Trajectory, Update
@@ -344,6 +347,7 @@ def transformers_engine(table: Table, model: str, dtype: str, sigma: float) -> N
 def vllm_engine(table: Table, model: str, dtype: str, sigma: float) -> None:
     base, perturbed, scalars = reference(model, dtype, Perturbation(SEED, sigma, "iid"))
     trained = trained_reference(model, dtype, run_of(3, 8, sigma / 4), Perturbation(SEED, sigma, sign=-1))[:2]
+    readings: dict[str, list[Reading]] = {}
     for mode in ("eager", "graphs"):
         name = f"vLLM, {dtype}, {mode}"
         command = [sys.executable, __file__, "--model", model, "--dtype", dtype, "--sigma", str(sigma)]
@@ -361,8 +365,14 @@ def vllm_engine(table: Table, model: str, dtype: str, sigma: float) -> None:
         table.check(f"{name}: restored bit for bit", told["restored"] == told["base"], told["restored"][:16])
         table.check(f"{name}: greedy texts change", told["moved"] > 0, f"{told['moved']} of {told['canaries']}")
         table.check(f"{name}: and are the same after", told["back"] == 0, f"{told['back']} differ")
+        for check, held, detail in told["doctor"]:
+            table.check(f"{name}: doctor, {check}", held, detail)
+        readings[mode] = [Reading(tuple(tokens), tuple(map(tuple, rows))) for tokens, rows in told["readings"]]
         table.value(f"{name}: tokens/s", f"{told['tokens_per_second']:,.0f} ({told['tokens']:,} tokens)")
         table.value(f"{name}: switching weights", f"perturb {told['perturb']:.2f} ms, restore {told['restore']:.2f} ms")
+    if len(readings) == 2:  # judged by whoever reads it: other kernels round in other ways
+        apart = distance(readings["eager"], readings["graphs"])
+        table.value(f"vLLM, {dtype}: perturbed log-probabilities, graphs against eager", f"up to {apart:.2g} apart")
 
 
 def vllm_child(model: str, dtype: str, sigma: float, mode: str) -> None:
@@ -379,6 +389,9 @@ def vllm_child(model: str, dtype: str, sigma: float, mode: str) -> None:
     with engine.perturbed(perturbation) as touched:
         told |= {"touched": touched, "moved": changed(before, answers(engine, requests))}
         told["perturbed"] = engine.weight_digest()
+        told["readings"] = [[reading.tokens, reading.logprobs] for reading in engine.probe(CANARIES, STEPS)]
+    found = examine(engine, find_checkpoint(model), VllmEngine.identify(model, dtype), "vllm", [sigma])
+    told["doctor"] = [[check.name, check.ok, check.detail] for check in found.checks]
     trajectory = run_of(3, 8, sigma / 4)
     told |= {"state": engine.evolve(trajectory), "trained": engine.weight_digest()}
     engine.evolve(trajectory.upto(0))
