@@ -239,9 +239,25 @@ def test_a_file_that_was_cut_off(tmp_path: Path, kept: float, suffix: str) -> No
     content = whole.read_bytes()
     cut = tmp_path / f"cut.{suffix}"
     cut.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(ModelError, match=r"is not a complete (file of torch\.save|safetensors file).*copy it again"):
+    said = r"is not a complete (file of torch\.save|safetensors file).*copy it again"
+    with pytest.raises(ModelError, match=said if kept or suffix != "pth" else "is empty, .* copy it again"):
         convert(cut, find_checkpoint("tiny"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"junk text", b"\x89PNG\r\n", b"PK\x03\x04", b"\x80junk"])
+def test_what_torch_save_did_not_write_is_told_without_internals(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "junk.pth").write_bytes(content)
+    with pytest.raises(ModelError, match="file that holds the weights|save it again with torch.save") as refused:
+        convert(tmp_path / "junk.pth", find_checkpoint("tiny"), tmp_path / "out")
+    assert "Error" not in str(refused.value)
+    assert "torch.save" in str(refused.value)
+
+
+def test_a_file_of_an_early_torch_is_read(tmp_path: Path) -> None:
+    torch.save(weights(TINY), tmp_path / "early.pth", _use_new_zipfile_serialization=False)
+    convert(tmp_path / "early.pth", find_checkpoint("tiny"), tmp_path / "out")
+    assert_same_model(tmp_path / "out", TINY)
 
 
 def from_vllm(folder: Path, dtype: str, file: Path) -> None:
