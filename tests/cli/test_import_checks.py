@@ -297,12 +297,22 @@ def test_an_export_without_the_new_columns_is_read_as_before(folder: Path) -> No
             "random expressions",
         ),
         *("greedy", "temperature", "Imported", "perturbation"),
+        *("a\tb", "a\nb", "a\x1b[1mb", "a\u202eb", "-x", "--db"),
+        *("T=0.4, x", "x, T=0.4", "greedy, y", "3, base", "iteration 3, x", "x,null", "random expressions, x"),
+        *("sigma=0.1 (noise=iid)", "T=0.4, tiny (dtype=float16, scope=(a|b))", "x (y), T=0.4 (noise=iid)"),
     ],
 )
 def test_a_label_that_means_something_else_is_refused(folder: Path, label: str) -> None:
     done = invoke("import", folder / "t.jsonl", "--label", label, "--db", folder / "i.db")
     assert (done.code, "would not name these rollouts alone" in done.stderr) == (2, True), done
     assert not (folder / "i.db").exists()
+
+
+@pytest.mark.parametrize("label", ["theirs (greedy)", "GRPO, step 100", "a (b, 3)", "x-y", "ü, 模型"])
+def test_other_labels_are_taken_back_as_they_are_printed(folder: Path, label: str) -> None:
+    assert import_(folder, folder / "t.jsonl", label=label, into="e.db").code == 0
+    done = invoke("compare", "T=0.8", label, "--db", folder / "e.db", "--k", 1)
+    assert (done.code, label in done.stdout) == (0, True), done
 
 
 def test_the_name_of_the_guessing_curve_is_refused(folder: Path) -> None:
