@@ -79,6 +79,7 @@ class Imported:
         judged: rollouts with a verdict of the file's.
         correct: those of them that the file calls correct.
         failed: requests without a completion, which were left out.
+        passed: rollouts that the task's scorer calls correct; None where the file's verdicts were stored.
     """
 
     new: int
@@ -93,6 +94,7 @@ class Imported:
     judged: int
     correct: int
     failed: int
+    passed: int | None
 
 
 @dataclass(frozen=True)
@@ -151,12 +153,13 @@ def import_rollouts(source: Source, database: Path) -> Imported:
             {},
             scorer_digest=prepared.scorer_digest,
         )
-        outcome, new, rollouts = "failed", 0, 0
+        outcome, new, rollouts, passed = "failed", 0, 0, 0
         if prepared.guess is not None:
             record_guess(store, prepared.guess)
         try:
             for batch in _batches(reading, prepared, condition_id, ids):
                 rollouts += len(batch)
+                passed += sum(rollout.score.correct for rollout in batch)
                 new += store.add(session, batch, {})
             outcome = "done"
         finally:
@@ -174,6 +177,7 @@ def import_rollouts(source: Source, database: Path) -> Imported:
         prepared.judged,
         prepared.correct,
         reading.failed,
+        None if prepared.scorer == GIVEN else passed,
     )
 
 
@@ -237,7 +241,7 @@ def _with_task(source: Source, reading: Reading, name: str) -> _Prepared:
         judged += row.correct is not None
         correct += bool(row.correct)
         if source.trust is Trust.file:
-            _require_verdict(reading, row)
+            _require_verdict(reading, row, "leave out --trust file, so that the task's scorer gives them")
         else:
             agreement.add(row)
     if not used:
@@ -283,7 +287,7 @@ def _without_task(source: Source, reading: Reading) -> _Prepared:
         names[row.problem] = None
         rows += 1
         correct += bool(row.correct)
-        _require_verdict(reading, row)
+        _require_verdict(reading, row, "add --task NAME, whose scorer gives them")
     if not names:
         raise _nothing(reading)
     if all(isinstance(name, int) for name in names):
@@ -309,17 +313,17 @@ def _without_task(source: Source, reading: Reading) -> _Prepared:
     )
 
 
-def _require_verdict(reading: Reading, row: ImportedRow) -> None:
+def _require_verdict(reading: Reading, row: ImportedRow, fix: str) -> None:
     if row.correct is not None:
         return
     if reading.plan.no_verdict is not None:
         raise DataError(
             f"{reading.path}, read as {reading.form}, does not say whether a completion is correct "
-            f"({reading.plan.no_verdict}), and no task's verdict is to be stored; use --task without --trust file"
+            f"({reading.plan.no_verdict}), so there are no verdicts to store; {fix}"
         )
     raise DataError(
-        f"{row.place} of {reading.path} does not say whether it is correct, and no task's verdict is to be stored; add "
-        f'"correct" (or "is_corrects" beside samples), or use --task without --trust file'
+        f"{row.place} of {reading.path} does not say whether it is correct, so there are no verdicts to store; {fix}, "
+        f'or add "correct" (or "is_corrects" beside samples) to the file'
     )
 
 
