@@ -9,17 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import esprobe
-from esprobe.errors import DataError, TaskError, UsageError
+from esprobe.errors import DataError, RolloutConflictError, TaskError, UsageError
 from esprobe.maintenance.agreement import Agreement, Tally
 from esprobe.maintenance.import_forms import Reading, open_rollouts
 from esprobe.maintenance.import_forms.monkeys import files_of
 from esprobe.maintenance.import_label import check_is_free, check_label
-from esprobe.maintenance.import_origin import FOREIGN, SharedNoise, check_data
+from esprobe.maintenance.import_origin import SharedNoise, check_data
 from esprobe.maintenance.import_seeds import RowSeeds
 from esprobe.maintenance.imported_rows import ImportedRow, NameProblem, read_rows
 from esprobe.maintenance.matching import ProblemFinder
 from esprobe.maintenance.trust import Trust
-from esprobe.records import GIVEN, Extent
+from esprobe.records import FOREIGN, GIVEN, Extent
 from esprobe.records.guessing import Guess
 from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score, digest_of
 from esprobe.store import NewRollout, RolloutWriter
@@ -125,7 +125,7 @@ def import_rollouts(source: Source, database: Path) -> Imported:
         DataError: the file has no known form, a rollout's problem or verdict is missing, it was sampled on other data,
             or its verdicts differ from the task's; nothing was stored.
         LibraryError: a library that reads the file is not installed.
-        RolloutConflictError: a problem and seed are already stored with another completion; earlier batches stay.
+        RolloutConflictError: a problem and seed are stored with another completion or verdict; earlier batches stay.
         UsageError: there is no such task, the label names something else, or options contradict each other.
         StoreError: the database cannot be written.
     """
@@ -162,6 +162,12 @@ def import_rollouts(source: Source, database: Path) -> Imported:
                 passed += sum(rollout.score.correct for rollout in batch)
                 new += store.add(session, batch, {})
             outcome = "done"
+        except RolloutConflictError as err:
+            said = str(err).partition(", and a database")[0]
+            raise RolloutConflictError(
+                f"{said}, and a label can hold only one of them; nothing was overwritten. Import the file with another "
+                f"--label than {condition.label!r}, also if only its verdicts are others"
+            ) from err
         finally:
             store.end_session(session, outcome)
     return Imported(

@@ -154,6 +154,10 @@ def test_several_scorers_of_inspect_need_a_choice(tmp_path: Path) -> None:
     assert import_(log, tmp_path / "i.db", "--score", "includes").code == 0
     assert [one[:3] for one in stored(tmp_path / "i.db")] == sorted(one[:3] for one in of_inspect("match"))
     assert "its scores are: match, includes" in import_(log, tmp_path / "j.db", "--score", "exact").stderr
+    other = import_(log, tmp_path / "i.db", "--score", "match")
+    assert (other.code, "seed 2 of" in other.stderr, "--db" in other.stderr) == (1, True, False), other
+    assert "another --label than 'theirs'" in other.stderr
+    assert import_(log, tmp_path / "i.db", "--score", "match", "--label", "by match").code == 0
 
 
 @ZSTANDARD
