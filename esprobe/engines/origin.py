@@ -19,4 +19,6 @@ def origin(checkpoint: Checkpoint) -> Mapping[str, str]:
         return {}
     if not isinstance(written, dict) or not isinstance(written.get("fingerprint"), str):
         return {}
+    if written["fingerprint"] == checkpoint.fingerprint:  # weights that no training has changed: it is that model
+        return {}
     return {MADE_FROM: written["fingerprint"], f"{MADE_FROM}_model": str(written.get("model", ""))}
