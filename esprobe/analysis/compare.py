@@ -9,7 +9,7 @@ from esprobe.analysis.loaded import Loaded
 from esprobe.analysis.nulls import known_nulls
 from esprobe.analysis.pairs import comparable, compare_conditions, compare_null
 from esprobe.errors import UsageError
-from esprobe.records import StoredCondition
+from esprobe.records import FOREIGN, StoredCondition
 from esprobe.results.detail import Comparison
 from esprobe.store import RolloutStore
 from esprobe.store.choice import Filters, enumerated, meant_by, narrowed, table_labels
@@ -70,6 +70,8 @@ def _no_null(one: Loaded, failures: Mapping[str, str]) -> str:
     missing = unavailable_tasks([one], failures=failures)
     if not missing:
         reason = f"the task {task} defines no random guessing for these problems"
+    elif task == FOREIGN:
+        reason = "it was imported without a task; import it again with --task and another --label"
     elif missing[0].reason is None:
         reason = f"the task {task} is not installed here; install the package that provides it"
     else:

@@ -61,12 +61,16 @@ def import_(
     typer.echo(f"{done.new:,} rollouts of {done.problems:,} problems imported, {done.known:,} were there already")
     if done.judged:
         typer.echo(f"{done.correct:,} of {done.judged:,} are correct by the file's verdicts")
+    if done.passed is not None:
+        typer.echo(f"{done.passed:,} of {done.new + done.known:,} are correct by {done.scorer}, the task's scorer")
     if done.failed:
         typer.echo(f"left out, because they failed and have no completion: {done.failed:,}")
     for failure in done.failures:
         typer.echo(f"warning: {plain(failure)}", err=True)
     if done.by_content:
         typer.echo(f"{done.by_content:,} rollouts were matched to their problems by content, not by index")
+    elif task is not None:
+        typer.echo("matched by their numbers alone: the file's problem N is problem N of the data, which count from 0")
     if done.tally.rows:
         typer.echo(
             f"the verdicts of {done.scorer} were stored; the file's differ on {done.tally.differing:,} of "

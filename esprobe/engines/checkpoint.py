@@ -21,6 +21,8 @@ TINY = "tiny"
 INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
 """The file that makes a folder a LoRA adapter of peft's."""
+ORIGIN = "esprobe.json"
+"""What a folder that esprobe wrote was made from. It decides no output and so is not part of the fingerprint."""
 HEADS = frozenset({"lm_head", "embed_out"})
 """Parts of names: the output head's tensor has one of them."""
 EMBEDDINGS = frozenset({"embed_tokens", "wte", "embed_in", "word_embeddings"})
@@ -258,7 +260,7 @@ def _from_hub(model: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(snapshot_download(model, allow_patterns=[*_DECISIVE, ADAPTER]))
+        return Path(snapshot_download(model, allow_patterns=[*_DECISIVE, ADAPTER, ORIGIN]))
     except (HfHubHTTPError, OSError, ValueError) as err:
         reason = str(err).strip().splitlines()[0]
         raise ModelError(

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from esprobe.engines.checkpoint import INDEX, Checkpoint
+from esprobe.engines.checkpoint import INDEX, ORIGIN, Checkpoint
 from esprobe.errors import ModelError
 from esprobe.paths import kind_of
 
@@ -49,24 +49,27 @@ def write_checkpoint(
 ) -> None:
     """Write a checkpoint whose tensors are changed, one file at a time.
 
+    Equal tensors and companions give equal files, whatever ``origin`` is, except for the file that holds it.
+
     Args:
         checkpoint: the model whose files, names and companions the folder gets.
         dtype: the dtype of the floating-point tensors in it.
         folder: an empty folder.
-        origin: written into the metadata of the weights.
+        origin: what the model was made from, written to a file of its own that the fingerprint does not cover.
         change: called with the tensors of each file, the floating-point ones in ``dtype``; changes them in place.
 
     Raises:
         ModelError: the checkpoint holds values that are not finite.
     """
-    metadata = {"format": "pt", "esprobe": json.dumps(origin)}
+    _write_json(folder / ORIGIN, origin)
     _write_json(folder / "config.json", _served_as(checkpoint.config, dtype))
     total = 0
     for path in checkpoint.weights:
         tensors = _read(path, getattr(torch, dtype))
         change(tensors)
         total += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        save_file(tensors, folder / path.name, metadata)
+        # One key at most: safetensors writes several in random order, which would change the fingerprint.
+        save_file(tensors, folder / path.name, {"format": "pt"})
         shutil.copymode(
             folder / "config.json", folder / path.name
         )  # safetensors writes files that only their owner may read

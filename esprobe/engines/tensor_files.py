@@ -19,6 +19,8 @@ from esprobe.errors import ModelError
 from esprobe.paths import kind_of
 
 PICKLED = (".pth", ".pt", ".bin")
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+"""How files of torch.save begin: of version 1.6 or later, and of earlier ones."""
 _NESTED = ("state_dict", "model_state_dict", "model")
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -134,8 +136,16 @@ def _is_plain(value: Any) -> bool:
 def _loaded(path: Path) -> Any:
     try:
         with path.open("rb") as file:
-            zipped = file.read(4) == b"PK\x03\x04"
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            begin = file.read(4)
+        if not begin.startswith((_ZIP, _PICKLE)):
+            raise ModelError(
+                f"{path} {'is empty' if not begin else 'begins as no file of torch.save does'}, so no weights can be "
+                f"read from it: torch.save did not write it, or it is damaged; name the file that holds the weights, "
+                f"or copy it again"
+            )
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=begin == _ZIP)
+    except ModelError:
+        raise
     except pickle.UnpicklingError as err:
         raise ModelError(
             f"{path} holds more than tensors, or is damaged: reading it would run code that the file names, which is "
@@ -144,8 +154,7 @@ def _loaded(path: Path) -> Any:
     except OSError as err:
         raise ModelError(f"{path} cannot be read ({err.strerror or err}); check its permissions") from err
     except Exception as err:  # damaged pickles raise nearly anything
-        reason = (str(err).strip().splitlines() or [""])[0].split(". ")[0]
         raise ModelError(
-            f"{path} is not a complete file of torch.save ({type(err).__name__}: {reason[:120]}); it may be truncated: "
-            f"copy it again"
+            f"{path} is not a complete file of torch.save: it is cut off or damaged, or another program wrote it; copy "
+            f"it again, or name the file that holds the weights"
         ) from err

@@ -25,14 +25,34 @@ def check_label(label: str, guessing: Collection[str]) -> None:
         guessing: what tables call the curves of guessing of tasks.
 
     Raises:
-        UsageError: it is empty, a number, one of ``_WORDS`` in any case, or the name of a sampled condition, of an
-            iteration or trained model, or of a curve of guessing.
+        UsageError: it is empty, cannot be typed as it is printed, or has a part that is a number, one of ``_WORDS`` in
+            any case, or the name of a sampled condition, of an iteration or trained model, or of a curve of guessing.
     """
-    plain = label.strip()
+    if not label.strip():
+        raise _refused(label, "it is empty")
+    if not label.isprintable():
+        raise _refused(label, "it holds a character that tables print in another way, such as a tab or a line break")
+    for part in _parts(label.strip()):
+        if (reason := _meaning(part, guessing)) is not None:
+            raise _refused(label, reason if part == label.strip() else f"of its part {part!r}, {reason}")
+    if label.strip().startswith("-"):
+        raise _refused(label, "it begins with a hyphen, as options of commands do")
+
+
+def _parts(label: str) -> list[str]:
+    """A label, and what reads as the parts of another condition's: by commas, without fields in parentheses at the end.
+
+    See ``means_condition`` of esprobe/records/labels.py.
+    """
+    ends = [one.start() for one in re.finditer(r"\s+\(", label)] if label.endswith(")") else []
+    parts = [part.strip() for head in (label, *(label[:end] for end in ends)) for part in head.split(",")]
+    return [label, *(part for part in parts if part)]
+
+
+def _meaning(plain: str, guessing: Collection[str]) -> str | None:
+    """What else a text means, as a reason to refuse it; None if nothing."""
     name, _, value = (part.strip() for part in plain.partition("="))
-    if not plain:
-        reason = "it is empty"
-    elif _is_number(plain):
+    if _is_number(plain):
         reason = "a number is the id of a condition"
     elif plain.casefold() in _WORDS:
         reason = "this word has another meaning in commands and files"
@@ -45,8 +65,8 @@ def check_label(label: str, guessing: Collection[str]) -> None:
     elif plain.casefold() in {name.casefold() for name in guessing}:
         reason = "the curve of guessing is called so"
     else:
-        return
-    raise _refused(label, reason)
+        return None
+    return reason
 
 
 def check_is_free(label: str, condition: Condition, stored: Sequence[StoredCondition]) -> None:

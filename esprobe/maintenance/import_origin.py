@@ -6,11 +6,9 @@ from typing import NamedTuple
 from esprobe.errors import DataError
 from esprobe.maintenance.imported_rows import ImportedRow, Origin
 from esprobe.noise import SCHEMES
+from esprobe.records import FOREIGN
 from esprobe.spec import SIGMAS, Kind, is_sigma
 from esprobe.tasks import DataSet
-
-FOREIGN = "imported"
-"""The task name recorded if no task was given, so that only the file describes the problems."""
 
 _SEPARATELY = "an import is one condition, so import each separately (esprobe export --condition selects one)"
 

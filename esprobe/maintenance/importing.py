@@ -9,17 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import esprobe
-from esprobe.errors import DataError, TaskError, UsageError
+from esprobe.errors import DataError, RolloutConflictError, TaskError, UsageError
 from esprobe.maintenance.agreement import Agreement, Tally
 from esprobe.maintenance.import_forms import Reading, open_rollouts
 from esprobe.maintenance.import_forms.monkeys import files_of
 from esprobe.maintenance.import_label import check_is_free, check_label
-from esprobe.maintenance.import_origin import FOREIGN, SharedNoise, check_data
+from esprobe.maintenance.import_origin import SharedNoise, check_data
 from esprobe.maintenance.import_seeds import RowSeeds
 from esprobe.maintenance.imported_rows import ImportedRow, NameProblem, read_rows
 from esprobe.maintenance.matching import ProblemFinder
 from esprobe.maintenance.trust import Trust
-from esprobe.records import GIVEN, Extent
+from esprobe.records import FOREIGN, GIVEN, Extent
 from esprobe.records.guessing import Guess
 from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score, digest_of
 from esprobe.store import NewRollout, RolloutWriter
@@ -79,6 +79,7 @@ class Imported:
         judged: rollouts with a verdict of the file's.
         correct: those of them that the file calls correct.
         failed: requests without a completion, which were left out.
+        passed: rollouts that the task's scorer calls correct; None where the file's verdicts were stored.
     """
 
     new: int
@@ -93,6 +94,7 @@ class Imported:
     judged: int
     correct: int
     failed: int
+    passed: int | None
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def import_rollouts(source: Source, database: Path) -> Imported:
         DataError: the file has no known form, a rollout's problem or verdict is missing, it was sampled on other data,
             or its verdicts differ from the task's; nothing was stored.
         LibraryError: a library that reads the file is not installed.
-        RolloutConflictError: a problem and seed are already stored with another completion; earlier batches stay.
+        RolloutConflictError: a problem and seed are stored with another completion or verdict; earlier batches stay.
         UsageError: there is no such task, the label names something else, or options contradict each other.
         StoreError: the database cannot be written.
     """
@@ -151,14 +153,21 @@ def import_rollouts(source: Source, database: Path) -> Imported:
             {},
             scorer_digest=prepared.scorer_digest,
         )
-        outcome, new, rollouts = "failed", 0, 0
+        outcome, new, rollouts, passed = "failed", 0, 0, 0
         if prepared.guess is not None:
             record_guess(store, prepared.guess)
         try:
             for batch in _batches(reading, prepared, condition_id, ids):
                 rollouts += len(batch)
+                passed += sum(rollout.score.correct for rollout in batch)
                 new += store.add(session, batch, {})
             outcome = "done"
+        except RolloutConflictError as err:
+            said = str(err).partition(", and a database")[0]
+            raise RolloutConflictError(
+                f"{said}, and a label can hold only one of them; nothing was overwritten. Import the file with another "
+                f"--label than {condition.label!r}, also if only its verdicts are others"
+            ) from err
         finally:
             store.end_session(session, outcome)
     return Imported(
@@ -174,6 +183,7 @@ def import_rollouts(source: Source, database: Path) -> Imported:
         prepared.judged,
         prepared.correct,
         reading.failed,
+        None if prepared.scorer == GIVEN else passed,
     )
 
 
@@ -237,7 +247,7 @@ def _with_task(source: Source, reading: Reading, name: str) -> _Prepared:
         judged += row.correct is not None
         correct += bool(row.correct)
         if source.trust is Trust.file:
-            _require_verdict(reading, row)
+            _require_verdict(reading, row, "leave out --trust file, so that the task's scorer gives them")
         else:
             agreement.add(row)
     if not used:
@@ -283,7 +293,7 @@ def _without_task(source: Source, reading: Reading) -> _Prepared:
         names[row.problem] = None
         rows += 1
         correct += bool(row.correct)
-        _require_verdict(reading, row)
+        _require_verdict(reading, row, "add --task NAME, whose scorer gives them")
     if not names:
         raise _nothing(reading)
     if all(isinstance(name, int) for name in names):
@@ -309,17 +319,17 @@ def _without_task(source: Source, reading: Reading) -> _Prepared:
     )
 
 
-def _require_verdict(reading: Reading, row: ImportedRow) -> None:
+def _require_verdict(reading: Reading, row: ImportedRow, fix: str) -> None:
     if row.correct is not None:
         return
     if reading.plan.no_verdict is not None:
         raise DataError(
             f"{reading.path}, read as {reading.form}, does not say whether a completion is correct "
-            f"({reading.plan.no_verdict}), and no task's verdict is to be stored; use --task without --trust file"
+            f"({reading.plan.no_verdict}), so there are no verdicts to store; {fix}"
         )
     raise DataError(
-        f"{row.place} of {reading.path} does not say whether it is correct, and no task's verdict is to be stored; add "
-        f'"correct" (or "is_corrects" beside samples), or use --task without --trust file'
+        f"{row.place} of {reading.path} does not say whether it is correct, so there are no verdicts to store; {fix}, "
+        f'or add "correct" (or "is_corrects" beside samples) to the file'
     )
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 GIVEN = "given"
 """The scorer's name where rollouts were made elsewhere and brought their verdicts."""
 
+FOREIGN = "imported"
+"""The task's name where rollouts were imported without one, so that only their file knows the problems."""
+
 
 class StoredCondition(NamedTuple):
     """A condition and the id it has in this file."""

@@ -1,5 +1,6 @@
 """Notes on comparisons and tables in words."""
 
+from esprobe.records import FOREIGN
 from esprobe.records.labels import short_names
 from esprobe.report.text import count, sentence
 from esprobe.results.notes import (
@@ -55,6 +56,11 @@ def null_description(null: NullResult) -> str:
 
 def unavailable_task(task: UnavailableTask) -> str:
     """That a task could not be loaded or used, and what is missing without it: a sentence."""
+    if task.name == FOREIGN:
+        return sentence(
+            "these rollouts were imported without a task: no random-guessing curve, and answers are compared by their "
+            "text; import them again with --task and another --label to change that"
+        )
     if task.reason is None:
         why, fix = "is not installed here", "; install the package that provides it to change that"
     else:

@@ -25,9 +25,9 @@ def test_it_prints_commands_that_run(esprobe: Run, tmp_path: Path) -> None:
     assert "50 tensors in float16" in done.stdout
     assert "left out, no weights: rotary_emb.inv_freq" in done.stdout
     assert "none differs from tiny" in done.stdout
-    doctor, sample = (words(line) for line in done.stdout.splitlines() if line.startswith("next: "))
+    (doctor,) = (words(line) for line in done.stdout.splitlines() if line.startswith("next: "))
     assert esprobe(*doctor).returncode == 0
-    drawn = esprobe(*sample, "--problems", "200:201", "--max-tokens", "4")
+    drawn = esprobe("sample-temp", "--model", "my model", "-t", "0.8", "--problems", "200:201", "--max-tokens", "4")
     assert drawn.returncode == 0, drawn.stderr
     again = esprobe("convert", "es.pth", "--base", "tiny", "my model")
     assert again.returncode == 1

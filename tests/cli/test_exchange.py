@@ -160,6 +160,21 @@ def test_problems_with_samples_as_in_large_language_monkeys(tmp_path: Path) -> N
     assert "--- problem\nName a prime.\n--- completion\ns0\n" in shown
 
 
+def test_rollouts_without_a_task_say_so_and_no_package_is_missing(tmp_path: Path) -> None:
+    path, into = tmp_path / "a.jsonl", tmp_path / "i.db"
+    path.write_text('{"problem": 200, "completion": "x", "correct": true}')
+    assert invoke("import", path, "--label", "theirs", "--db", into).code == 0
+    for words in (["passk"], ["passk", "--format", "csv"], ["report"]):
+        done = invoke(*words, "--db", into)
+        told = " ".join((done.stdout + done.stderr).replace("\\", "").split())
+        assert "hese rollouts were imported without a task: no random-guessing curve" in told, told
+        assert "with --task and another --label" in told and "install" not in told
+    refused = invoke("compare", "null", "theirs", "--db", into).stderr
+    assert "it was imported without a task" in refused and "install" not in refused
+    assert invoke("import", path, "--label", "again", "--task", "countdown", "--trust", "file", "--db", into).code == 0
+    assert invoke("compare", "null", "again", "--db", into).code == 0
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -248,7 +263,9 @@ def test_another_text_under_one_key_is_refused(tmp_path: Path) -> None:
     path, into = tmp_path / "a.jsonl", tmp_path / "i.db"
     for text, code in (("one", 0), ("other", 1)):
         path.write_text(json.dumps({"problem": 0, "completion": text, "correct": True}))
-        assert invoke("import", path, "--label", "x", "--db", into).code == code
+        done = invoke("import", path, "--label", "x", "--db", into)
+        assert done.code == code
+    assert "another --label than 'x'" in done.stderr
     assert query(into, "SELECT text FROM completion") == [("one",)]
 
 

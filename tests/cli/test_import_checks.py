@@ -158,6 +158,26 @@ def test_trust_needs_both_verdicts(folder: Path) -> None:
     unjudged = rewrite(folder, lambda row: bare(row, correct=None))
     done = import_(folder, unjudged, "--trust", "file")
     assert (done.code, "line 1 of" in done.stderr, "whether it is correct" in done.stderr) == (1, True, True)
+    assert "leave out --trust file" in done.stderr and "add --task" not in done.stderr
+    done = invoke("import", unjudged, "--label", "x", "--db", folder / "i.db")
+    assert (done.code, "add --task NAME, whose scorer" in done.stderr, "--trust" in done.stderr) == (1, True, False)
+
+
+def test_what_the_task_calls_correct_is_counted_and_matching_by_number_is_told(folder: Path) -> None:
+    by_number = "matched by their numbers alone: the file's problem N is problem N of the data"
+    right = sum(json.loads(line)["correct"] for line in (folder / "t.jsonl").read_text().splitlines())
+    unjudged = rewrite(folder, lambda row: bare(row, correct=None))
+    for _ in range(2):  # the second time all are known
+        done = import_(folder, unjudged)
+        assert (done.code, f"{right} of 200 are correct by es-paper/1" in done.stdout) == (0, True), done
+        assert by_number in done.stdout and "the file's verdicts" not in done.stdout
+    trusted = import_(folder, folder / "t.jsonl", "--trust", "file", into="f.db").stdout
+    assert "the task's scorer" not in trusted and by_number in trusted
+    data = json.loads((folder / "data.json").read_text())
+    told = rewrite(folder, lambda row: bare(row, question=data[row["problem"]]["context"]))
+    assert by_number not in import_(folder, told, into="told.db").stdout
+    plain = invoke("import", folder / "t.jsonl", "--label", "x", "--db", folder / "p.db").stdout
+    assert by_number not in plain
 
 
 def test_rows_are_matched_by_their_content_and_not_by_their_number(folder: Path) -> None:
@@ -297,12 +317,22 @@ def test_an_export_without_the_new_columns_is_read_as_before(folder: Path) -> No
             "random expressions",
         ),
         *("greedy", "temperature", "Imported", "perturbation"),
+        *("a\tb", "a\nb", "a\x1b[1mb", "a\u202eb", "-x", "--db"),
+        *("T=0.4, x", "x, T=0.4", "greedy, y", "3, base", "iteration 3, x", "x,null", "random expressions, x"),
+        *("sigma=0.1 (noise=iid)", "T=0.4, tiny (dtype=float16, scope=(a|b))", "x (y), T=0.4 (noise=iid)"),
     ],
 )
 def test_a_label_that_means_something_else_is_refused(folder: Path, label: str) -> None:
     done = invoke("import", folder / "t.jsonl", "--label", label, "--db", folder / "i.db")
     assert (done.code, "would not name these rollouts alone" in done.stderr) == (2, True), done
     assert not (folder / "i.db").exists()
+
+
+@pytest.mark.parametrize("label", ["theirs (greedy)", "GRPO, step 100", "a (b, 3)", "x-y", "ü, 模型"])
+def test_other_labels_are_taken_back_as_they_are_printed(folder: Path, label: str) -> None:
+    assert import_(folder, folder / "t.jsonl", label=label, into="e.db").code == 0
+    done = invoke("compare", "T=0.8", label, "--db", folder / "e.db", "--k", 1)
+    assert (done.code, label in done.stdout) == (0, True), done
 
 
 def test_the_name_of_the_guessing_curve_is_refused(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -154,6 +155,10 @@ def test_several_scorers_of_inspect_need_a_choice(tmp_path: Path) -> None:
     assert import_(log, tmp_path / "i.db", "--score", "includes").code == 0
     assert [one[:3] for one in stored(tmp_path / "i.db")] == sorted(one[:3] for one in of_inspect("match"))
     assert "its scores are: match, includes" in import_(log, tmp_path / "j.db", "--score", "exact").stderr
+    other = import_(log, tmp_path / "i.db", "--score", "match")
+    assert (other.code, "seed 2 of" in other.stderr, "--db" in other.stderr) == (1, True, False), other
+    assert "another --label than 'theirs'" in other.stderr
+    assert import_(log, tmp_path / "i.db", "--score", "match", "--label", "by match").code == 0
 
 
 @ZSTANDARD
@@ -180,12 +185,14 @@ def test_filters_of_lm_eval_need_a_choice_where_they_judge_differently(tmp_path:
     [
         ("lm-eval-repeats.jsonl", "exact_match has no value of 0 or 1 for each response"),
         ("evalplus-samples.jsonl", "it has no passed"),
-        ("openai-batch.jsonl", "score it with --task"),
+        ("openai-batch.jsonl", "output of a batch has no verdict"),
     ],
 )
 def test_a_file_without_verdicts_says_why_it_needs_a_task(tmp_path: Path, name: str, why: str) -> None:
     done = import_(FILES / name, tmp_path / "i.db")
-    assert (done.code, why in done.stderr, "--task" in done.stderr) == (1, True, True), done.stderr
+    assert (done.code, why in done.stderr) == (1, True), done.stderr
+    assert done.stderr.endswith("so there are no verdicts to store; add --task NAME, whose scorer gives them\n")
+    assert "--trust" not in done.stderr
     assert not (tmp_path / "i.db").exists()
 
 
@@ -234,6 +241,45 @@ def test_an_unknown_form_says_what_was_looked_for(tmp_path: Path) -> None:
         "idx, code",
     ):
         assert said in done.stderr
+
+
+def test_one_file_of_a_folder_of_yaml_names_the_folder(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FILES / "monkeys", tmp_path / "my monkeys"))
+    done = import_(folder / "2.yaml", tmp_path / "i.db")
+    assert (done.code, "2.yaml is YAML" in done.stderr, "JSON" in done.stderr) == (1, True, False), done
+    assert f"name its folder: '{folder}'\n" in done.stderr
+    (folder / "2.yaml").write_text('{"problem": 1, "completion": "x", "correct": true}')
+    assert import_(folder / "2.yaml", tmp_path / "i.db").code == 0
+
+
+def test_a_binary_file_is_called_what_it_is_and_the_forms_are_listed(tmp_path: Path) -> None:
+    assert import_(FILES / "human-eval.jsonl", tmp_path / "i.db").code == 0
+    log = (FILES / "inspect-two-scorers.eval").read_bytes()
+    cases = {
+        "log.eval.gz": (gzip.compress(log), f"gzip -dc {tmp_path}/log.eval.gz > log.eval"),
+        "copy.db": ((tmp_path / "i.db").read_bytes(), "is a database of SQLite; .* esprobe export --db"),
+        "db.gz": (gzip.compress((tmp_path / "i.db").read_bytes()), "is a database of SQLite"),
+        "x.png": (b"\x89PNG\r\n\x1a\n\0\0", "is a binary file"),
+        "x.bz2": (b"BZh91AY&SY\xff\xfe\xfd", "is a binary file"),
+    }
+    for name, (content, said) in cases.items():
+        (tmp_path / name).write_bytes(content)
+        done = import_(tmp_path / name, tmp_path / "j.db")
+        assert (done.code, done.stderr.count("\n")) == (1, 1), done
+        assert re.search(said, done.stderr), done.stderr
+        assert "openai" in done.stderr.lower() and "a folder of YAML files" in done.stderr
+
+
+@pytest.mark.parametrize("keep", [0.01, 0.3, 0.9])
+def test_a_compressed_file_that_was_cut_off_is_to_be_copied_again(tmp_path: Path, keep: float) -> None:
+    lines = "".join(json.dumps({"problem": i, "completion": str(i * i), "correct": True}) + "\n" for i in range(5000))
+    packed = gzip.compress(lines.encode())
+    (tmp_path / "cut.jsonl.gz").write_bytes(packed[: int(keep * len(packed))])
+    (tmp_path / "changed.jsonl.gz").write_bytes(packed[:-8] + b"12345678")
+    for name in ("cut", "changed"):
+        done = import_(tmp_path / f"{name}.jsonl.gz", tmp_path / "i.db")
+        assert (done.code, "so copy it again" in done.stderr) == (1, True), done.stderr
+        assert not (tmp_path / "i.db").exists()
 
 
 def test_a_score_that_nothing_asks_for_is_refused(tmp_path: Path) -> None:

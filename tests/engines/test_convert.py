@@ -1,6 +1,7 @@
 """Files of vLLM's fused names become checkpoints that answer as the model did, and what does not fit is refused."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,16 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import esprobe.bundled
 from esprobe.engines import EngineOptions
-from esprobe.engines.checkpoint import Checkpoint, find_checkpoint
+from esprobe.engines.checkpoint import ORIGIN, Checkpoint, find_checkpoint
 from esprobe.engines.convert import convert
+from esprobe.engines.origin import origin
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.errors import ModelError
-from esprobe.spec import Prompt
+from esprobe.spec import MADE_FROM, Prompt
 from tests.conftest import REPOSITORY
 from tests.engines.conftest import MakeCheckpoint
 from tests.engines.contract import request_for, texts
@@ -91,10 +92,32 @@ def test_a_trained_file_keeps_its_numbers_and_says_where_they_came_from(checkpoi
     )
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config == base.config | {"dtype": "bfloat16"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in checkpoint.iterdir()}
-    with safe_open(tmp_path / "out" / "model.safetensors", framework="pt") as file:
-        origin = json.loads(file.metadata()["esprobe"])
-    assert (origin["fingerprint"], origin["converted"]) == (base.fingerprint, made.sha256)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *(path.name for path in checkpoint.iterdir()),
+        ORIGIN,
+    }
+    said = json.loads((tmp_path / "out" / ORIGIN).read_text())
+    assert (said["fingerprint"], said["converted"]) == (base.fingerprint, made.sha256)
+
+
+def test_the_same_weights_give_the_same_bytes_whatever_file_and_base_are_called(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what was sampled from one of the folders could not be continued with the other."""
+    monkeypatch.chdir(tmp_path)
+    moved = fused(weights(checkpoint), noise=0.02)
+    torch.save(moved, "a.pth")
+    save_file(moved, "b.safetensors")
+    spellings = [str(checkpoint), os.path.relpath(checkpoint)]
+    made: set[tuple[tuple[str, bytes], ...]] = set()
+    for i, (file, base) in enumerate([*zip(("a.pth", "b.safetensors"), spellings, strict=True)] * 4):
+        out = Path(f"out{i}")
+        convert(Path(file), find_checkpoint(base), out)
+        made.add(tuple((path.name, path.read_bytes()) for path in sorted(out.iterdir()) if path.name != ORIGIN))
+        said = origin(find_checkpoint(str(out)))
+        assert said == {MADE_FROM: find_checkpoint(base).fingerprint, f"{MADE_FROM}_model": base}
+    assert len(made) == 1
+    assert find_checkpoint("out0").fingerprint == find_checkpoint("out1").fingerprint
 
 
 def with_head(tensors: Tensors) -> Tensors:
@@ -216,9 +239,25 @@ def test_a_file_that_was_cut_off(tmp_path: Path, kept: float, suffix: str) -> No
     content = whole.read_bytes()
     cut = tmp_path / f"cut.{suffix}"
     cut.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(ModelError, match=r"is not a complete (file of torch\.save|safetensors file).*copy it again"):
+    said = r"is not a complete (file of torch\.save|safetensors file).*copy it again"
+    with pytest.raises(ModelError, match=said if kept or suffix != "pth" else "is empty, .* copy it again"):
         convert(cut, find_checkpoint("tiny"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"junk text", b"\x89PNG\r\n", b"PK\x03\x04", b"\x80junk"])
+def test_what_torch_save_did_not_write_is_told_without_internals(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "junk.pth").write_bytes(content)
+    with pytest.raises(ModelError, match="file that holds the weights|save it again with torch.save") as refused:
+        convert(tmp_path / "junk.pth", find_checkpoint("tiny"), tmp_path / "out")
+    assert "Error" not in str(refused.value)
+    assert "torch.save" in str(refused.value)
+
+
+def test_a_file_of_an_early_torch_is_read(tmp_path: Path) -> None:
+    torch.save(weights(TINY), tmp_path / "early.pth", _use_new_zipfile_serialization=False)
+    convert(tmp_path / "early.pth", find_checkpoint("tiny"), tmp_path / "out")
+    assert_same_model(tmp_path / "out", TINY)
 
 
 def from_vllm(folder: Path, dtype: str, file: Path) -> None:

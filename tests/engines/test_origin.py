@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
 
-from esprobe.engines.checkpoint import find_checkpoint
+from esprobe.engines.checkpoint import ORIGIN, find_checkpoint
+from esprobe.engines.convert import convert
 from esprobe.engines.origin import origin
 from esprobe.engines.save import save_perturbed
 from esprobe.spec import MADE_FROM, Perturbation
@@ -18,15 +18,18 @@ def test_a_saved_model_says_what_it_was_made_from(checkpoint: Path, tmp_path: Pa
     assert said == {MADE_FROM: model.fingerprint, f"{MADE_FROM}_model": str(checkpoint)}
 
 
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        None,
-        {"format": "pt"},
-        *({"esprobe": text} for text in ("", "nonsense", "[1]", "{}", '{"fingerprint": 1}', "[" * 99999)),
-    ],
-)
-def test_a_checkpoint_that_says_nothing_has_no_origin(checkpoint: Path, metadata: dict[str, str] | None) -> None:
-    weights = checkpoint / "model.safetensors"
-    save_file(load_file(weights), weights, metadata)
+def test_a_model_is_not_made_from_itself(checkpoint: Path, tmp_path: Path) -> None:
+    """A copy without a change has the fingerprint of what it was made from."""
+    model = find_checkpoint(str(checkpoint))
+    first, second = tmp_path / "first", tmp_path / "second"
+    convert(model.weights[0], model, first)
+    convert(first / "model.safetensors", find_checkpoint(str(first)), second)
+    assert find_checkpoint(str(first)).fingerprint == find_checkpoint(str(second)).fingerprint
+    assert origin(find_checkpoint(str(second))) == {}
+
+
+@pytest.mark.parametrize("text", [None, "", "nonsense", "[1]", "{}", '{"fingerprint": 1}', "[" * 99999, "\xff"])
+def test_a_checkpoint_that_says_nothing_has_no_origin(checkpoint: Path, text: str | None) -> None:
+    if text is not None:
+        (checkpoint / ORIGIN).write_bytes(text.encode("latin-1"))
     assert origin(find_checkpoint(str(checkpoint))) == {}

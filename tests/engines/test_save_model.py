@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from esprobe.engines import EngineOptions
-from esprobe.engines.checkpoint import find_checkpoint
+from esprobe.engines.checkpoint import ORIGIN, find_checkpoint
 from esprobe.engines.save import save_perturbed, save_trained
 from esprobe.engines.transformers import TransformersEngine
 from esprobe.errors import ModelError, UsageError
@@ -110,14 +110,14 @@ def test_a_checkpoint_in_several_files(make_checkpoint: MakeCheckpoint, tmp_path
 def test_the_folder_is_an_ordinary_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "saved"
     save_perturbed(find_checkpoint(str(checkpoint)), Perturbation(57, 0.005), "bfloat16", out)
-    assert {path.name for path in out.iterdir()} == {path.name for path in checkpoint.iterdir()}
+    assert {path.name for path in out.iterdir()} == {*(path.name for path in checkpoint.iterdir()), ORIGIN}
     config, original = (json.loads((folder / "config.json").read_text()) for folder in (out, checkpoint))
     assert config == original | {"dtype": "bfloat16"}
     with safe_open(out / "model.safetensors", framework="pt") as file:
         metadata = file.metadata()
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.bfloat16}  # noqa: SIM118
-    assert metadata["format"] == "pt"
-    origin = json.loads(metadata["esprobe"])
+    assert metadata == {"format": "pt"}
+    origin = json.loads((out / ORIGIN).read_text())
     assert (origin["seed"], origin["sigma"], origin["dtype"]) == (57, 0.005, "bfloat16")
     assert origin["fingerprint"] == find_checkpoint(str(checkpoint)).fingerprint
     assert list(out.parent.iterdir()) == [out]
@@ -212,10 +212,9 @@ def test_a_trained_model_says_what_it_is(checkpoint: Path, tmp_path: Path) -> No
     trajectory = trained(3, scope="mlp")
     scalars, _ = save_trained(find_checkpoint(str(checkpoint)), trajectory, "bfloat16", tmp_path / "out")
     with safe_open(tmp_path / "out" / "model.safetensors", framework="pt") as file:
-        origin = json.loads(file.metadata()["esprobe"])
         changed = {name for name in file.keys() if "mlp" in name}  # noqa: SIM118
         assert scalars == sum(file.get_tensor(name).numel() for name in changed)
-    assert origin == {
+    assert json.loads((tmp_path / "out" / ORIGIN).read_text()) == {
         "model": str(checkpoint),
         "fingerprint": find_checkpoint(str(checkpoint)).fingerprint,
         "dtype": "bfloat16",

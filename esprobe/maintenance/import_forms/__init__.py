@@ -9,6 +9,7 @@ from esprobe.maintenance.import_forms import (
     limit_of_rlvr,
     lm_eval,
     monkeys,
+    no_json,
     openai_batch,
     own,
     verifiers,
@@ -57,16 +58,25 @@ def open_rollouts(path: Path, score: str | None = None) -> Reading:
         return monkeys.FORM.read(path, score)
     if first_bytes(path) == ZIP:
         return inspect_log.ZIPPED.read(path, score)
-    record = first_record(path)
+    try:
+        record = first_record(path)
+    except DataError as err:
+        if (told := no_json.told(path, _looked_for())) is None:
+            raise
+        raise DataError(told) from err
     if record is None:
         raise DataError(f"{path} holds no rollout, so there is nothing to import")
     for form in _BY_RECORD:
         if form.matches(record):
             return form.read(path, score)
-    forms = (*_BY_RECORD, inspect_log.ZIPPED, monkeys.FORM)
-    looked = "; ".join(f"{form.name} ({form.looked_for})" for form in forms)
     has = ", ".join(str(name)[:40] for name in list(record)[:_SHOWN]) + (", ..." if len(record) > _SHOWN else "")
     raise DataError(
-        f"{path} has no known form of rollouts: its first record has the keys {has or '(none)'}. Looked for: {looked}. "
+        f"{path} has no known form of rollouts: its first record has the keys {has or '(none)'}. Looked for: "
+        f"{_looked_for()}. "
         f'Convert it to lines such as {{"problem": 3, "completion": "text", "correct": true}}'
     )
+
+
+def _looked_for() -> str:
+    forms = (*_BY_RECORD, inspect_log.ZIPPED, monkeys.FORM)
+    return "; ".join(f"{form.name} ({form.looked_for})" for form in forms)

@@ -28,6 +28,8 @@ def first_bytes(path: Path) -> bytes:
 
 def unreadable(path: Path, err: Exception) -> DataError:
     """The error for a file that the operating system, the compression or the encoding does not give."""
+    if isinstance(err, EOFError | zlib.error | gzip.BadGzipFile):
+        return DataError(f"{path} cannot be read ({err}); it is cut off or damaged, so copy it again")
     reason = "not UTF-8" if isinstance(err, UnicodeDecodeError) else getattr(err, "strerror", None) or err
     return DataError(f"{path} cannot be read ({reason}); name a file of JSON lines")
 

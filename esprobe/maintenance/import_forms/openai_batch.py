@@ -55,7 +55,7 @@ def _found(path: Path) -> Found:
 
 def _plan(path: Path, score: str | None) -> Plan:
     mapping = "the first number of custom_id is the problem, the second, if there is one, the sample; response.body "
-    why = "output of a batch has none; score it with --task"
+    why = "output of a batch has no verdict"
     return Plan(mapping + "has the completions; no verdict", lambda: _found(path), why)
 
 
