@@ -69,32 +69,33 @@ def decode(
         stop: asked before every step.
         cache_name: what the model calls its cache, as an argument and in its output.
     """
-    device, count = begun.ids.device, len(begun.ids)
+    device, count = begun.mask.device, len(begun.mask)
     tokens: list[list[int]] = [[] for _ in range(count)]
     rows = torch.arange(count, device=device)
     going = list(range(count))  # places of the batch whose row goes on; the others wait to be taken out
     last = torch.tensor(sorted(end_tokens), device=device)
     mask = torch.cat([begun.mask, begun.mask.new_ones(count, limit)], dim=1)
-    positions = begun.mask.sum(dim=1, keepdim=True) - 1
-    ids, cache, held = begun.ids[:, -1:], begun.cache, begun.ids.shape[1]
+    positions = begun.mask.sum(dim=1, keepdim=True)
+    scores, cache, held = begun.logits, begun.cache, begun.mask.shape[1]
     with torch.inference_mode():
         for step in range(limit):
             if stop():
                 return None
-            output = forward(model, ids, mask[:, : held + step], cache, cache_name, positions)
-            cache = output[cache_name]
-            drawn = choice.draw(output.logits[:, -1].to(torch.float32), step, rows)
+            drawn = choice.draw(scores, step, rows)
             found, over = drawn.tolist(), torch.isin(drawn, last).tolist()
             numbers = rows.tolist()
             for place in going:
                 tokens[numbers[place]].append(found[place])
             going = [p for p in going if not over[p] and not (ends and ends.has_stopped(tokens[numbers[p]]))]
-            if not going:
+            if not going or step + 1 == limit:
                 break
-            ids, positions = drawn[:, None], positions + 1
+            ids = drawn[:, None]
             if (len(numbers) - len(going)) * _CROWD >= len(numbers):
                 kept = torch.tensor(going, device=device)
                 ids, positions, mask, rows = ids[kept], positions[kept], mask[kept], rows[kept]
                 keep_rows(cache, kept)
                 going = list(range(len(going)))
+            output = forward(model, ids, mask[:, : held + step + 1], cache, cache_name, positions)
+            cache, positions = output[cache_name], positions + 1
+            scores = output.logits[:, -1].to(torch.float32)
     return tokens

@@ -19,17 +19,17 @@ from esprobe.engines.transformers_names import keep_rows
 
 @dataclass
 class Prefilled:
-    """A batch whose next token is to be computed from the last column of ``ids``.
+    """A batch whose prompts are computed.
 
     Attributes:
-        ids: (rows, columns) int64 tokens; where ``mask`` is 0, padding.
-        mask: (rows, columns) int64, 1 for tokens of the prompt.
-        cache: keys and values of all columns but the last; None if there is only one column.
+        mask: (rows, columns) int64, 1 for tokens of the prompt, 0 for padding.
+        cache: keys and values of all columns.
+        logits: (rows, vocabulary) float32 of each row's next token.
     """
 
-    ids: torch.Tensor
     mask: torch.Tensor
     cache: Any
+    logits: torch.Tensor
 
 
 def prefill(model: Any, prompts: Sequence[Sequence[int]], pad: int, cache_name: str) -> Prefilled:
@@ -50,7 +50,7 @@ def prefill(model: Any, prompts: Sequence[Sequence[int]], pad: int, cache_name: 
     rows = {prompt: row for row, prompt in enumerate(distinct)}
     longest = max(map(len, distinct))
     shared = commonprefix(list(distinct)) if _reaches_back_to_all(model) else ()
-    begin = min(len(shared), min(map(len, distinct)) - 1)  # each row keeps a token, from which generation goes on
+    begin = min(len(shared), min(map(len, distinct)) - 1)  # each row keeps a token, whose logits are wanted
     gaps = [longest - len(prompt) for prompt in distinct]
     ids = torch.tensor(
         [[*prompt[:begin], *([pad] * gap), *prompt[begin:]] for prompt, gap in zip(distinct, gaps, strict=True)],
@@ -59,19 +59,18 @@ def prefill(model: Any, prompts: Sequence[Sequence[int]], pad: int, cache_name: 
     columns = torch.arange(longest, device=device)
     gap = torch.tensor(gaps, device=device)[:, None]
     mask = ((columns < begin) | (columns >= begin + gap)).long()
-    held, columns_held = None, 0
+    held, done = None, 0
     with torch.inference_mode():
         if begin and len(distinct) > 1:
-            held, columns_held = _computed(model, ids[:1, :begin], mask[:1, :begin], None, cache_name), begin
+            held, done = _computed(model, ids[:1, :begin], mask[:1, :begin], None, cache_name)[cache_name], begin
             keep_rows(held, torch.zeros(len(distinct), dtype=torch.long, device=device))
-        if columns_held < longest - 1:
-            held = _computed(model, ids[:, columns_held:-1], mask[:, :-1], held, cache_name)
+        output = _computed(model, ids[:, done:], mask, held, cache_name)
+        held, logits = output[cache_name], output.logits[:, -1].to(torch.float32)
         if len(distinct) < len(prompts):
             chosen = torch.tensor([rows[tuple(prompt)] for prompt in prompts], device=device)
-            ids, mask = ids[chosen], mask[chosen]
-            if held is not None:
-                keep_rows(held, chosen)
-    return Prefilled(ids, mask, held)
+            mask, logits = mask[chosen], logits[chosen]
+            keep_rows(held, chosen)
+    return Prefilled(mask, held, logits)
 
 
 def forward(
@@ -103,9 +102,9 @@ def _parameters(kind: Any) -> frozenset[str]:
 
 
 def _computed(model: Any, ids: torch.Tensor, mask: torch.Tensor, held: Any, cache_name: str) -> Any:
-    """The cache after ``ids``, which follow those in ``held``; ``mask`` covers both."""
+    """The output for ``ids``, which follow those in ``held``; ``mask`` covers both."""
     positions = (mask.cumsum(-1) - 1).clamp_(min=0)[:, -ids.shape[1] :]
-    return forward(model, ids, mask, held, cache_name, positions)[cache_name]
+    return forward(model, ids, mask, held, cache_name, positions)
 
 
 def _reaches_back_to_all(model: Any) -> bool:
