@@ -187,6 +187,15 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def benchmarks_lm_eval(session: nox.Session) -> None:
+    """Rollouts/s in token space beside lm-evaluation-harness; printed, never asserted."""
+    session.install(TORCH)
+    session.install("-e", ".[hf]", "lm-eval==0.4.13", TORCH)
+    session.env.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
+    session.run("python", "-m", "tests.benchmarks.beside_lm_eval", *session.posargs)
+
+
+@nox.session(default=False)
 def benchmarks_workers(session: nox.Session) -> None:
     """Rollouts/s of two workers over those of one, as processes and as Ray actors; printed, never asserted."""
     session.install(TORCH)
