@@ -169,7 +169,7 @@ class ConditionStatus(NamedTuple):
 
     Attributes:
         stored: the condition and its id.
-        planned: rollouts that any session asked for, less those given up; 0 if nobody asked for a plan (imported rollouts).
+        planned: rollouts that any session asked for, less those given up; 0 without a plan (imported rollouts).
         totals: sums over what is stored.
         planned_problems: problems that any session asked for.
         incomplete_problems: those of them that lack a planned rollout.

@@ -217,9 +217,7 @@ _M006 = (
 
 
 def _m006_tasks(connection: Connection) -> None:
-    """What a task knew when it was sampled (chances of guessing, the scorer's source, its file); names of models; seeds
-    that were given up.
-    """
+    """Chances of guessing, the scorer's source, the task's file; names of models; seeds that were given up."""
     for statement in _M006:
         connection.execute(statement)
 
