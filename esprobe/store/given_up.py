@@ -3,7 +3,7 @@
 import json
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from esprobe.errors import StoreError
 from esprobe.records.given_up import GivenUp, runs_of
@@ -36,6 +36,26 @@ def given_up(store: RolloutStore, condition_id: int) -> list[GivenUp]:
             raise StoreError(damaged(store.path, what))
         found.append(mark)
     return found
+
+
+class Tally(NamedTuple):
+    """Sums over some stored rollouts."""
+
+    rollouts: int
+    correct: int
+    cut_off: int
+
+
+def tally(store: RolloutStore, condition_id: int, first_index: int, stop_index: int, seeds: Sequence[int]) -> Tally:
+    """Sums over what is stored of a rectangle of problems x seeds."""
+    query = (
+        "SELECT count(*), coalesce(sum(correct), 0), coalesce(sum(finish_reason = 'length'), 0) FROM rollout "
+        "JOIN problem ON problem.id = problem_id WHERE condition_id = ? AND seed IN (SELECT value FROM json_each(?)) "
+        "AND problem_index >= ? AND problem_index < ?"
+    )
+    with store.reading() as connection:
+        values = (condition_id, json.dumps(list(seeds)), first_index, stop_index)
+        return Tally(*connection.execute(query, values).fetchone())
 
 
 def stored_under(store: RolloutStore, condition_id: int, mark: GivenUp) -> int:
