@@ -13,10 +13,12 @@ from esprobe.analysis.nulls import known_nulls
 from esprobe.analysis.planned import planned_extent
 from esprobe.errors import StoreError, UsageError
 from esprobe.records import SessionRecord, StoredCondition
+from esprobe.results.given_up import SeedsGivenUp
 from esprobe.results.results import ConditionResult, Results
 from esprobe.store import RolloutStore
 from esprobe.store.choice import Filters, choose, narrowed, table_labels
 from esprobe.store.database import stored_problems
+from esprobe.store.given_up import given_up
 from esprobe.tasks.published import published_points
 
 if TYPE_CHECKING:
@@ -204,11 +206,14 @@ def scorers_of(store: RolloutStore, condition_id: int) -> tuple[str, ...]:
 
 
 def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> ConditionResult:
-    plan = planned_extent(store.extents(one.id), one.correctness)
+    marks = given_up(store, one.id)
+    plan = planned_extent(store.extents(one.id), one.correctness, marks)
     if plan is not None and not one.kind.is_listed:  # seeds of a population are hashed, so its extent is a number only
         planned = plan.extent.problems * plan.extent.samples
         plan = replace(plan, planned=planned, missing=max(planned - store.totals(one.id).rollouts, 0))
     if ks is not None and one.outcomes.problems:
+        if marks and min(ks) >= 1:  # its few rollouts are all that there will be, and others have the larger k
+            ks = [k for k in ks if k <= one.outcomes.n_min] or [1]
         check_ks(ks, one)
     totals = store.totals(one.id)
     return condition_result(
@@ -220,6 +225,7 @@ def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> Condi
         planned=plan.planned if plan else None,
         missing=plan.missing if plan else None,
         ks=ks,
+        given_up=SeedsGivenUp.of(marks),
     )
 
 

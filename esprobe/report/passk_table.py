@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 
 from esprobe.report.markdown_table import markdown_table
-from esprobe.report.notes_text import mixed_scorers_note, unavailable_task
+from esprobe.report.notes_text import given_up_note, mixed_scorers_note, unavailable_task
 from esprobe.report.text import NOTES, count, percent, plural, sentence, span
 from esprobe.results.results import ConditionResult, Results
 from esprobe.safe_text import csv_text, markdown, plain
@@ -111,7 +111,16 @@ def note_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
     """Why values have no interval, which tasks are not available, and what must not be compared."""
     curves = [c.curve for c in results.conditions] + [n.curve for n in results.nulls]
     unavailable = [escape(unavailable_task(task)) for task in results.unavailable_tasks]
-    return why_lines(curves) + unavailable + _mismatches(results, escape)
+    return why_lines(curves) + given_up_lines(results, escape) + unavailable + _mismatches(results, escape)
+
+
+def given_up_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
+    """A sentence for each condition of which seeds will not be drawn."""
+    return [
+        f"{escape(results.labels[c.id])}: {escape(sentence(given_up_note(c.given_up)))}"
+        for c in results.conditions
+        if c.given_up is not None
+    ]
 
 
 def why_lines(curves: Sequence[Curve]) -> list[str]:
