@@ -64,7 +64,7 @@ def load_results(
         learn_task_files(store)
         with stored_problems(database):
             nulls = known_nulls(store, loaded)
-        conditions = tuple(_result(store, one, ks) for one in loaded)
+        conditions = tuple(_result(store, one, ks, whole=whole) for one in loaded)
         gain = None
         training: tuple[TrainingSelection, ...] = ()
         if whole:
@@ -205,16 +205,17 @@ def scorers_of(store: RolloutStore, condition_id: int) -> tuple[str, ...]:
     )
 
 
-def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> ConditionResult:
+def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None, *, whole: bool) -> ConditionResult:
     marks = given_up(store, one.id)
     plan = planned_extent(store.extents(one.id), one.correctness, marks)
     if plan is not None and not one.kind.is_listed:  # seeds of a population are hashed, so its extent is a number only
         planned = plan.extent.problems * plan.extent.samples
         plan = replace(plan, planned=planned, missing=max(planned - store.totals(one.id).rollouts, 0))
     if ks is not None and one.outcomes.problems:
-        if marks and min(ks) >= 1:  # its few rollouts are all that there will be, and others have the larger k
-            ks = [k for k in ks if k <= one.outcomes.n_min] or [1]
-        check_ks(ks, one)
+        if marks and not whole and min(ks) >= 1:  # a table may have a larger k of other conditions
+            ks = [k for k in ks if k <= one.outcomes.n_min]
+        if ks:
+            check_ks(ks, one)
     totals = store.totals(one.id)
     return condition_result(
         one.stored,

@@ -81,10 +81,12 @@ def value_columns(results: Results, escape: Callable[[str], str]) -> list[Column
     columns = [["k", *map(count, results.ks), *(name for name, _ in closing)]]
     for r in results.sampled:
         head = escape(results.labels[r.id])
-        columns.append([head, *_values(r.curve, results.ks), *(word(r) for _, word in closing)])
+        absent = "n too small" if r.problems else "nothing stored yet"
+        columns.append([head, *_values(r.curve, results.ks, absent), *(word(r) for _, word in closing)])
     for null in results.nulls:
         problems = count(null.curve.points[0].problems) if null.curve.points else ""
-        columns.append([escape(null.label), *_values(null.curve, results.ks, absent=""), problems, "exact", ""])
+        absent = "" if null.curve.points else "nothing stored yet"
+        columns.append([escape(null.label), *_values(null.curve, results.ks, absent), problems, "exact", ""])
     return columns
 
 
@@ -92,7 +94,8 @@ def same_problems_columns(results: Results, escape: Callable[[str], str]) -> lis
     """The key column and one for each sampled condition, with intervals for the same problems."""
     columns = [["k", *map(count, results.ks)]]
     for r in results.sampled:
-        columns.append([escape(results.labels[r.id]), *_values(r.same_problems, results.ks)])
+        absent = "n too small" if r.problems else "nothing stored yet"
+        columns.append([escape(results.labels[r.id]), *_values(r.same_problems, results.ks, absent)])
     return columns
 
 
@@ -156,10 +159,8 @@ def _shared(condition: Condition, key: str) -> object:
     return getattr(condition, key)
 
 
-def _values(curve: Curve, ks: tuple[int, ...], absent: str = "n too small") -> list[str]:
+def _values(curve: Curve, ks: tuple[int, ...], absent: str) -> list[str]:
     points = {point.k: percent(point) for point in curve.points}
-    if not points:
-        absent = "nothing stored yet"
     return [points.get(k, absent) for k in ks]
 
 

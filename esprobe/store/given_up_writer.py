@@ -52,9 +52,9 @@ def copy_marks(source: RolloutStore, target: RolloutWriter, conditions: Mapping[
             continue
         drawn = _drawn(source, theirs, new) | _drawn(target, ours, old)
         marks = list(old)
-        for mark in new:
-            marks = [part for one in marks for part in one.without(mark.first_index, mark.stop_index, mark.seeds)]
-            marks.append(mark)
+        for known in old:
+            new = [part for one in new for part in one.without(known.first_index, known.stop_index, known.seeds)]
+        marks += new
         _replace(target, ours, old, [part for one in marks for part in one.without(0, EVERY_PROBLEM, drawn)])
         dropped += [(ours, mark._replace(seeds=mark.seeds & drawn)) for mark in marks if mark.seeds & drawn]
     return dropped

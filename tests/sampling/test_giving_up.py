@@ -92,8 +92,10 @@ def test_the_report_names_what_was_given_up(command: list[object], db: Path, tmp
 def test_a_larger_k_is_that_of_the_other_conditions(command: list[object], db: Path) -> None:
     assert invoke(*command, "--samples", "40", "--db", db, "--give-up-broken").code == 0
     assert invoke(*command[:-4], "--sigma", "0.07", "--samples", "40", "--db", db).code == 0
-    assert invoke("passk", "--db", db, "--k", "32").code == 0
-    assert invoke("report", "--db", db, "--k", "32", "--format", "json").code == 0
+    done = invoke("passk", "--db", db, "--k", "32")
+    assert done.code == 0 and "32 | n too small | n too small | 0.0 %" in " ".join(done.stdout.split())
+    refused = invoke("report", "--db", db, "--k", "32", "--format", "json")
+    assert refused.code == 2 and "pass@32 cannot be estimated for sigma=0.05" in refused.stderr
 
 
 def test_a_kill_after_any_commit_changes_nothing(command: list[object], db: Path, tmp_path: Path) -> None:
