@@ -231,6 +231,16 @@ def test_removing_and_salvaging_know_the_marks(command: list[object], db: Path, 
     assert [row[0] for row in marks(salvaged)] == [3]
 
 
+def test_a_mark_that_has_changed_is_refused(command: list[object], db: Path) -> None:
+    assert invoke(*command, "--samples", "40", "--db", db, "--give-up-broken").code == 0
+    with closing(sqlite3.connect(db)) as connection, connection:
+        connection.execute("UPDATE given_up SET seeds = '[[58,82]]' WHERE condition_id = 2")
+    for reading in ("status", "passk", "verify"):
+        done = invoke(reading, "--db", db)
+        assert done.code == 1
+        assert "given up do not match their checksum" in done.stdout + done.stderr
+
+
 TINY = [
     *("sample-perturb", "--model", "tiny", "--sigma", "0.05", "--sigma", "0.002", "--problems", "200:204"),
     *("--samples", "40", "--seed", "1383", "--max-tokens", "24"),
