@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from esprobe.records import Correctness, Extent, StoredCondition, Totals
+from esprobe.results.given_up import SeedsGivenUp
 from esprobe.results.results import ConditionResult
 from esprobe.stats.curve import estimate_curve
 from esprobe.stats.outcomes import Outcomes
@@ -18,6 +19,7 @@ def condition_result(
     planned: int | None = None,
     missing: int | None = None,
     ks: Sequence[int] | None = None,
+    given_up: SeedsGivenUp | None = None,
 ) -> ConditionResult:
     """A condition's result, its curve included, from what the store returns.
 
@@ -31,6 +33,7 @@ def condition_result(
         missing: planned rollouts that are not stored, if recorded.
         ks: powers of two up to the fewest rollouts of any problem if None. A greedy baseline always gets k = 1,
             the only one that a single rollout allows.
+        given_up: its seeds that will not be drawn, if there are any.
 
     Raises:
         ValueError: not 1 <= k <= min n for every k.
@@ -51,4 +54,5 @@ def condition_result(
         curve=estimate_curve(outcomes, kind, ks),
         same_problems=estimate_curve(outcomes, kind, ks, "these problems"),
         scorers=scorers,
+        given_up=given_up,
     )

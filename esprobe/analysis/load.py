@@ -13,10 +13,12 @@ from esprobe.analysis.nulls import known_nulls
 from esprobe.analysis.planned import planned_extent
 from esprobe.errors import StoreError, UsageError
 from esprobe.records import SessionRecord, StoredCondition
+from esprobe.results.given_up import SeedsGivenUp
 from esprobe.results.results import ConditionResult, Results
 from esprobe.store import RolloutStore
 from esprobe.store.choice import Filters, choose, narrowed, table_labels
 from esprobe.store.database import stored_problems
+from esprobe.store.given_up import given_up
 from esprobe.tasks.published import published_points
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def load_results(
         learn_task_files(store)
         with stored_problems(database):
             nulls = known_nulls(store, loaded)
-        conditions = tuple(_result(store, one, ks) for one in loaded)
+        conditions = tuple(_result(store, one, ks, whole=whole) for one in loaded)
         gain = None
         training: tuple[TrainingSelection, ...] = ()
         if whole:
@@ -203,13 +205,17 @@ def scorers_of(store: RolloutStore, condition_id: int) -> tuple[str, ...]:
     )
 
 
-def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> ConditionResult:
-    plan = planned_extent(store.extents(one.id), one.correctness)
+def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None, *, whole: bool) -> ConditionResult:
+    marks = given_up(store, one.id)
+    plan = planned_extent(store.extents(one.id), one.correctness, marks)
     if plan is not None and not one.kind.is_listed:  # seeds of a population are hashed, so its extent is a number only
         planned = plan.extent.problems * plan.extent.samples
         plan = replace(plan, planned=planned, missing=max(planned - store.totals(one.id).rollouts, 0))
     if ks is not None and one.outcomes.problems:
-        check_ks(ks, one)
+        if marks and not whole and min(ks) >= 1:  # a table may have a larger k of other conditions
+            ks = [k for k in ks if k <= one.outcomes.n_min]
+        if ks:
+            check_ks(ks, one)
     totals = store.totals(one.id)
     return condition_result(
         one.stored,
@@ -220,6 +226,7 @@ def _result(store: RolloutStore, one: Loaded, ks: Sequence[int] | None) -> Condi
         planned=plan.planned if plan else None,
         missing=plan.missing if plan else None,
         ks=ks,
+        given_up=SeedsGivenUp.of(marks),
     )
 
 

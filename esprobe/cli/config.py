@@ -10,7 +10,7 @@ import typer
 from esprobe.errors import DataError, UsageError
 
 _ARMS = ("sample-temp", "sample-perturb")
-_OF_BOTH = {"temperature", "t", "top-p", "top-k", "sigma", "noise", "scope"}
+_OF_BOTH = {"temperature", "t", "top-p", "top-k", "sigma", "noise", "scope", "give-up-broken"}
 
 
 def _apply(context: typer.Context, path: Path | None) -> Path | None:

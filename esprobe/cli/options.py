@@ -76,6 +76,13 @@ ScorerName = Annotated[
     ),
 ]
 Baseline = Annotated[bool, typer.Option("--baseline/--no-baseline", help="Draw one greedy rollout per problem too.")]
+GiveUpBroken = Annotated[
+    bool,
+    typer.Option(
+        "--give-up-broken",
+        help="Stop a sigma if of its first 16 perturbations 95 % of completions are cut off and none is correct.",
+    ),
+]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="transformers: prompts per batch.")]
 MaxNumSeqs = Annotated[int, typer.Option("--max-num-seqs", help="vLLM: sequences in the running batch.")]
 GpuMemory = Annotated[

@@ -34,6 +34,8 @@ def passk(
         typer.echo("\n".join(tables), nl=False)
         return
     results = load_results(db, filters, k)
+    for line in passk_table.given_up_lines(results, plain):
+        typer.echo(f"note: {line}", err=True)
     for absent in results.unavailable_tasks:  # these formats have no notes
         typer.echo(f"note: {plain(unavailable_task(absent))}", err=True)
     typer.echo(passk_table.as_csv(results) if format is CurveFormat.csv else passk_json.as_json(results), nl=False)

@@ -59,6 +59,7 @@ def plan(
     workers: PlanOptions,
     shard: options.ShardName = None,
     baseline: options.Baseline = True,
+    give_up_broken: options.GiveUpBroken = False,
     debug: options.Debug = False,
     tokens: AssumedTokens = None,
     rate: WorkerRate = None,
@@ -89,6 +90,7 @@ def plan(
         baseline=baseline,
         temperatures=defaults.TEMPERATURES if study else tuple(temperature or ()),
         sigmas=defaults.SIGMAS if study else tuple(sigma or ()),
+        give_up_broken=give_up_broken,
     )
     job = job.debug() if debug else job
     _check(tokens, rate, probe, probe_problems, job.max_tokens)

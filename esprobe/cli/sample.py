@@ -33,6 +33,7 @@ def sample(
     workers: WorkerOptions,
     shard: options.ShardName = None,
     baseline: options.Baseline = True,
+    give_up_broken: options.GiveUpBroken = False,
     debug: options.Debug = False,
     config: ConfigFile = None,
 ) -> None:
@@ -47,11 +48,8 @@ def sample(
         ("temperatures", defaults.TEMPERATURES if study else tuple(temperature or ()), decoding),
         ("sigmas", defaults.SIGMAS if study else tuple(sigma or ()), noise),
     )
-    jobs = [
-        sampling.job(vllm, workers, group, shard=Shard.parse(shard), baseline=baseline, **{name: values})
-        for name, values, group in arms
-        if values
-    ]
+    of_both = {"shard": Shard.parse(shard), "baseline": baseline, "give_up_broken": give_up_broken}
+    jobs = [sampling.job(vllm, workers, group, **of_both, **{name: values}) for name, values, group in arms if values]
     for job in jobs:
         apart = replace(job, pool=replace(job.pool, apart=len(jobs) > 1))
         _report(draw(apart.debug() if debug else apart, db), apart, db)
@@ -106,6 +104,7 @@ def sample_perturb(
     workers: WorkerOptions,
     shard: options.ShardName = None,
     baseline: options.Baseline = True,
+    give_up_broken: options.GiveUpBroken = False,
     debug: options.Debug = False,
     config: ConfigFile = None,
 ) -> None:
@@ -121,6 +120,7 @@ def sample_perturb(
         shard=Shard.parse(shard),
         baseline=baseline,
         sigmas=tuple(sigma),
+        give_up_broken=give_up_broken,
     )
     _sample(job.debug() if debug else job, db)
 

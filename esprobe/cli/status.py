@@ -128,7 +128,17 @@ def _condition(one: "ConditionStatus", name: str) -> dict[str, Any]:
         "tokens": one.totals.tokens,
         "rollouts_per_s": one.rate,
         "eta_s": one.eta_s,
-    }
+    } | _given_up(one)
+
+
+def _given_up(one: "ConditionStatus") -> dict[str, Any]:
+    """The key of seeds that will not be drawn, where there are any."""
+    from dataclasses import asdict
+
+    from esprobe.results.given_up import SeedsGivenUp
+
+    given_up = SeedsGivenUp.of(one.given_up)
+    return {} if given_up is None else {"given_up": asdict(given_up)}
 
 
 def _session(session: "SessionRecord") -> dict[str, Any]:
@@ -209,9 +219,18 @@ def as_table(document: dict[str, Any], columns: int) -> str:
             f"last session: {session['id']}, {session['state']}, {session['rollouts']:,} rollouts "
             f"since {session['started_utc']}, process {session['pid']} on {plain(session['host'])}"
         )
+    lines += [_given_up_line(one) for one in document["conditions"] if "given_up" in one]
     lines += [_training_line(run) for run in document["training"]]
     columns = max(columns, LEAST_COLUMNS)
     return "\n".join([*_fitted(rows, columns), *(part for line in lines for part in folded(line, columns, "  "))])
+
+
+def _given_up_line(one: dict[str, Any]) -> str:
+    from esprobe.report.notes_text import given_up_note
+    from esprobe.results.given_up import SeedsGivenUp
+    from esprobe.safe_text import plain
+
+    return f"{plain(one['name'])}: {given_up_note(SeedsGivenUp(**one['given_up']))}"
 
 
 def _training_line(run: dict[str, Any]) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from esprobe.records.given_up import GivenUp
+
 
 GIVEN = "given"
 """The scorer's name where rollouts were made elsewhere and brought their verdicts."""
@@ -170,13 +172,14 @@ class ConditionStatus(NamedTuple):
 
     Attributes:
         stored: the condition and its id.
-        planned: rollouts that any session asked for; 0 if nobody asked for a plan (imported rollouts).
+        planned: rollouts that any session asked for, less those given up; 0 without a plan (imported rollouts).
         totals: sums over what is stored.
         planned_problems: problems that any session asked for.
         incomplete_problems: those of them that lack a planned rollout.
         incomplete_seeds: (first, last) of every run of seeds of which each lacks a planned rollout, ascending.
         session_id: the last session that drew some of it; None if none did.
         rate: rollouts of this condition per second of that session; None if it was too short to tell.
+        given_up: seeds that will not be drawn, with the reason.
     """
 
     stored: StoredCondition
@@ -187,6 +190,7 @@ class ConditionStatus(NamedTuple):
     incomplete_seeds: tuple[tuple[int, int], ...]
     session_id: int | None
     rate: float | None
+    given_up: "tuple[GivenUp, ...]" = ()
 
     @property
     def missing(self) -> int:

@@ -2,7 +2,8 @@
 
 from esprobe.records import FOREIGN
 from esprobe.records.labels import short_names
-from esprobe.report.text import count, sentence
+from esprobe.report.text import count, plural, sentence
+from esprobe.results.given_up import SeedsGivenUp
 from esprobe.results.notes import (
     DifferentModels,
     GreedyRepeated,
@@ -52,6 +53,14 @@ def null_description(null: NullResult) -> str:
     problems = null.curve.points[0].problems if null.curve.points else 0
     left_out = f"; not worked out for {null.left_out} more" if null.left_out else ""
     return f"{null.definition}; over {count(problems)} problems{left_out}"
+
+
+def given_up_note(given_up: SeedsGivenUp) -> str:
+    """That seeds will not be drawn and why, without a full stop."""
+    return (
+        f"{plural(given_up.seeds, 'seed')} given up (--give-up-broken): of the first perturbations "
+        f"{100 * given_up.cut_off:.1f} % of the completions were cut off and none was correct"
+    )
 
 
 def unavailable_task(task: UnavailableTask) -> str:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 
 from esprobe.report.markdown_table import markdown_table
-from esprobe.report.notes_text import mixed_scorers_note, unavailable_task
+from esprobe.report.notes_text import given_up_note, mixed_scorers_note, unavailable_task
 from esprobe.report.text import NOTES, count, percent, plural, sentence, span
 from esprobe.results.results import ConditionResult, Results
 from esprobe.safe_text import csv_text, markdown, plain
@@ -81,10 +81,12 @@ def value_columns(results: Results, escape: Callable[[str], str]) -> list[Column
     columns = [["k", *map(count, results.ks), *(name for name, _ in closing)]]
     for r in results.sampled:
         head = escape(results.labels[r.id])
-        columns.append([head, *_values(r.curve, results.ks), *(word(r) for _, word in closing)])
+        absent = "n too small" if r.problems else "nothing stored yet"
+        columns.append([head, *_values(r.curve, results.ks, absent), *(word(r) for _, word in closing)])
     for null in results.nulls:
         problems = count(null.curve.points[0].problems) if null.curve.points else ""
-        columns.append([escape(null.label), *_values(null.curve, results.ks, absent=""), problems, "exact", ""])
+        absent = "" if null.curve.points else "nothing stored yet"
+        columns.append([escape(null.label), *_values(null.curve, results.ks, absent), problems, "exact", ""])
     return columns
 
 
@@ -92,7 +94,8 @@ def same_problems_columns(results: Results, escape: Callable[[str], str]) -> lis
     """The key column and one for each sampled condition, with intervals for the same problems."""
     columns = [["k", *map(count, results.ks)]]
     for r in results.sampled:
-        columns.append([escape(results.labels[r.id]), *_values(r.same_problems, results.ks)])
+        absent = "n too small" if r.problems else "nothing stored yet"
+        columns.append([escape(results.labels[r.id]), *_values(r.same_problems, results.ks, absent)])
     return columns
 
 
@@ -111,7 +114,16 @@ def note_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
     """Why values have no interval, which tasks are not available, and what must not be compared."""
     curves = [c.curve for c in results.conditions] + [n.curve for n in results.nulls]
     unavailable = [escape(unavailable_task(task)) for task in results.unavailable_tasks]
-    return why_lines(curves) + unavailable + _mismatches(results, escape)
+    return why_lines(curves) + given_up_lines(results, escape) + unavailable + _mismatches(results, escape)
+
+
+def given_up_lines(results: Results, escape: Callable[[str], str]) -> list[str]:
+    """A sentence for each condition of which seeds will not be drawn."""
+    return [
+        f"{escape(results.labels[c.id])}: {escape(sentence(given_up_note(c.given_up)))}"
+        for c in results.conditions
+        if c.given_up is not None
+    ]
 
 
 def why_lines(curves: Sequence[Curve]) -> list[str]:
@@ -147,10 +159,8 @@ def _shared(condition: Condition, key: str) -> object:
     return getattr(condition, key)
 
 
-def _values(curve: Curve, ks: tuple[int, ...], absent: str = "n too small") -> list[str]:
+def _values(curve: Curve, ks: tuple[int, ...], absent: str) -> list[str]:
     points = {point.k: percent(point) for point in curve.points}
-    if not points:
-        absent = "nothing stored yet"
     return [points.get(k, absent) for k in ks]
 
 

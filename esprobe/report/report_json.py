@@ -75,17 +75,21 @@ def _entry(results: Results, result: ConditionResult) -> dict[str, Any]:
     entry = condition_entry(result, results.labels[result.id])
     for point, made in zip(entry["pass_at_k"], result.curve.points, strict=True):
         point["note"] = made.note
-    return entry | {
-        "display_label": results.labels[result.id],
-        "digest": result.condition.digest,
-        "identity": result.condition.identity,
-        "level": result.curve.level,
-        "target": result.curve.target,
-        "correct": result.totals.correct,
-        "cut_off": result.totals.cut_off,
-        "plan": plan,
-        "missing": result.missing,
-        "same_problems": point_entries(result.same_problems),
-        "by_group": {part.group: point_entries(part.curve) for part in result.by_group},
-        "detail": None if result.detail is None else asdict(result.detail),
-    }
+    return (
+        entry
+        | {
+            "display_label": results.labels[result.id],
+            "digest": result.condition.digest,
+            "identity": result.condition.identity,
+            "level": result.curve.level,
+            "target": result.curve.target,
+            "correct": result.totals.correct,
+            "cut_off": result.totals.cut_off,
+            "plan": plan,
+            "missing": result.missing,
+            "same_problems": point_entries(result.same_problems),
+            "by_group": {part.group: point_entries(part.curve) for part in result.by_group},
+            "detail": None if result.detail is None else asdict(result.detail),
+        }
+        | ({} if result.given_up is None else {"given_up": asdict(result.given_up)})
+    )

@@ -5,6 +5,7 @@ from typing import Any
 
 from esprobe.records import SessionRecord
 from esprobe.report.markdown_table import markdown_table
+from esprobe.report.notes_text import given_up_note
 from esprobe.report.text import TARGETS, count, plural, share, span
 from esprobe.results.results import ConditionResult, Results
 from esprobe.safe_text import markdown
@@ -65,6 +66,8 @@ def _gap(results: Results, result: ConditionResult) -> str | None:
         parts.append(f"{count(result.missing)} of {count(result.planned)} planned rollouts are missing")
         if result.extent is not None and result.problems < result.extent.problems:
             parts.append(f"{plural(result.extent.problems - result.problems, 'problem')} without any rollout")
+    if result.given_up is not None:
+        parts.append(given_up_note(result.given_up))
     if result.samples_min < result.samples_max:
         parts.append(
             f"problems have {span(result.samples_min, result.samples_max)} rollouts: each counts with its own "

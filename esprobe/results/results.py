@@ -15,6 +15,7 @@ from esprobe.spec import Condition, Kind
 if TYPE_CHECKING:  # types of fields only: a table of pass@k needs few of these modules
     from esprobe.records import Extent, PublishedPoint, SessionRecord, Totals
     from esprobe.results.detail import Comparison, Detail
+    from esprobe.results.given_up import SeedsGivenUp
     from esprobe.results.notes import MixedScorers, UnavailableTask
     from esprobe.results.training_gain import NothingInCommon, Roles, TrainingGain, UnclearRoles
     from esprobe.results.training_selection import TrainingSelection
@@ -34,7 +35,7 @@ class ConditionResult:
         condition: what decides the distribution its rollouts are drawn from.
         extent: the smallest rectangle of problems and seeds that contains everything planned; None if the plan is not
             recorded.
-        planned: rollouts planned by any session; None if the plan is not recorded.
+        planned: rollouts planned by any session, less those given up; None if the plan is not recorded.
         missing: planned rollouts that are not stored; None if the plan is not recorded.
         problems: problems with at least one rollout.
         samples_min: the fewest rollouts of any such problem; 0 without rollouts.
@@ -45,6 +46,7 @@ class ConditionResult:
         scorers: names of the scorers of its verdicts, sorted; several if they are mixed.
         detail: shown only by reports; None for a table of pass@k.
         by_group: the curve by problem class, sorted; empty likewise.
+        given_up: its seeds that will not be drawn; None where none was given up.
     """
 
     id: int
@@ -61,6 +63,7 @@ class ConditionResult:
     scorers: tuple[str, ...] = ()
     detail: Detail | None = None
     by_group: tuple[GroupCurve, ...] = ()
+    given_up: SeedsGivenUp | None = None
 
     @property
     def kind(self) -> Kind:

@@ -10,6 +10,7 @@ from esprobe import engines
 from esprobe.engines import StopCheck
 from esprobe.models import find_lineage
 from esprobe.paths import kind_of
+from esprobe.sampling.giving_up import baseline_of, can_break, judged
 from esprobe.sampling.job import Job
 from esprobe.sampling.measured import Measured, measured
 from esprobe.sampling.observer import Observer
@@ -112,13 +113,13 @@ def estimate(
     chosen = job.chosen_problems(data)
     problems = len(chosen)
     is_new = kind_of(database) == "nothing"
-    stored, known = ({}, {}) if is_new else _stored(job, database, task, data)
+    stored, known, dropped = ({}, {}, {}) if is_new else _stored(job, database, task, data)
     page = page_bytes(database)
     found = []
     for condition, seeds in _drawn(job.drawn_like(_nameless(job)), job.shard):
         label, kind = condition.label, condition.kind
         pace = paces.get(label)
-        planned = problems * len(seeds)
+        planned = problems * len(seeds) - dropped.get(label, 0)
         owed = planned - stored.get(label, 0)
         mean, text, source = tokens, tuple(_lengths(tokens * TOKEN_BYTES)), Source.ASSUMED
         speed, switch_s = None, 0.0
@@ -237,12 +238,17 @@ def _drawn(
     yield from ((one.condition, seeds[one.condition_id]) for one in planned)
 
 
-def _stored(job: Job, database: Path, task: Task, data: DataSet) -> tuple[dict[str, int], dict[str, Measured]]:
-    """By label: the planned rollouts that the database holds, and what it says of lengths and speed."""
+def _stored(
+    job: Job, database: Path, task: Task, data: DataSet
+) -> tuple[dict[str, int], dict[str, Measured], dict[str, int]]:
+    """By label: the planned rollouts that the database holds, what it says of lengths and speed, and what is given up.
+
+    The last are planned rollouts that ``--give-up-broken`` would not draw.
+    """
     job = replace(job, engine=engines.resolve(job.engine))
     indices = {problem.index for problem in job.chosen_problems(data)}
     identity = engines.identify(job.engine, job.model, job.dtype, find_lineage(job.model))
-    held, known = {}, {}
+    held, known, dropped = {}, {}, {}
     with RolloutStore.open(database) as store:
         conditions = store.conditions()
         ids = {stored.condition.digest: stored.id for stored in conditions}
@@ -254,4 +260,11 @@ def _stored(job: Job, database: Path, task: Task, data: DataSet) -> tuple[dict[s
                 rows = [index in indices for index in matrix.problems.tolist()]
                 columns = [seed in seeds for seed in matrix.seeds.tolist()]
                 held[condition.label] = int(matrix.stored[rows][:, columns].sum())
-    return held, known
+                baseline = (
+                    ids.get(baseline_of(condition).digest) if job.give_up_broken and can_break(condition) else None
+                )
+                id_ = ids[condition.digest]
+                if baseline is not None and judged(store, id_, baseline, sorted(indices), sorted(seeds)) is not None:
+                    # A seed that is partly stored is not drawn on, either.
+                    dropped[condition.label] = len(indices) * len(seeds) - held[condition.label]
+    return held, known, dropped

@@ -58,6 +58,7 @@ class Job:
         sigmas: standard deviations of the weight noise; one condition each.
         noise: the noise scheme.
         scope: regular expression for the names of perturbed tensors; None for all.
+        give_up_broken: whether a sigma whose first perturbations answer nothing is stopped; not part of the condition.
     """
 
     command: str
@@ -85,6 +86,7 @@ class Job:
     sigmas: tuple[float, ...] = ()
     noise: str = defaults.NOISE
     scope: str | None = None
+    give_up_broken: bool = False
 
     def __post_init__(self) -> None:
         """Check every value.

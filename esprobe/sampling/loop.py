@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from esprobe.errors import DatabaseLostError, StoppedError, StoreBusyError
+from esprobe.sampling.giving_up import GivingUp
 from esprobe.sampling.observer import Observer, Progress
 from esprobe.sampling.plan import SamplingPlan
 from esprobe.sampling.stop import StopSignals
@@ -65,6 +66,7 @@ class Loop:
         session_id: int,
         observer: Observer,
         stop: StopSignals,
+        giving_up: GivingUp | None = None,
     ) -> None:
         self._plan = plan
         self._pool = pool
@@ -74,6 +76,7 @@ class Loop:
         self._session_id = session_id
         self._observer = observer
         self._stop = stop
+        self._giving_up = giving_up
         self._problems: dict[int, Problem] = {problem.index: problem for problem in problems}
         self._sums: dict[int, ConditionSums] = {}
         for planned in plan.conditions:
@@ -115,6 +118,9 @@ class Loop:
             problem = self._problems[completion.request.problem_index]
             self._scoring.submit((work, completion), problem, completion.text)
         self._accept(self._scoring.finished())
+        if self._giving_up is not None and self._giving_up.is_due:
+            self._commit()  # it judges what is stored, so that a resumed run decides the same
+            self._giving_up.judge()
         self._commit_if_due()
 
     def _commit_if_due(self) -> None:
@@ -128,6 +134,8 @@ class Loop:
         for (work, completion), score in scored:
             sums = self._sums[work.condition_id]
             self._pending.append(NewRollout(work.condition_id, completion, score))
+            if self._giving_up is not None:
+                self._giving_up.count(work.condition_id, completion.request.seed)
             sums.rollouts += 1
             sums.correct += score.correct
             sums.cut_off += completion.finish_reason == "length"

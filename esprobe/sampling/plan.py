@@ -95,6 +95,8 @@ class Plan:
         self._units = [
             replace(unit, stored=stored) for unit, stored in zip(self._units, self._counts(store), strict=True)
         ]
+        self._begun: set[tuple[int, int]] = set()  # condition and first seed of units that were sent to workers
+        self._given_up: set[int] = set()
 
     @property
     def total(self) -> int:
@@ -113,8 +115,29 @@ class Plan:
     def units(self) -> Iterator[Unit]:
         """Units with missing rollouts: the first block of every condition, then the second of every one, ..."""
         for unit in self._units:
-            if unit.stored < unit.samples * len(self._problems):
+            if self._lacks(unit) and unit.planned.condition_id not in self._given_up:
                 yield unit
+
+    def units_of(self, condition_id: int) -> list[Unit]:
+        """All planned units of a condition, in order."""
+        return [unit for unit in self._units if unit.planned.condition_id == condition_id]
+
+    def give_up(self, condition_id: int) -> list[int]:
+        """Take the units of a condition that are neither complete nor begun out of the plan; returns their seeds."""
+        self._given_up.add(condition_id)
+        left = [
+            unit
+            for unit in self.units_of(condition_id)
+            if self._lacks(unit) and (condition_id, unit.first_seed) not in self._begun
+        ]
+        seeds = {unit.first_seed for unit in left}
+        self._units = [
+            unit for unit in self._units if unit.planned.condition_id != condition_id or unit.first_seed not in seeds
+        ]
+        return [seed for unit in left for seed in unit.seeds]
+
+    def _lacks(self, unit: Unit) -> bool:
+        return unit.stored < unit.samples * len(self._problems)
 
     def works(self, batch_size: int | None, workers: int) -> Iterator[Work]:
         """The missing rollouts of the units, in order, in the portions that are sent to workers.
@@ -127,6 +150,7 @@ class Plan:
             workers: number of workers.
         """
         for unit in self.units():
+            self._begun.add((unit.planned.condition_id, unit.first_seed))
             batches = self.batches(unit, batch_size)
             portions = [batches]
             if workers > 1 and not unit.planned.condition.kind.shares_noise:

@@ -16,6 +16,7 @@ from esprobe.paths import kind_of
 from esprobe.records import Extent
 from esprobe.sampling import mixtures
 from esprobe.sampling.announce import announce_new
+from esprobe.sampling.giving_up import GivingUp
 from esprobe.sampling.guessing import store_chances
 from esprobe.sampling.job import Job
 from esprobe.sampling.loop import Loop, Unscored
@@ -25,6 +26,7 @@ from esprobe.sampling.shard import WHOLE
 from esprobe.sampling.stop import StopSignals
 from esprobe.spec import Condition, Problem, digest_of
 from esprobe.store import RolloutStore, RolloutWriter
+from esprobe.store.given_up_writer import owe_again
 from esprobe.store.model_names_writer import name_model
 from esprobe.store.soundness import check_content
 from esprobe.tasks import DataSet, Task, load_task, task_location
@@ -147,6 +149,7 @@ class _Sampling:
             store.correctness(planned.condition_id)  # raises if what is stored is damaged: nothing may be added to it
         self._ids = tuple(planned.condition_id for planned in self._conditions)
         self._plan = self._make_plan()
+        self._giving_up = self._make_giving_up() if job.give_up_broken else None
 
     @property
     def is_complete(self) -> bool:
@@ -208,6 +211,7 @@ class _Sampling:
         for line in pool.ready.checks:
             self._observer.notice(line)
         self._session_id = session_id = self._begin_session(pool)
+        self._owe_planned()
         location = task_location(self._job.task)
         with scoring_by(self._task, location, self._scorer, self._observer.warning, self._store.path) as scoring:
             return self._draw(pool, stop, session_id, scoring)
@@ -222,6 +226,7 @@ class _Sampling:
             session_id=session_id,
             observer=self._observer,
             stop=stop,
+            giving_up=self._giving_up,
         )
         stop.defer()
         outcome: Outcome
@@ -256,6 +261,21 @@ class _Sampling:
         store_chances(self._store, task, self._data, self._problems, self._observer)
         indices = {ids[problem.index]: problem.index for problem in self._problems}
         return Plan(self._store, self._conditions, indices, job.shard)
+
+    def _make_giving_up(self) -> GivingUp:
+        """Gives up what stored rollouts suffice for."""
+        where = "this command" if self._job.shard == WHOLE else f"shard {self._job.shard}"
+        indices = [problem.index for problem in self._problems]
+        giving_up = GivingUp(self._store, self._plan, indices, where, self._observer)
+        giving_up.judge()
+        return giving_up
+
+    def _owe_planned(self) -> None:
+        """Seeds that an earlier command gave up and this one draws are not given up any more."""
+        bounds = self._problems[0].index, self._problems[-1].index + 1
+        for id_ in self._ids:
+            if seeds := [seed for unit in self._plan.units_of(id_) for seed in unit.seeds]:
+                owe_again(self._store, id_, *bounds, seeds)
 
     def _begin_session(self, pool: WorkerPool) -> int:
         job, store = self._job, self._store

@@ -12,6 +12,7 @@ from esprobe.errors import StoreError
 from esprobe.records import Extent, StoredCondition
 from esprobe.spec import Prompt
 from esprobe.store.database import scalar, scalars
+from esprobe.store.given_up import given_up, without_marks
 from esprobe.store.reader import RolloutStore
 from esprobe.store.sessions import session_column
 from esprobe.store.status import segments
@@ -103,7 +104,8 @@ def sums(store: RolloutStore) -> Iterator[str]:
 def holes(store: RolloutStore) -> Iterator[str]:
     """Rollouts that are missing although a session with the outcome "done" planned them.
 
-    The plan of sharded sessions counts only if every shard of it has a session with the outcome "done".
+    Seeds that were given up are not missing. The plan of sharded sessions counts only if every shard of it has a
+    session with the outcome "done".
     """
     for stored in store.conditions():
         if stored.condition.kind.is_listed:  # the plan of a training run is its recipe, checked with its updates
@@ -114,7 +116,7 @@ def _holes(store: RolloutStore, stored: StoredCondition) -> Iterator[str]:
     matrix = store.correctness(stored.id)
     columns = {int(seed): column for column, seed in enumerate(matrix.seeds)}
     rows = {int(index): row for row, index in enumerate(matrix.problems)}
-    for seeds, planned in segments(_finished(store, stored.id)):
+    for seeds, planned in without_marks(segments(_finished(store, stored.id)), given_up(store, stored.id)):
         for seed in seeds:
             column = columns.get(seed)
             for index in sorted(planned):

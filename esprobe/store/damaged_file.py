@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from esprobe.errors import StoreError
 from esprobe.records import StoredCondition, Totals
+from esprobe.records.given_up import GivenUp
 from esprobe.records.guessing import Guess
 from esprobe.spec import Score, digest_of
+from esprobe.store.given_up import whole_mark
 from esprobe.store.guessing import whole_guess
 from esprobe.store.model_names import whole_name
 from esprobe.store.pages import Pages, Row, Value
@@ -62,6 +64,7 @@ class DamagedFile:
         iterations: rows of the table ``iteration``, as they were found.
         guesses: chances of guessing; each matches its checksum.
         model_names: names given to models, by fingerprint; each matches its checksum.
+        marks: (condition id, seeds that were given up); each matches its checksum.
         dropped: rollouts that were found and are not whole, by (condition id or None, why).
         foreign_log: why the write-ahead log beside the file was not read; None if it was, or there is none.
     """
@@ -86,6 +89,7 @@ class DamagedFile:
         self.iterations: list[tuple[Any, ...]] = []
         self.guesses: list[Guess] = []
         self.model_names: dict[str, str] = {}
+        self.marks: list[tuple[int, GivenUp]] = []
         self.dropped: Counter[tuple[int | None, str]] = Counter()
         self._rollout_pages: list[int] = []
         self._cache: OrderedDict[int, dict[int, Row]] = OrderedDict()
@@ -179,6 +183,9 @@ class DamagedFile:
                     self.conditions[id_] = stored_condition(self.path, id_, model, identity, digest)  # type: ignore[arg-type]
                 except StoreError:
                     return  # it is not what its digest says
+            case 8 if isinstance(values[1], int):
+                if (mark := whole_mark(values[1:])) is not None:
+                    self.marks.append((values[1], mark))
             case 8 | 9 if isinstance(values[1], str):
                 problem = WrittenProblem(id_, *values[1:8], values[8] if len(values) == 9 else None)  # type: ignore[arg-type, call-arg]
                 if not problem.has_changed and _is_json(problem.inputs) and _is_json(problem.prompt):

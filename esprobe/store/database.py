@@ -156,7 +156,9 @@ def open_database(path: Path, mode: Mode) -> Database:
                 database.write_ahead()  # only now: a database of another program must stay unchanged
                 with database.transaction() as connection:
                     migrations.migrate(connection)
-                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                    if scalar(connection, "PRAGMA application_id") != APPLICATION_ID:
+                        # Only then: it would write a page, for which a full disk may have no room.
+                        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     except BaseException:
         database.close()
         raise

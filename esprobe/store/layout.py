@@ -17,7 +17,7 @@ _CELL_POINTER = 2
 _ROWS = 4000
 """Rows that are laid out to average over pages."""
 
-_TABLES = 22
+_TABLES = 23
 """Tables and indexes, each with a page at least, and the schema's page."""
 
 _PROBLEM_ROW = 300

@@ -16,6 +16,7 @@ from esprobe.errors import DatabaseLostError, RolloutConflictError, StoreError, 
 from esprobe.paths import kind_of
 from esprobe.records import StoredCondition
 from esprobe.store.database import Mode, damaged, scalar, scalars, translated
+from esprobe.store.given_up_writer import copy_marks, reopen_incomplete
 from esprobe.store.guessing_writer import copy_guesses
 from esprobe.store.model_names_writer import copy_model_names
 from esprobe.store.reader import RolloutStore
@@ -168,6 +169,7 @@ def _copy(source: RolloutStore, target: RolloutWriter) -> Merged:
             sound_problems(write, target.path)  # copied rollouts refer to these, too
             problems = _copy_problems(source, read, write)
             sessions = _copy_sessions(read, write, conditions)
+        owed_again = copy_marks(source, target, conditions)
         copied = known = 0
         for stored in source.conditions():
             before = copied + known
@@ -181,6 +183,7 @@ def _copy(source: RolloutStore, target: RolloutWriter) -> Merged:
                 raise StoreError(
                     damaged(source.path, f"{lost:,} rollouts of condition {stored.id} have no completion text")
                 )
+    reopen_incomplete(target, owed_again)
     copy_runs(source, target)
     copy_guesses(source, target)
     copy_model_names(source, target)

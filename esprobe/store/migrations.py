@@ -207,13 +207,17 @@ _M006 = (
     "CREATE TABLE model_name ("
     "id INTEGER NOT NULL PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE, "
     "checksum INTEGER NOT NULL) STRICT",
+    "CREATE TABLE given_up ("
+    "id INTEGER NOT NULL PRIMARY KEY, condition_id INTEGER NOT NULL REFERENCES condition (id), "
+    "first_index INTEGER NOT NULL, stop_index INTEGER NOT NULL, seeds TEXT NOT NULL, judged INTEGER NOT NULL, "
+    "cut_off INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT",
     "ALTER TABLE session ADD COLUMN scorer_digest TEXT",
     "ALTER TABLE session ADD COLUMN task_file TEXT",
 )
 
 
 def _m006_tasks(connection: Connection) -> None:
-    """What a task knew when it was sampled (chances of guessing, the scorer's source, its file); names of models."""
+    """Chances of guessing, the scorer's source, the task's file; names of models; seeds that were given up."""
     for statement in _M006:
         connection.execute(statement)
 

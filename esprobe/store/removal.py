@@ -57,6 +57,7 @@ def remove(store: RolloutWriter, conditions: Sequence[StoredCondition]) -> int:
                 given,
             )
             connection.execute("DELETE FROM work WHERE condition_id = :id", given)
+            connection.execute("DELETE FROM given_up WHERE condition_id = :id", given)
             connection.execute("DELETE FROM session WHERE id IN (SELECT session_id FROM temp.planned)")
             connection.execute("DROP TABLE temp.planned")
             connection.execute("DELETE FROM condition WHERE id = :id", given)

@@ -9,6 +9,7 @@ from typing import Any
 
 from esprobe.store.damaged_file import DamagedFile, FoundRollout
 from esprobe.store.database import translated
+from esprobe.store.given_up_writer import give_up
 from esprobe.store.guessing_writer import record_guess
 from esprobe.store.model_names_writer import name_model
 from esprobe.store.session_verdicts import VerdictWriter
@@ -56,6 +57,9 @@ class SalvageWriter(VerdictWriter):
             record_guess(self, guess)
         for fingerprint, name in source.model_names.items():
             name_model(self, fingerprint, name)
+        for condition_id, mark in source.marks:
+            if condition_id in source.conditions:
+                give_up(self, condition_id, mark)
         session = self.begin_session(command, scorer, {}, {}, {}, {})
         with self.reading() as connection:
             (own,) = connection.execute("SELECT scorer_id FROM session WHERE id = ?", (session,)).fetchone()

@@ -109,6 +109,21 @@ class ModelNameRow(SQLModel, table=True):
     checksum: int
 
 
+class GivenUpRow(SQLModel, table=True):
+    """Seeds of a condition that are not owed, because its first perturbations answer nothing."""
+
+    __tablename__ = "given_up"
+    __table_args__ = STRICT
+    id: int | None = Field(default=None, primary_key=True)
+    condition_id: int = Field(foreign_key="condition.id")
+    first_index: int
+    stop_index: int
+    seeds: str = Field(sa_type=Text)
+    judged: int
+    cut_off: int
+    checksum: int
+
+
 class WorkRow(SQLModel, table=True):
     """What one session planned and did for one condition."""
 

@@ -8,6 +8,7 @@ from esprobe.records import ConditionStatus, Extent, StoredCondition
 from esprobe.records.training import TrainingStatus
 from esprobe.store.choice import listed
 from esprobe.store.database import scalars
+from esprobe.store.given_up import given_up, stored_under, without_marks
 from esprobe.store.reader import RolloutStore
 from esprobe.store.training import training_runs
 
@@ -74,9 +75,12 @@ def total_eta_s(statuses: Iterable[ConditionStatus]) -> float | None:
 
 def _status(store: RolloutStore, stored: StoredCondition, extents: list[Extent]) -> ConditionStatus:
     parts = segments(extents)
-    planned = sum(len(seeds) * len(problems) for seeds, problems in parts)
-    totals = store.totals(stored.id)
     everything = set().union(*(problems for _, problems in parts)) if parts else set()
+    marks = given_up(store, stored.id)
+    parts = without_marks(parts, marks)
+    planned = sum(len(seeds) * len(problems) for seeds, problems in parts)
+    planned += sum(stored_under(store, stored.id, mark) for mark in marks)
+    totals = store.totals(stored.id)
     incomplete: set[int] = set()
     seeds: tuple[tuple[int, int], ...] = ()
     with store.reading() as connection:
@@ -86,7 +90,9 @@ def _status(store: RolloutStore, stored: StoredCondition, extents: list[Extent])
             seeds = _runs(s for run, problems in parts for s in run if counts.get(s, 0) < len(problems))
         last = connection.execute(_LAST_WORK, (stored.id,)).fetchone()
     session_id, rate = (last[0], _rate(*last[1:])) if last is not None else (None, None)
-    return ConditionStatus(stored, planned, totals, len(everything), len(incomplete), seeds, session_id, rate)
+    return ConditionStatus(
+        stored, planned, totals, len(everything), len(incomplete), seeds, session_id, rate, tuple(marks)
+    )
 
 
 def _runs(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from esprobe.es import ALGORITHM, population
 from esprobe.records import Extent
+from esprobe.records.given_up import GivenUp
 from esprobe.records.guessing import Guess
 from esprobe.records.training import Iteration, Member
 from esprobe.spec import Completion, Condition, Problem, Prompt, Request, Score
 from esprobe.store import NewRollout, RolloutWriter
+from esprobe.store.given_up_writer import give_up
 from esprobe.store.guessing_writer import record_guess
 from esprobe.store.training_writer import record_iteration, register_run
 from esprobe.store.writer import EngineTime
@@ -93,6 +95,7 @@ def make(path: Path) -> None:
             drawn = [rollout(condition, (ids[i], i), seed) for seed in range(42, 46) for i in sorted(ids)]
             writer.add(session, drawn, {condition: EngineTime(generate_s=1.5, switch_s=0.25)})
         writer.end_session(session, "done")
+        give_up(writer, conditions[1], GivenUp(200, 203, frozenset(range(46, 50)), 48, 47))
         run = register_run(writer, WARM.model, RECIPE)
         first, second = (draw.seed for draw in population(42, 0, 2, antithetic=False))
         members = (Member(first, 1, 0.25, 0.125), Member(second, 1, 0.125, -0.125))

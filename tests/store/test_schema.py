@@ -15,7 +15,7 @@ from tests.store.material import fill
 
 TABLES = (
     *("migration", "condition", "problem", "scorer", "session", "work", "completion", "rollout", "totals"),
-    *("training", "iteration", "guessing", "model_name"),
+    *("training", "iteration", "guessing", "model_name", "given_up"),
 )
 
 
