@@ -23,7 +23,8 @@ COMPLETIONS = {
     "json": '"}],"rollouts":[{"correct":true}]',
 }
 HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-NAME = "evil'|\"; DROP TABLE rollout;-- <b>[x](y)\x1b[31m\u202e"
+LABEL = "evil'|\"; DROP TABLE rollout;-- <b>[x](y)"
+NAME = f"{LABEL}\x1b[31m\u202e"  # which is refused as a label
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def database(folder: Path) -> Path:
         assert not HARMFUL.search(done.stdout + done.stderr)
     lines = [{"problem": i, "completion": text, "correct": i % 2 == 0} for i, text in enumerate(COMPLETIONS.values())]
     (folder / "made elsewhere.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    imported = ["import", "made elsewhere.jsonl", "--label", NAME, "--model", NAME, "--db", path]
+    imported = ["import", "made elsewhere.jsonl", "--label", LABEL, "--model", NAME, "--db", path]
     done = run_esprobe(folder, *imported)
     assert done.returncode == 0, done.stderr
     return path

@@ -208,7 +208,9 @@ def test_an_interrupt_leaves_no_half_made_state(after: float) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert torch.equal(live, base)
+    # On a busy machine the signal may come before anything was changed.
+    first = torch.from_numpy(evolved(base.numpy(), accumulator_of(trained(1), "w", live.numel())))
+    assert torch.equal(live, base) or torch.equal(live, first)
     weights.evolve(trained(2))
     assert torch.equal(live, torch.from_numpy(evolved(base.numpy(), accumulator_of(trained(2), "w", live.numel()))))
 
