@@ -66,6 +66,7 @@ class Alternating:
     def __init__(self, worker: Worker, engine: Any, prompts: Mapping[int, Prompt]) -> None:
         self.set_aside: list[Work] = []
         self.ready = worker.ready
+        self.joined = [worker.ready]
         self.bare_s = self.away_s = 0.0
         self._worker, self._engine, self._prompts = worker, engine, prompts
 
