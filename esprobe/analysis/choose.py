@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from esprobe.analysis.loaded import Loaded
 from esprobe.records import PublishedPoint
+from esprobe.records.labels import short_names
 from esprobe.spec import Kind
 from esprobe.stats.intervals import interval, intervals, spread
 from esprobe.stats.selection import (
@@ -117,7 +118,7 @@ def _left_out(
 ) -> Iterator[SelectionNote]:
     if of_several is not None:
         c = of_several.condition
-        yield OneModelOnly(c.model, c.dtype, c.max_tokens)
+        yield OneModelOnly(short_names([c.model])[c.model], c.dtype, c.max_tokens)
     if narrow:
         yield NarrowConditions(tuple(narrow))
     if not_shared:
@@ -226,5 +227,6 @@ def _lines(field: Field, published: Sequence[PublishedPoint]) -> tuple[Reference
     if greedy is not None and len(field.judged_on) > 1:
         outcomes = greedy.outcomes.rows(greedy.rows(field.judged_on))
         (around,) = intervals(outcomes, [1], greedy.kind)
-        lines.insert(0, ReferenceLine(greedy.condition.model, None, float(outcomes.c.mean()), around.low, around.high))
+        model = short_names([greedy.condition.model])[greedy.condition.model]
+        lines.insert(0, ReferenceLine(model, None, float(outcomes.c.mean()), around.low, around.high))
     return tuple(lines)

@@ -71,7 +71,9 @@ ARMS = {
     Space.token: Arm(sample_temp, "temperature", "temperatures", defaults.SCAN_TEMPERATURE_RANGE),
 }
 
-REPLACED = frozenset({"sigma", "temperature", "samples", "db", "baseline", "shard", "debug", "config"})
+REPLACED = frozenset(
+    {"sigma", "temperature", "samples", "db", "baseline", "shard", "debug", "config", "give_up_broken"}
+)
 """Parameters of the sampling commands that a scan does not have, or that the suggested command sets itself."""
 
 

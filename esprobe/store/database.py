@@ -60,7 +60,7 @@ class Database:
         Python's sqlite3 begins no transaction for reads, and without one a reader would see several states of the file.
 
         Raises:
-            DatabaseLostError: after the commit: the database is no longer the file at its path.
+            DatabaseLostError: after the commit, or an error of SQLite: the database is no longer the file at its path.
         """
         connection = self._idle.pop() if self._idle else self._connected()
         try:
@@ -73,6 +73,10 @@ class Database:
                 raise
             connection.execute("COMMIT")
             self._check_place(connection)
+        except sqlite3.DatabaseError:
+            if self._place is not None:  # what was cut off or replaced meanwhile reads as damage
+                self._check_place(connection)
+            raise
         finally:
             if self._closed or connection.in_transaction:  # the rollback failed: do not reuse this connection
                 self._close(connection)

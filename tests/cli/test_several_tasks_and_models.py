@@ -113,6 +113,12 @@ def test_each_task_has_a_report_of_its_own(folder: Path, tmp_path: Path) -> None
     assert "T=0.8, global_step_100" in plain and f"{RUN}/global_step_100" in plain  # the path is in the setup
 
 
+def test_a_long_path_does_not_squeeze_a_figure(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")  # whose warning that nothing is left for the axes is an error here
+    run(folder, "report", "--model", "global_step_250", "--task", "countdown", "-o", tmp_path / "one.md")
+    assert len(list(tmp_path.glob("one-*.png"))) > 5
+
+
 def test_rescoring_one_task_leaves_the_other_alone(folder: Path, tmp_path: Path) -> None:
     database = tmp_path / "copy.db"
     run(folder, "backup", database)
