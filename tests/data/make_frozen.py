@@ -86,7 +86,7 @@ def make(path: Path) -> None:
             {"esprobe": "0.1.0"},
             {"cpus": 2},
             scorer_digest="a-scorer-digest",
-            task_file="/work/my_task.py:load",
+            task_file="/data/my_task.py:load",
         )
         chances = {200: 0.25, 201: None, 202: 0.125}
         first = {202: 1.0}

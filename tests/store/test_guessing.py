@@ -54,7 +54,7 @@ def test_salvaging_keeps_them_and_the_digest_of_the_scorer(tmp_path: Path) -> No
     assert read(tmp_path / "new.db") == read(old) != []
     with RolloutStore.open(tmp_path / "new.db") as store:
         session = store.sessions()[0]
-    assert (session.scorer_digest, session.task_file) == ("a-scorer-digest", "/work/my_task.py:load")
+    assert (session.scorer_digest, session.task_file) == ("a-scorer-digest", "/data/my_task.py:load")
 
 
 def test_changed_chances_are_refused(filled: Path) -> None:
