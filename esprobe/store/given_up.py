@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from esprobe.errors import StoreError
 from esprobe.records.given_up import GivenUp, runs_of
-from esprobe.store import migrations
 from esprobe.store.database import damaged, scalar
 from esprobe.store.reader import RolloutStore
 
@@ -23,13 +22,9 @@ def given_up(store: RolloutStore, condition_id: int) -> list[GivenUp]:
     Raises:
         StoreError: one has changed since it was written: the file is damaged.
     """
-    with store.reading() as connection:
-        if _MIGRATION not in migrations.applied(connection):
-            return []
-        query = f"SELECT {COLUMNS} FROM given_up WHERE condition_id = ? ORDER BY id"
-        rows = connection.execute(query, (condition_id,)).fetchall()
+    query = f"SELECT {COLUMNS} FROM given_up WHERE condition_id = ? ORDER BY id"
     found = []
-    for row in rows:
+    for row in store.rows_since(_MIGRATION, query, (condition_id,)):
         mark = whole_mark(row)
         if mark is None:
             what = f"the seeds of condition {condition_id} that were given up do not match their checksum"

@@ -7,7 +7,6 @@ from typing import Any
 
 from esprobe.errors import StoreError
 from esprobe.records.guessing import Guess
-from esprobe.store import migrations
 from esprobe.store.database import damaged
 from esprobe.store.reader import RolloutStore
 
@@ -23,12 +22,8 @@ def stored_guesses(store: RolloutStore) -> list[Guess]:
     Raises:
         StoreError: one has changed since it was written: the file is damaged.
     """
-    with store.reading() as connection:
-        if _MIGRATION not in migrations.applied(connection):
-            return []
-        rows = connection.execute(f"SELECT {COLUMNS} FROM guessing ORDER BY id").fetchall()
     found = []
-    for row in rows:
+    for row in store.rows_since(_MIGRATION, f"SELECT {COLUMNS} FROM guessing ORDER BY id"):
         guess = whole_guess(row)
         if guess is None:
             what = f"the chances of guessing for task {row[0]} do not match their checksum"

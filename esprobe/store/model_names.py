@@ -7,7 +7,6 @@ from typing import Any
 
 from esprobe.errors import StoreError, UsageError
 from esprobe.spec import Kind
-from esprobe.store import migrations
 from esprobe.store.database import damaged
 from esprobe.store.reader import RolloutStore
 
@@ -39,10 +38,7 @@ def model_names(store: RolloutStore) -> dict[str, str]:
     Raises:
         StoreError: one has changed since it was written: the file is damaged.
     """
-    with store.reading() as connection:
-        if _MIGRATION not in migrations.applied(connection):
-            return {}
-        rows = connection.execute("SELECT fingerprint, name, checksum FROM model_name ORDER BY id").fetchall()
+    rows = store.rows_since(_MIGRATION, "SELECT fingerprint, name, checksum FROM model_name ORDER BY id")
     for fingerprint, name, checksum in rows:
         if checksum != name_checksum(fingerprint, name):
             raise StoreError(damaged(store.path, f"the name {name!r} of a model does not match its checksum"))

@@ -85,6 +85,13 @@ class RolloutStore:
                 with self._database.transaction() as connection:
                     yield connection
 
+    def rows_since(self, migration: str, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Rows of a table that a migration made, none in a file of an older esprobe; inside ``esprobe.store`` only."""
+        with self.reading() as connection:
+            if migration not in migrations.applied(connection):
+                return []
+            return connection.execute(query, values).fetchall()
+
     def conditions(self) -> list[StoredCondition]:
         """Every condition, in the order of registration; empty if there is none.
 
