@@ -76,7 +76,7 @@ class Judge:
             return load_task(location)
         raise UsageError(
             f"task {name} was sampled from {path}, which does not exist any more, so its texts cannot be scored; if it "
-            f"was moved, name it where it is now: esprobe rescore --task {Path(location).name}"
+            f"was moved, name it where it is now: esprobe rescore --task NEW/PATH/{Path(location).name}"
         )
 
     def verdicts(self, batch: Sequence[ScoredText], scorer: str) -> list[Score]:

@@ -63,7 +63,9 @@ def shown_models(conditions: Collection[Condition], names: Mapping[str, str] | N
     paths = {c.model_fingerprint: c.model for c in conditions}
     given = {fingerprint: name for fingerprint, name in (names or {}).items() if fingerprint in paths}
     short = short_names(list(dict.fromkeys(paths.values())), taken=set(given.values()))
-    return {fingerprint: given.get(fingerprint, short[path]) for fingerprint, path in paths.items()}
+    taken = set(given.values())
+    own = {f: f[:FEWEST_DIGITS] if short[path] in taken else short[path] for f, path in paths.items()}
+    return own | given
 
 
 def short_names(paths: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Giving names to models."""
 
 from esprobe.errors import UsageError
+from esprobe.records.labels import means_model
 from esprobe.store.model_names import model_names, name_checksum
 from esprobe.store.reader import RolloutStore
 from esprobe.store.writer import RolloutWriter
@@ -17,6 +18,12 @@ def name_model(store: RolloutWriter, fingerprint: str, name: str) -> None:
             f"--name {name} is the name of a task of {store.path}, so labels could not tell the two apart; choose "
             f"another name"
         )
+    for condition in (stored.condition for stored in store.conditions()):
+        if condition.model_fingerprint != fingerprint and means_model(name, condition.model, "", ()):
+            raise UsageError(
+                f"--name {name} is what another model of {store.path} is called by its path ({condition.model}), so "
+                f"tables could not tell them apart; choose another name"
+            )
     taken = next((other for other, given in model_names(store).items() if given == name and other != fingerprint), None)
     if taken is not None:
         raise UsageError(

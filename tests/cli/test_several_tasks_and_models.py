@@ -150,7 +150,7 @@ def test_a_task_file_that_was_moved_is_named_where_it_is(folder: Path, tmp_path:
     (tmp_path / "capitals.yaml").rename(tmp_path / "moved" / "c.yaml")
     done = run_esprobe(tmp_path, "rescore")
     assert done.returncode == 2 and "does not exist any more" in done.stderr
-    assert "esprobe rescore --task capitals.yaml" in done.stderr
+    assert "esprobe rescore --task NEW/PATH/capitals.yaml" in done.stderr
     assert run_esprobe(tmp_path, "rescore", "--task", "moved/c.yaml").returncode == 0
 
 
@@ -175,5 +175,9 @@ def test_a_model_can_be_given_a_name(esprobe: Run, script: Path, tmp_path: Path)
         refused = esprobe("sample-temp", *few, "--model", other, "--name", wrong)
         assert refused.returncode == 2 and f"--name {wrong!r} cannot name a model" in refused.stderr
         assert why in refused.stderr
+    third = tmp_path / "third.json"
+    third.write_text(json.dumps({"*": ["none"]}))
+    refused = esprobe("sample-temp", *few, "--model", third, "--name", "other.json")
+    assert refused.returncode == 2 and "is what another model of" in refused.stderr
     refused = esprobe("sample-temp", *few, "--model", other, "--name", "countdown")
     assert refused.returncode == 2 and "is the name of a task" in refused.stderr

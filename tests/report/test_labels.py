@@ -45,6 +45,8 @@ def test_no_model_is_called_as_another_one_was_named() -> None:
     step = replace(BASE, model="runs/a/step_1", model_fingerprint="1" * 64)
     named = replace(BASE, model="runs/b/final", model_fingerprint="2" * 64)
     assert shown_models([step, named], {"2" * 64: "step_1"}) == {"1" * 64: "a/step_1", "2" * 64: "step_1"}
+    bare = replace(step, model="step_1")
+    assert shown_models([bare, named], {"2" * 64: "step_1"}) == {"1" * 64: "1" * 8, "2" * 64: "step_1"}
 
 
 def test_imports_keep_the_label_that_they_were_given() -> None:
